@@ -1,0 +1,1 @@
+"""Bequest: find a good model for a new task in few trials."""

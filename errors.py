@@ -1,0 +1,51 @@
+"""Every error that Bequest raises on purpose, under one base.
+
+A message is one sentence: it names the thing, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BequestError(Exception):
+    """Base of all errors that Bequest raises on purpose."""
+
+
+class ConfigurationError(BequestError, ValueError):
+    """A configuration is not a point of its space."""
+
+
+class SpaceError(BequestError, ValueError):
+    """A space is not well formed."""
+
+
+class UnknownNameError(BequestError, LookupError):
+    """A name (task, sampler, space, study) that is not known."""
+
+
+class DataError(BequestError, ValueError):
+    """A task's data is missing, unreadable or unfit for the task."""
+
+
+class EvaluationError(BequestError, RuntimeError):
+    """A configuration could not be trained or measured."""
+
+
+class StudyError(BequestError, RuntimeError):
+    """A study cannot be run, resumed or read as asked."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """An error for an unknown name, with the closest known one as the remedy.
+
+    Args:
+        kind: What is named, for example ``"task"``.
+        name: What the user wrote.
+        known: The names there are.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+    return UnknownNameError(f"unknown {kind} {name!r}: {remedy}")

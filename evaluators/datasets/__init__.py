@@ -1,0 +1,1 @@
+"""Tasks by name: one loader module per kind of data."""

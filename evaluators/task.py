@@ -1,0 +1,93 @@
+"""What measures one configuration: the contract between data, training and the search.
+
+A *task* is data, a metric with its direction, and a split. An *evaluator* measures one configuration
+on one task and returns an *outcome*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from ..spaces import Config, Space
+
+Report = Callable[[int, float], None]
+"""Called with (step, validation metric) while a configuration trains.
+
+It may raise (`optuna.TrialPruned`) to end an unpromising training early: evaluators let that pass.
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one evaluation found.
+
+    Attributes:
+        value: The objective: the validation metric of the task. Finite.
+        metrics: Everything else that was measured, by name (``test_accuracy``, ``parameters``,
+            ``flops``, ``seconds``, ``peak_memory_bytes``, ``epochs``, ...). Nothing of it decides.
+    """
+
+    value: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Data, a metric and its direction, a split."""
+
+    @property
+    def name(self) -> str:
+        """A short name, for example ``"cora"``."""
+
+    @property
+    def metric(self) -> str:
+        """The metric's name, for example ``"accuracy"``."""
+
+    @property
+    def direction(self) -> str:
+        """``"maximize"`` or ``"minimize"``."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain facts for people and records: kind, sizes, and which split is used."""
+
+
+class Evaluator(Protocol):
+    """Measures one configuration on one task. Deterministic in (config, seed) on a CPU."""
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def space(self) -> Space: ...
+
+    def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
+        """Train and measure.
+
+        Raises:
+            BequestError: The configuration cannot be trained. NaN is never returned as a value.
+        """
+
+
+@runtime_checkable
+class Fitter(Protocol):
+    """An evaluator that can also hand over the trained model."""
+
+    def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> Fitted:
+        """Train once more and return the model with its test metric."""
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A trained model that can be saved.
+
+    `save` writes a folder with ``model.safetensors`` (weights) and ``model.json`` (its ``kind``,
+    configuration and what is needed to rebuild it), which `bequest.load_model` reads.
+    """
+
+    metrics: dict[str, float]
+
+    def save(self, folder: str) -> None: ...
+
+    def predict(self, data: Any) -> Any: ...

@@ -1,0 +1,1 @@
+"""What to try next, and how a study is run, logged and resumed."""

@@ -1,0 +1,118 @@
+"""What every sampler of ours shares: a proposal is a pure function.
+
+A proposal depends on (seed, slot, finished trials, live running trials) and on nothing else, so a
+resumed study continues exactly as an uninterrupted one, and workers need no shared state. A *slot* is
+a trial's place in the sequence; in a plain Optuna study it is the trial's number.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from ...spaces import Config, Parameter, Space
+from ...spaces.encoding import draw
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a sampler sees of an earlier trial.
+
+    Attributes:
+        config: Its configuration.
+        value: Its objective, *higher is better* whatever the study's direction; for a pruned trial
+            the last reported value; ``None`` while it runs and where it failed.
+        state: Optuna's trial state (COMPLETE, PRUNED, FAIL or RUNNING).
+    """
+
+    config: Config
+    value: float | None
+    state: TrialState
+
+
+def slot_of(study: optuna.Study, trial: FrozenTrial) -> int:
+    """A trial's place in the sequence: the study's own answer, or the trial's number."""
+    answer = getattr(study, "slot_of", None)
+    return trial.number if answer is None else int(answer(trial))
+
+
+class SpaceSampler(BaseSampler):
+    """Base of the samplers that propose whole configurations of a `Space`.
+
+    Args:
+        space: What can be chosen; where it is ``None``, the parameters that all finished trials
+            share (so the first trial is drawn at random).
+        seed: With the slot, the only source of randomness.
+    """
+
+    def __init__(self, space: Space | None = None, *, seed: int = 0) -> None:
+        self.space = space
+        self.seed = seed
+        self._proposals: dict[int, Config] = {}
+
+    @abstractmethod
+    def propose(
+        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
+    ) -> Config:
+        """The next configuration, from the trials so far (in the order of their slots)."""
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        space = self.space or _shared_space(study)
+        if not len(space):
+            return {}
+        rng = np.random.default_rng([self.seed, slot_of(study, trial)])
+        config = self.propose(space, observations(study, trial, space), rng)
+        self._proposals[trial._trial_id] = config
+        return space.distributions(config)
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        return dict(self._proposals.pop(trial._trial_id, {}))
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        entropy = [self.seed, slot_of(study, trial), *param_name.encode()]
+        return draw(param_distribution, np.random.default_rng(entropy))
+
+
+def observations(study: optuna.Study, trial: FrozenTrial, space: Space) -> list[Observation]:
+    """The trials before ``trial`` that hold a whole configuration of ``space``."""
+    sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
+    found = []
+    for other in study._get_trials(deepcopy=False, states=states, use_cache=True):
+        if other._trial_id == trial._trial_id or not other.params:
+            continue
+        config = {p.name: other.params[p.name] for p in space.parameters if p.name in other.params}
+        active = [p.name for p in space.parameters if space.is_active(p, config)]
+        if list(config) != active:
+            continue
+        done = other.state in (TrialState.COMPLETE, TrialState.PRUNED) and other.values
+        found.append(Observation(config, sign * other.values[0] if done else None, other.state))
+    return found
+
+
+def _shared_space(study: optuna.Study) -> Space:
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    shared = optuna.search_space.intersection_search_space(trials)
+    return Space("shared", [Parameter(name, shared[name]) for name in sorted(shared)])
