@@ -1,0 +1,84 @@
+"""The progress bar: trials done, best value so far, time left. Quiet when not in a terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from .trial import COMPLETE, FAILED, PRUNED, Trial
+
+if TYPE_CHECKING:
+    from .study import Study
+
+
+class Progress:
+    """A rich progress bar over the trials of one run.
+
+    Args:
+        study: The study that runs.
+        trials: The study's budget of trials, if it has one.
+        deadline: The time (`time.time`) when the run ends, if there is one.
+        enabled: Whether to show anything at all.
+    """
+
+    def __init__(
+        self, study: Study, trials: int | None, deadline: float | None, *, enabled: bool
+    ) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress
+
+        console = Console(stderr=True)
+        self._study = study
+        self._deadline = deadline
+        self._bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("best {task.fields[best]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=not (enabled and console.is_terminal),
+        )
+        self._task = self._bar.add_task(study.name, total=trials, best="-")
+        self.visible = not self._bar.disable
+
+    def update(self, trials: list[Trial]) -> None:
+        """Show the state of the study."""
+        if not self.visible:
+            return
+        done = [t for t in trials if t.state in (COMPLETE, PRUNED, FAILED)]
+        self._bar.update(self._task, completed=len(done), best=self._best(done))
+
+    def _best(self, done: list[Trial]) -> str:
+        values = [t.value for t in done if t.state == COMPLETE and t.value is not None]
+        if not values:
+            return "-"
+        task = self._study.evaluator.task
+        best = max(values) if task.direction == "maximize" else min(values)
+        left = "" if self._deadline is None else f" ({max(0, self._deadline - time.time()):.0f} s)"
+        return f"{task.metric} {best:.4f}{left}"
+
+    def __enter__(self) -> Self:
+        if self.visible:
+            self.update(self._study.trials)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.visible:
+            self._bar.stop()

@@ -1,0 +1,28 @@
+"""Pruners by name: they end trainings early whose validation curve lags behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+
+from ..errors import unknown_name
+from .slots import SlotHyperbandPruner
+
+PRUNERS: dict[str, Callable[[], BasePruner]] = {
+    "none": NopPruner,
+    # The first trials and the first epochs say little: both are spared.
+    "median": lambda: MedianPruner(n_startup_trials=5, n_warmup_steps=20),
+    "hyperband": lambda: SlotHyperbandPruner(min_resource=10),
+}
+
+
+def make_pruner(name: str) -> BasePruner:
+    """A pruner by its name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    if name not in PRUNERS:
+        raise unknown_name("pruner", name, PRUNERS)
+    return PRUNERS[name]()

@@ -1,0 +1,116 @@
+"""Claiming slots, and giving back those of workers that died."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from .slots import CRASHED, INTERRUPTED, LOST, OWNER, RETRY_OF, VOID, SlotStudy
+from .slots import by_slot, is_lost, slots
+from .storage import is_dead, is_orphan, owner, stale_trial_ids, write_trial
+
+TRIES = {CRASHED: 2, INTERRUPTED: 10}
+"""How often a slot may be begun. A configuration that kills its worker is tried twice; a run that
+is stopped from outside is not the configuration's fault, but nor may it go on for ever."""
+
+
+def claim(study: SlotStudy, budget: int) -> FrozenTrial | None:
+    """Make the next trial, in the state RUNNING and owned by this process.
+
+    The lowest slot whose trial was lost comes first, with that trial's configuration; then a fresh
+    slot below ``budget``. ``None`` when there is neither.
+    """
+    storage = study._storage
+    while True:
+        recover(study, elsewhere=False)
+        trials = study.all_trials()
+        of = slots(trials)
+        lost = [t for t in by_slot(trials) if is_lost(t) and of[t.number] < budget]
+        if not lost and len(set(of.values())) >= budget:
+            return None
+        template = _template(lost[0] if lost else None)
+        trial_id = storage.create_new_trial(study._study_id, template)
+        trial = storage.get_trial(trial_id)
+        if _is_first_in_slot(study, trial, budget):
+            return trial
+        _finish_as_lost(study, trial, VOID)
+
+
+def _template(lost: FrozenTrial | None) -> FrozenTrial:
+    attrs = {OWNER: owner()}
+    if lost is None:
+        return optuna.trial.create_trial(state=TrialState.RUNNING, system_attrs=attrs)
+    first = lost.system_attrs.get(RETRY_OF, lost.number)
+    return optuna.trial.create_trial(
+        state=TrialState.RUNNING,
+        params=lost.params,
+        distributions=lost.distributions,
+        system_attrs={**attrs, RETRY_OF: first},
+    )
+
+
+def _is_first_in_slot(study: SlotStudy, trial: FrozenTrial, budget: int) -> bool:
+    trials = study.all_trials()
+    of = slots(trials)
+    slot = of[trial.number]
+    return slot < budget and not any(
+        of.get(t.number) == slot and t.number < trial.number and not is_lost(t) for t in trials
+    )
+
+
+def mark_lost(study: SlotStudy, trial: FrozenTrial, reason: str) -> None:
+    """Give a running trial's slot back; where it was begun too often, fail it for good.
+
+    Args:
+        study: The study.
+        trial: A trial in the state RUNNING.
+        reason: `CRASHED` or `INTERRUPTED`.
+    """
+    trials = study.all_trials()
+    of = slots(trials)
+    begun = 1 + sum(
+        of.get(t.number) == of.get(trial.number) and t.system_attrs.get(LOST) == reason
+        for t in trials
+    )
+    if begun < TRIES[reason] or LOST in trial.system_attrs:
+        _finish_as_lost(study, trial, reason)
+        return
+    cause = "its worker died" if reason == CRASHED else "the run was stopped or killed"
+    error = f"given up: {cause} {begun} times while this configuration was training"
+    _finish(study, trial, {"error": error})
+
+
+def _finish_as_lost(study: SlotStudy, trial: FrozenTrial, reason: str) -> None:
+    try:
+        study._storage.set_trial_system_attr(trial._trial_id, LOST, reason)
+        _finish(study, trial, {})
+    except UpdateFinishedTrialError:
+        return  # somebody else has noticed first
+
+
+def _finish(study: SlotStudy, trial: FrozenTrial, attrs: dict[str, str]) -> None:
+    write_trial(study._storage, trial._trial_id, user_attrs=attrs, state=TrialState.FAIL)
+
+
+def recover(study: SlotStudy, *, elsewhere: bool = True) -> int:
+    """Give back the slots of workers that died: at once on this host, by heartbeat elsewhere.
+
+    Args:
+        study: The study.
+        elsewhere: Whether to look at the heartbeats of other hosts, too.
+
+    Returns:
+        How many there were.
+    """
+    running = [t for t in study.all_trials() if t.state == TrialState.RUNNING]
+    stale = stale_trial_ids(study._storage, study._study_id) if running and elsewhere else set()
+    found = 0
+    for trial in running:
+        who = trial.system_attrs.get(OWNER, {})
+        dead = is_dead(who)
+        if dead or (dead is None and trial._trial_id in stale):
+            reason = INTERRUPTED if dead is None or is_orphan(who) else CRASHED
+            mark_lost(study, trial, reason)
+            found += 1
+    return found

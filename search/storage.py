@@ -1,0 +1,281 @@
+"""The study store: Optuna's, tuned for many small writes and for workers that die.
+
+An Optuna `RDBStorage` writes each parameter, attribute and learning-curve point in a transaction of
+its own. Here what belongs together is written together, so a trial is either there whole or not at
+all, and a trial costs a third of the time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import warnings
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import optuna
+import psutil
+import sqlalchemy
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.storages._rdb import models
+from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import StudyError
+from ..home import home
+from ..spaces import Config
+
+HEARTBEAT_SECONDS = 20
+GRACE_SECONDS = 120
+"""A worker on another host that was silent for so long is taken for dead."""
+
+MEMORY = "memory"
+
+PARENT_VARIABLE = "BEQUEST_PARENT"
+
+
+class SqlStorage(RDBStorage):
+    """An `RDBStorage` with batched writes and a heartbeat from a trial's first moment.
+
+    Args:
+        url: SQLAlchemy's, for example ``sqlite:///studies.db`` or ``postgresql://host/name``.
+    """
+
+    def __init__(self, url: str) -> None:
+        connect = {"timeout": 60} if url.startswith("sqlite") else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            super().__init__(
+                url,
+                engine_kwargs={"connect_args": connect},
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+            )
+        if url.startswith("sqlite"):
+            sqlalchemy.event.listen(self.engine, "connect", _tune_sqlite)
+            # The constructor has opened a connection already: drop it, or it stays untuned.
+            self.engine.dispose()
+
+    def _get_prepared_new_trial(
+        self, study_id: int, template_trial: FrozenTrial | None, session: Any
+    ) -> models.TrialModel:
+        # A worker that dies before its first beat would leave a trial RUNNING for ever: the first
+        # beat is part of the transaction that makes the trial.
+        trial = super()._get_prepared_new_trial(study_id, template_trial, session)
+        if trial.state == TrialState.RUNNING:
+            session.add(models.TrialHeartbeatModel(trial_id=trial.trial_id))
+        return trial
+
+    def write(
+        self,
+        trial_id: int,
+        *,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        user_attrs: Mapping[str, Any],
+        curve: Mapping[int, float],
+        state: TrialState | None,
+        value: float | None,
+    ) -> None:
+        """Write everything in one transaction (see `write_trial`)."""
+        with _create_scoped_session(self.scoped_session) as session:
+            trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            self.check_trial_is_updatable(trial_id, trial.state)
+            session.add_all(_rows(trial_id, params, distributions, user_attrs, curve, value))
+            if state is not None:
+                trial.state = state
+                trial.datetime_complete = datetime.now()
+
+
+def _rows(
+    trial_id: int,
+    params: Mapping[str, Any],
+    distributions: Mapping[str, BaseDistribution],
+    user_attrs: Mapping[str, Any],
+    curve: Mapping[int, float],
+    value: float | None,
+) -> list[Any]:
+    rows: list[Any] = [
+        models.TrialParamModel(
+            trial_id=trial_id,
+            param_name=name,
+            param_value=distributions[name].to_internal_repr(param),
+            distribution_json=_distribution_json(distributions[name]),
+        )
+        for name, param in params.items()
+    ]
+    rows += [
+        models.TrialUserAttributeModel(trial_id=trial_id, key=key, value_json=json.dumps(item))
+        for key, item in user_attrs.items()
+    ]
+    for step, point in curve.items():
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(point)
+        rows.append(
+            models.TrialIntermediateValueModel(
+                trial_id=trial_id,
+                step=step,
+                intermediate_value=stored,
+                intermediate_value_type=kind,
+            )
+        )
+    if value is not None:
+        stored, value_kind = models.TrialValueModel.value_to_stored_repr(value)
+        rows.append(
+            models.TrialValueModel(
+                trial_id=trial_id, objective=0, value=stored, value_type=value_kind
+            )
+        )
+    return rows
+
+
+@cache
+def _distribution_json(distribution: BaseDistribution) -> str:
+    return distribution_to_json(distribution)
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    # A commit survives a killed process in both modes; NORMAL alone spares an fsync a trial.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def open_storage(storage: str | BaseStorage | None) -> BaseStorage:
+    """The store behind a URL, ``"memory"``, an Optuna storage, or ``None`` for the home's.
+
+    Raises:
+        StudyError: The URL cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if isinstance(storage, BaseStorage):
+        return optuna.storages.get_storage(storage)
+    if storage == MEMORY:
+        return InMemoryStorage()
+    url = storage_url(storage)
+    try:
+        return optuna.storages.get_storage(SqlStorage(url))
+    except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        raise StudyError(
+            f"cannot open the study store {url!r} ({reason}): give a SQLAlchemy URL such as "
+            "sqlite:///studies.db or postgresql+psycopg://user@host/name"
+        ) from error
+
+
+def storage_url(storage: str | None) -> str:
+    """The URL of a store; the home's where none is given."""
+    return storage or f"sqlite:///{home() / 'studies.db'}"
+
+
+def sql_backend(storage: BaseStorage) -> SqlStorage | None:
+    """Our SQL storage below Optuna's cache, if that is what ``storage`` is."""
+    backend = getattr(storage, "_backend", storage)
+    return backend if isinstance(backend, SqlStorage) else None
+
+
+def write_trial(
+    storage: BaseStorage,
+    trial_id: int,
+    *,
+    params: Config | None = None,
+    distributions: Mapping[str, BaseDistribution] | None = None,
+    user_attrs: Mapping[str, Any] | None = None,
+    curve: Mapping[int, float] | None = None,
+    state: TrialState | None = None,
+    value: float | None = None,
+) -> None:
+    """Write parts of a running trial; with ``state``, finish it.
+
+    One transaction on our SQL storage; call by call, state last, on any other storage of Optuna's.
+
+    Raises:
+        optuna.exceptions.UpdateFinishedTrialError: Somebody has finished the trial already.
+    """
+    params, distributions = params or {}, distributions or {}
+    user_attrs, curve = user_attrs or {}, curve or {}
+    backend = sql_backend(storage)
+    if backend is not None:
+        backend.write(
+            trial_id,
+            params=params,
+            distributions=distributions,
+            user_attrs=user_attrs,
+            curve=curve,
+            state=state,
+            value=value,
+        )
+        return
+    for name, param in params.items():
+        internal = distributions[name].to_internal_repr(param)
+        storage.set_trial_param(trial_id, name, internal, distributions[name])
+    for key, item in user_attrs.items():
+        storage.set_trial_user_attr(trial_id, key, item)
+    for step, point in curve.items():
+        storage.set_trial_intermediate_value(trial_id, step, point)
+    if state is not None:
+        storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+
+
+# Who runs a trial ---------------------------------------------------------------------------------
+
+
+@cache
+def _host() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+    except OSError:
+        boot = str(int(psutil.boot_time()))
+    return f"{socket.gethostname()}/{boot}"
+
+
+def owner() -> dict[str, Any]:
+    """This process: host (with its boot), process number, when it started, and who started it.
+
+    ``parent`` is there in worker processes only: while the parent lives, a dead worker has crashed;
+    where both are dead, the whole run was stopped.
+    """
+    parent = os.environ.get(PARENT_VARIABLE)
+    identity = {"host": _host(), **_identity(os.getpid())}
+    return {**identity, "parent": json.loads(parent)} if parent else identity
+
+
+@cache
+def _identity(pid: int) -> dict[str, Any]:
+    return {"pid": pid, "started": round(psutil.Process(pid).create_time(), 2)}
+
+
+def parent_variable() -> dict[str, str]:
+    """The environment that tells a worker process who started it."""
+    return {PARENT_VARIABLE: json.dumps(_identity(os.getpid()))}
+
+
+def is_dead(owner: Mapping[str, Any]) -> bool | None:
+    """Whether a trial's owner is dead; ``None`` where this host cannot tell."""
+    return _is_gone(owner) if owner.get("host") == _host() else None
+
+
+def is_orphan(owner: Mapping[str, Any]) -> bool:
+    """Whether nobody was left to notice that a dead owner of this host had died."""
+    return "parent" not in owner or _is_gone(owner["parent"])
+
+
+def _is_gone(identity: Mapping[str, Any]) -> bool:
+    try:
+        process = psutil.Process(identity["pid"])
+        # Numbers are used again: the same number with another start is another process.
+        same = abs(process.create_time() - identity["started"]) < 1.0
+        return not same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def stale_trial_ids(storage: BaseStorage, study_id: int) -> set[int]:
+    """Running trials whose heartbeat stopped long ago."""
+    backend = sql_backend(storage)
+    return set() if backend is None else set(backend._get_stale_trial_ids(study_id))

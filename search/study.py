@@ -1,0 +1,303 @@
+"""A study: one search on one task, stored, logged and resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+
+from .. import __version__
+from ..errors import StudyError
+from ..evaluators.function import FunctionEvaluator, FunctionTask
+from ..evaluators.task import Evaluator, Fitted, Fitter
+from ..home import home
+from ..spaces import Space
+from .pool import run_pool
+from .progress import Progress
+from .pruners import make_pruner
+from .recovery import recover
+from .samplers import make_sampler
+from .slots import SlotStudy
+from .storage import open_storage
+from .tracking import Tracker, make_tracker
+from .trial import COMPLETE, FAILED, PRUNED, Trial, read_trials
+from .worker import Worker
+
+FAILURES_TOLERATED = 4
+"""A run stops when more trials than this, and more than half of its trials, have failed."""
+
+METADATA = "bequest"
+
+
+class Study:
+    """A search for the best configuration of one evaluator.
+
+    A study of the same name in the same store is resumed: it continues exactly as an uninterrupted
+    one would have (with one worker).
+
+    Args:
+        evaluator: What measures a configuration; it brings its task and its space.
+        sampler: A name (``gp``, ``tpe``, ``evolution``, ``random``) or any Optuna sampler.
+        pruner: A name (``none``, ``median``, ``hyperband``) or any Optuna pruner.
+        name: The study's name; by default made of task, space, sampler and seed.
+        storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's store.
+        seed: The seed of the sampler and of every training.
+        tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
+            database; ``False`` for no tracking.
+
+    Raises:
+        StudyError: A study of this name was begun with another task, space, sampler or seed.
+
+    Example:
+        >>> import bequest
+        >>> task = bequest.load_task("wine-knn")
+        >>> study = bequest.Study(bequest.GraphEvaluator(task), seed=1)
+        >>> study.run(trials=20).best.value  # doctest: +SKIP
+        0.97
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        *,
+        sampler: str | BaseSampler = "gp",
+        pruner: str | BasePruner = "none",
+        name: str | None = None,
+        storage: str | BaseStorage | None = None,
+        seed: int = 0,
+        tracking: str | bool | None = None,
+    ) -> None:
+        self.evaluator = evaluator
+        self.seed = seed
+        self.sampler_name = sampler if isinstance(sampler, str) else type(sampler).__name__
+        self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
+        space = evaluator.space
+        self.name = name or f"{evaluator.task.name}-{space.name}-{self.sampler_name}-s{seed}"
+        if isinstance(sampler, str):
+            sampler = make_sampler(sampler, space, seed)
+        if isinstance(pruner, str):
+            pruner = make_pruner(pruner)
+        self.tracking = tracking
+        self._storage = open_storage(storage)
+        self._study = _open(self._storage, self.name, evaluator.task.direction, sampler, pruner)
+        self._check(self.describe())
+
+    @classmethod
+    def of(
+        cls,
+        function: Callable[..., Any],
+        space: Space,
+        *,
+        name: str,
+        metric: str = "value",
+        direction: str = "maximize",
+        **options: Any,
+    ) -> Self:
+        """A study of a plain function.
+
+        Args:
+            function: Takes a configuration (a dict), and where it has parameters of these names,
+                ``seed`` and ``report``; returns the objective.
+            space: What can be chosen.
+            name: The name of study and task.
+            metric: What the function returns, in a word.
+            direction: ``"maximize"`` or ``"minimize"``.
+            **options: As for `Study`.
+        """
+        task = FunctionTask(name, metric, direction)
+        return cls(FunctionEvaluator(function, space, task), name=name, **options)
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """What the study searches, as plain values; stored with it and compared on resume."""
+        task = self.evaluator.task
+        return {
+            "version": __version__,
+            "task": task.name,
+            "metric": task.metric,
+            "direction": task.direction,
+            "task_facts": task.describe(),
+            "space": self.evaluator.space.to_json(),
+            "space_hash": self.evaluator.space.hash,
+            "sampler": self.sampler_name,
+            "pruner": self.pruner_name,
+            "seed": self.seed,
+        }
+
+    @property
+    def optuna_study(self) -> SlotStudy:
+        """The Optuna study below, for whatever Optuna's own tools can do with it."""
+        return self._study
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials, one a slot, in the order of their slots."""
+        return read_trials(self._study)
+
+    @property
+    def best(self) -> Trial:
+        """The complete trial with the best validation value; of equal ones the earliest.
+
+        Raises:
+            StudyError: No trial is complete.
+        """
+        done = [t for t in self.trials if t.state == COMPLETE]
+        if not done:
+            raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
+        sign = 1 if self.evaluator.task.direction == "maximize" else -1
+        return max(done, key=lambda t: (sign * (t.value or 0.0), -t.slot))
+
+    # Running ------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        trials: int | None = None,
+        timeout: float | None = None,
+        workers: int = 1,
+        progress: bool = True,
+    ) -> Self:
+        """Search until the study holds ``trials`` trials in all, or the time is over.
+
+        Ctrl-C stops cleanly: what was running is given back, and the next run continues.
+
+        Args:
+            trials: How many trials the study shall have in the end, earlier ones included.
+            timeout: Seconds after which no further trial is begun.
+            workers: Worker processes on this machine.
+            progress: Show a progress bar, if standard error is a terminal.
+
+        Raises:
+            StudyError: Neither limit is given, or more than half of the trials fail.
+        """
+        if trials is None and timeout is None:
+            raise StudyError("give a limit: run(trials=30) or run(timeout=600)")
+        if workers > 1 and not self._shareable():
+            raise StudyError("worker processes need a stored study: give storage='sqlite:///x.db'")
+        deadline = None if timeout is None else time.time() + timeout
+        budget = 10**9 if trials is None else trials
+        recover(self._study)
+        before = {t.slot for t in self.trials if t.state in (COMPLETE, PRUNED, FAILED)}
+        tracker = self.tracker()
+        tracker.start()
+        finished = False
+        with Progress(self, trials, deadline, enabled=progress) as bar:
+
+            def after_trial() -> None:
+                tracker.notify()
+                bar.update(self.trials)
+                self._stop_if_most_fail(before)
+
+            try:
+                if workers == 1:
+                    worker = Worker(self.evaluator, self._study, self.seed)
+                    worker.run(budget, deadline, after_trial)
+                else:
+                    run_pool(self, workers, budget, deadline, after_trial)
+                finished = True
+            finally:
+                tracker.close(finished=finished)
+        return self
+
+    def _shareable(self) -> bool:
+        return not isinstance(self._storage, optuna.storages.InMemoryStorage)
+
+    def _stop_if_most_fail(self, before: set[int]) -> None:
+        """Only trials of this run count: whoever mends the cause may go on."""
+        now = [t for t in self.trials if t.slot not in before and t.state in _ENDED]
+        failed = [t for t in now if t.state == FAILED]
+        if len(failed) >= FAILURES_TOLERATED and 2 * len(failed) > len(now):
+            raise StudyError(
+                f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
+                f"{failed[-1].error}"
+            )
+
+    def tracker(self) -> Tracker:
+        """The mirror of this study in MLflow, as set by ``tracking``."""
+        return make_tracker(self, self.tracking)
+
+    def sync(self) -> int:
+        """Log to MLflow what it lacks, for example after it was down.
+
+        Returns:
+            How many trials were written.
+
+        Raises:
+            StudyError: MLflow cannot be reached.
+        """
+        return self.tracker().sync()
+
+    # Results ------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """Where this study's files are kept."""
+        return home() / "artifacts" / self.name.replace("/", "_")
+
+    def fit_best(self, train_on_validation: bool = False, folder: str | None = None) -> Fitted:
+        """Train the winner once more, report its test metric, save it, log and register it.
+
+        Args:
+            train_on_validation: Train on training and validation data together.
+            folder: Where to save the model; by default ``model`` in the study's `folder`.
+
+        Raises:
+            StudyError: No trial is complete, or the evaluator has no model to train.
+        """
+        if not isinstance(self.evaluator, Fitter):
+            raise StudyError(
+                f"{type(self.evaluator).__name__} has no model to train: fit_best() needs an "
+                "evaluator with fit(), such as GraphEvaluator"
+            )
+        fitted = self.evaluator.fit(
+            self.best.config, seed=self.seed, train_on_validation=train_on_validation
+        )
+        path = str(folder or self.folder / "model")
+        fitted.save(path)
+        self.tracker().log_model(path, fitted.metrics)
+        return fitted
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML page about the study.
+
+        Returns:
+            The page's path.
+        """
+        from .report import write_report
+
+        return write_report(self._study, self.describe(), Path(path))
+
+    # Opening ------------------------------------------------------------------------------------
+
+    def _check(self, now: dict[str, Any]) -> None:
+        stored = self._study.user_attrs.get(METADATA)
+        if stored is None:
+            self._study.set_user_attr(METADATA, now)
+            return
+        for key in ("task", "space_hash", "sampler", "pruner", "seed", "direction"):
+            if stored[key] != now[key]:
+                raise StudyError(
+                    f"study {self.name!r} was begun with {key.replace('_', ' ')} "
+                    f"{stored[key]!r}, not {now[key]!r}: give the new study another name"
+                )
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}, {len(self.trials)} trials)"
+
+
+_ENDED = (COMPLETE, PRUNED, FAILED)
+
+
+def _open(
+    storage: BaseStorage, name: str, direction: str, sampler: BaseSampler, pruner: BasePruner
+) -> SlotStudy:
+    optuna.create_study(
+        study_name=name, storage=storage, direction=direction, load_if_exists=True
+    )
+    return SlotStudy(name, storage, sampler, pruner)

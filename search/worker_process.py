@@ -1,0 +1,59 @@
+"""The main program of a worker process: ``python -m bequest.search.worker_process PAYLOAD``."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from .slots import SlotStudy
+from .storage import PARENT_VARIABLE, open_storage
+from .worker import Worker
+
+PARENT_CHECK_SECONDS = 1.0
+PR_SET_PDEATHSIG = 1  # Linux: prctl(2)
+
+
+def main(path: str) -> None:
+    """Run the worker loop as the pickled payload of `pool` says."""
+    _die_with_parent()
+    signal.signal(signal.SIGTERM, _interrupt)
+    payload: dict[str, Any] = cloudpickle.loads(Path(path).read_bytes())
+    study = SlotStudy(
+        payload["name"], open_storage(payload["storage"]), payload["sampler"], payload["pruner"]
+    )
+    worker = Worker(payload["evaluator"], study, payload["seed"])
+    try:
+        worker.run(payload["budget"], payload["deadline"])
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _die_with_parent() -> None:
+    """An orphan would go on training for a study that somebody may be resuming: end with it."""
+    parent = json.loads(os.environ[PARENT_VARIABLE])["pid"]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
