@@ -1,1 +1,70 @@
-"""Bequest: find a good model for a new task in few trials."""
+"""Bequest: find a good model for a new task in few trials.
+
+Everything is imported when it is first used: ``import bequest`` itself loads none of the large
+libraries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import BequestError
+    from .evaluators import (
+        GraphClassification,
+        GraphEvaluator,
+        LinkPrediction,
+        NodeClassification,
+        Outcome,
+        TableEvaluator,
+        load_model,
+        load_task,
+    )
+    from .search.study import Study
+    from .spaces import Condition, Parameter, Space
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "BequestError": "errors",
+    "Condition": "spaces",
+    "GraphClassification": "evaluators",
+    "GraphEvaluator": "evaluators",
+    "LinkPrediction": "evaluators",
+    "NodeClassification": "evaluators",
+    "Outcome": "evaluators",
+    "Parameter": "spaces",
+    "Space": "spaces",
+    "Study": "search.study",
+    "TableEvaluator": "evaluators",
+    "load_model": "evaluators",
+    "load_task": "evaluators",
+}
+
+__all__ = [
+    "BequestError",
+    "Condition",
+    "GraphClassification",
+    "GraphEvaluator",
+    "LinkPrediction",
+    "NodeClassification",
+    "Outcome",
+    "Parameter",
+    "Space",
+    "Study",
+    "TableEvaluator",
+    "__version__",
+    "load_model",
+    "load_task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'bequest' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

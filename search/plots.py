@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,8 @@ def static_plots(study: SlotStudy) -> dict[str, Any]:
     """Matplotlib figures by name; none for a study without a complete trial."""
     import matplotlib as mpl
 
-    mpl.use("Agg")
+    if "matplotlib.pyplot" not in sys.modules:  # else the user has chosen a backend
+        mpl.use("Agg")
     import matplotlib.pyplot as plt
     from optuna.visualization import matplotlib as library
 

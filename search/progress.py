@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from .record import StudyRecord, best_of
 from .trial import COMPLETE, FAILED, PRUNED, Trial
-
-if TYPE_CHECKING:
-    from .study import Study
 
 
 class Progress:
@@ -23,7 +21,7 @@ class Progress:
     """
 
     def __init__(
-        self, study: Study, trials: int | None, deadline: float | None, *, enabled: bool
+        self, study: StudyRecord, trials: int | None, deadline: float | None, *, enabled: bool
     ) -> None:
         from rich.console import Console
         from rich.progress import (
@@ -60,13 +58,11 @@ class Progress:
         self._bar.update(self._task, completed=len(done), best=self._best(done))
 
     def _best(self, done: list[Trial]) -> str:
-        values = [t.value for t in done if t.state == COMPLETE and t.value is not None]
-        if not values:
+        best = best_of(done, self._study.direction)
+        if best is None:
             return "-"
-        task = self._study.evaluator.task
-        best = max(values) if task.direction == "maximize" else min(values)
         left = "" if self._deadline is None else f" ({max(0, self._deadline - time.time()):.0f} s)"
-        return f"{task.metric} {best:.4f}{left}"
+        return f"{self._study.metric} {best.value:.4f}{left}"
 
     def __enter__(self) -> Self:
         if self.visible:

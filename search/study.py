@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -16,23 +17,21 @@ from .. import __version__
 from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
-from ..home import home
 from ..spaces import Space
 from .pool import run_pool
 from .progress import Progress
 from .pruners import make_pruner
+from .record import METADATA, StudyRecord
 from .recovery import recover
 from .samplers import make_sampler
 from .slots import SlotStudy
 from .storage import open_storage
 from .tracking import Tracker, make_tracker
-from .trial import COMPLETE, FAILED, PRUNED, Trial, read_trials
+from .trial import COMPLETE, FAILED, PRUNED, Trial
 from .worker import Worker
 
 FAILURES_TOLERATED = 4
 """A run stops when more trials than this, and more than half of its trials, have failed."""
-
-METADATA = "bequest"
 
 
 class Study:
@@ -86,7 +85,7 @@ class Study:
         self.tracking = tracking
         self._storage = open_storage(storage)
         self._study = _open(self._storage, self.name, evaluator.task.direction, sampler, pruner)
-        self._check(self.describe())
+        self.record = StudyRecord(self._study, self._facts())
 
     @classmethod
     def of(
@@ -139,20 +138,12 @@ class Study:
     @property
     def trials(self) -> list[Trial]:
         """The trials, one a slot, in the order of their slots."""
-        return read_trials(self._study)
+        return self.record.trials
 
     @property
     def best(self) -> Trial:
-        """The complete trial with the best validation value; of equal ones the earliest.
-
-        Raises:
-            StudyError: No trial is complete.
-        """
-        done = [t for t in self.trials if t.state == COMPLETE]
-        if not done:
-            raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
-        sign = 1 if self.evaluator.task.direction == "maximize" else -1
-        return max(done, key=lambda t: (sign * (t.value or 0.0), -t.slot))
+        """The complete trial with the best validation value (see `StudyRecord.best`)."""
+        return self.record.best
 
     # Running ------------------------------------------------------------------------------------
 
@@ -187,7 +178,7 @@ class Study:
         tracker = self.tracker()
         tracker.start()
         finished = False
-        with Progress(self, trials, deadline, enabled=progress) as bar:
+        with Progress(self.record, trials, deadline, enabled=progress) as bar:
 
             def after_trial() -> None:
                 tracker.notify()
@@ -220,7 +211,7 @@ class Study:
 
     def tracker(self) -> Tracker:
         """The mirror of this study in MLflow, as set by ``tracking``."""
-        return make_tracker(self, self.tracking)
+        return make_tracker(self.record, self.tracking)
 
     def sync(self) -> int:
         """Log to MLflow what it lacks, for example after it was down.
@@ -235,17 +226,12 @@ class Study:
 
     # Results ------------------------------------------------------------------------------------
 
-    @property
-    def folder(self) -> Path:
-        """Where this study's files are kept."""
-        return home() / "artifacts" / self.name.replace("/", "_")
-
     def fit_best(self, train_on_validation: bool = False, folder: str | None = None) -> Fitted:
         """Train the winner once more, report its test metric, save it, log and register it.
 
         Args:
             train_on_validation: Train on training and validation data together.
-            folder: Where to save the model; by default ``model`` in the study's `folder`.
+            folder: Where to save the model; by default ``model`` in the record's `folder`.
 
         Raises:
             StudyError: No trial is complete, or the evaluator has no model to train.
@@ -258,7 +244,7 @@ class Study:
         fitted = self.evaluator.fit(
             self.best.config, seed=self.seed, train_on_validation=train_on_validation
         )
-        path = str(folder or self.folder / "model")
+        path = str(folder or self.record.folder / "model")
         fitted.save(path)
         self.tracker().log_model(path, fitted.metrics)
         return fitted
@@ -271,21 +257,25 @@ class Study:
         """
         from .report import write_report
 
-        return write_report(self._study, self.describe(), Path(path))
+        return write_report(self.record, Path(path))
 
     # Opening ------------------------------------------------------------------------------------
 
-    def _check(self, now: dict[str, Any]) -> None:
-        stored = self._study.user_attrs.get(METADATA)
+    def _facts(self) -> dict[str, Any]:
+        """What the store says of this study; written when the study is new, else compared."""
+        now = self.describe()
+        stored: dict[str, Any] | None = self._study.user_attrs.get(METADATA)
         if stored is None:
-            self._study.set_user_attr(METADATA, now)
-            return
-        for key in ("task", "space_hash", "sampler", "pruner", "seed", "direction"):
-            if stored[key] != now[key]:
+            facts = {**now, "key": uuid.uuid4().hex}
+            self._study.set_user_attr(METADATA, facts)
+            return facts
+        for name in ("task", "space_hash", "sampler", "pruner", "seed", "direction"):
+            if stored[name] != now[name]:
                 raise StudyError(
-                    f"study {self.name!r} was begun with {key.replace('_', ' ')} "
-                    f"{stored[key]!r}, not {now[key]!r}: give the new study another name"
+                    f"study {self.name!r} was begun with {name.replace('_', ' ')} "
+                    f"{stored[name]!r}, not {now[name]!r}: give the new study another name"
                 )
+        return stored
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {len(self.trials)} trials)"

@@ -8,6 +8,7 @@ cannot be reached the search goes on: the store keeps what was missed, and the n
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -21,15 +22,15 @@ from filelock import FileLock
 
 from ..errors import StudyError
 from ..home import home
+from .record import StudyRecord, incumbents
 from .trial import COMPLETE, FAILED, LOST_STATE, PRUNED, RUNNING, Trial
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from .study import Study
-
-MAX_PARAMS, MAX_METRICS, MAX_TEXT = 100, 1000, 6000
-"""What an MLflow server takes in one batch, and in one value (longer ones are cut silently)."""
+MAX_PARAMS, MAX_METRICS, MAX_TEXT = 100, 900, 6000
+"""What an MLflow server takes in one batch (1,000 of both together), and in one value (longer ones
+are cut silently)."""
 
 LAST_FLUSH_SECONDS = 120
 RETRY_SECONDS = 15
@@ -82,7 +83,7 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
 
 
-def make_tracker(study: Study, tracking: str | bool | None) -> Tracker:
+def make_tracker(study: StudyRecord, tracking: str | bool | None) -> Tracker:
     """The tracker for a study's ``tracking`` setting.
 
     Raises:
@@ -107,7 +108,7 @@ class MlflowTracker:
         uri: MLflow's tracking URI.
     """
 
-    def __init__(self, study: Study, uri: str) -> None:
+    def __init__(self, study: StudyRecord, uri: str) -> None:
         self.study = study
         self.uri = uri
         self.error: str | None = None
@@ -180,7 +181,7 @@ class MlflowTracker:
 class _Mirror:
     """The MLflow runs of one study. Every write can be repeated without doubling anything."""
 
-    def __init__(self, study: Study, uri: str) -> None:
+    def __init__(self, study: StudyRecord, uri: str) -> None:
         self.study = study
         self.uri = uri
         self.key = study.key
@@ -194,7 +195,7 @@ class _Mirror:
     # The study ----------------------------------------------------------------------------------
 
     def _experiment(self) -> str:
-        name = f"bequest/{self.study.evaluator.task.name}"
+        name = f"bequest/{self.study.facts['task']}"
         with _lock():
             found = self.client.get_experiment_by_name(name)
             if found is not None:
@@ -211,7 +212,7 @@ class _Mirror:
             parent_id = str(found[0].info.run_id)
             self.client.update_run(parent_id, status="RUNNING")
             return parent_id
-        facts = self.study.describe()
+        facts = self.study.facts
         tags = {"bequest.study": self.key, "bequest.role": "study", **_study_tags(facts)}
         run = self.client.create_run(self.experiment_id, run_name=self.study.name, tags=tags)
         parent_id = str(run.info.run_id)
@@ -227,7 +228,7 @@ class _Mirror:
         profile = json.dumps(facts["task_facts"], default=str)
         dataset = Dataset(
             name=facts["task"],
-            digest=f"{abs(hash_text(profile)):08x}"[:8],
+            digest=hashlib.sha256(profile.encode()).hexdigest()[:8],
             source_type="code",
             source=json.dumps({"tags": {"bequest.task": facts["task"]}}),
             profile=profile[:MAX_TEXT],
@@ -271,7 +272,7 @@ class _Mirror:
         metrics = [Metric(name, value, ended, 0) for name, value in trial.metrics.items()]
         if trial.value is not None:
             metrics.append(Metric(OBJECTIVE, trial.value, ended, 0))
-        name = f"{self.study.evaluator.task.metric}_curve"
+        name = f"{self.study.metric}_curve"
         metrics += [Metric(name, value, ended, step) for step, value in trial.curve.items()]
         params = [Param(key, str(value)[:MAX_TEXT]) for key, value in trial.config.items()]
         # One batch is the common case; a server refuses larger ones.
@@ -304,7 +305,7 @@ class _Mirror:
         """The best value so far, by slot, on the parent."""
         from mlflow.entities import Metric
 
-        best = incumbents(trials, self.study.evaluator.task.direction)
+        best = incumbents(trials, self.study.direction)
         points = [
             Metric("best", value, _milliseconds(trial.finished), trial.slot)
             for trial, value in zip(trials, best, strict=True)
@@ -375,25 +376,6 @@ class _Mirror:
 
 
 _COUNTED = (COMPLETE, PRUNED, FAILED, RUNNING, LOST_STATE)
-
-
-def incumbents(trials: Iterable[Trial], direction: str) -> list[float | None]:
-    """The best complete value up to each trial; ``None`` before the first."""
-    choose = max if direction == "maximize" else min
-    best: float | None = None
-    found = []
-    for trial in trials:
-        if trial.state == COMPLETE and trial.value is not None:
-            best = trial.value if best is None else choose(best, trial.value)
-        found.append(best)
-    return found
-
-
-def hash_text(text: str) -> int:
-    """A number that stands for a text, the same in every process."""
-    import zlib
-
-    return zlib.crc32(text.encode())
 
 
 def _study_tags(facts: dict[str, Any]) -> dict[str, str]:

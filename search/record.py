@@ -1,0 +1,113 @@
+"""A study as it stands in the store, to be read without its evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+
+from ..errors import StudyError, unknown_name
+from ..home import home
+from .slots import SlotStudy
+from .storage import open_storage
+from .trial import COMPLETE, Trial, read_trials
+
+METADATA = "bequest"
+"""The study attribute that holds what the study searches (see `Study.describe`) and its key."""
+
+
+class StudyRecord:
+    """What the store says of one study.
+
+    Args:
+        optuna_study: The stored study.
+        facts: What it searches, as `Study.describe` gives it, and its ``key``.
+
+    Attributes:
+        name: The study's name.
+        key: A name that no other study has or had, even one of the same name.
+        metric, direction: What is searched for.
+    """
+
+    def __init__(self, optuna_study: SlotStudy, facts: dict[str, Any]) -> None:
+        self.optuna_study = optuna_study
+        self.facts = facts
+        self.name = optuna_study.study_name
+        self.key: str = facts["key"]
+        self.metric: str = facts["metric"]
+        self.direction: str = facts["direction"]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials, one a slot, in the order of their slots."""
+        return read_trials(self.optuna_study)
+
+    @property
+    def best(self) -> Trial:
+        """The complete trial with the best validation value; of equal ones the earliest.
+
+        Raises:
+            StudyError: No trial is complete.
+        """
+        found = best_of(self.trials, self.direction)
+        if found is None:
+            raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
+        return found
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's files are kept."""
+        return home() / "artifacts" / self.name.replace("/", "_")
+
+
+def best_of(trials: Iterable[Trial], direction: str) -> Trial | None:
+    """The best complete trial; of equal ones the earliest."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    done = [(sign * t.value, -t.slot, t) for t in trials if t.state == COMPLETE and t.value is not None]
+    return max(done, key=lambda entry: entry[:2])[2] if done else None
+
+
+def incumbents(trials: Iterable[Trial], direction: str) -> list[float | None]:
+    """The best complete value up to each trial; ``None`` before the first."""
+    choose = max if direction == "maximize" else min
+    best: float | None = None
+    found = []
+    for trial in trials:
+        if trial.state == COMPLETE and trial.value is not None:
+            best = trial.value if best is None else choose(best, trial.value)
+        found.append(best)
+    return found
+
+
+def open_record(name: str, storage: str | BaseStorage | None = None) -> StudyRecord:
+    """A stored study by its name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+        StudyError: It is an Optuna study that Bequest did not make.
+    """
+    store = open_storage(storage)
+    names = optuna.get_all_study_names(store)
+    if name not in names:
+        if not names:
+            raise StudyError(f"no study {name!r}: the store is empty, begin with `bequest search`")
+        raise unknown_name("study", name, names)
+    study = SlotStudy(name, store)
+    facts = study.user_attrs.get(METADATA)
+    if facts is None:
+        raise StudyError(f"study {name!r} was not made by Bequest: open it with Optuna")
+    return StudyRecord(study, facts)
+
+
+def list_records(storage: str | BaseStorage | None = None) -> list[StudyRecord]:
+    """All studies of Bequest's in a store, by name."""
+    store = open_storage(storage)
+    records = []
+    for name in optuna.get_all_study_names(store):
+        study = SlotStudy(name, store)
+        if METADATA in study.user_attrs:
+            records.append(StudyRecord(study, study.user_attrs[METADATA]))
+    return sorted(records, key=lambda record: record.name)

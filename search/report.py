@@ -1,0 +1,91 @@
+"""A study on one self-contained HTML page: pictures, the best configuration, every trial."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from .. import __version__
+from .plots import interactive_plots
+from .record import StudyRecord, best_of
+from .trial import COMPLETE, FAILED, Trial
+
+TITLES = {
+    "optimization_history": "Best value, trial by trial",
+    "param_importances": "Which choices mattered",
+    "intermediate_values": "Learning curves",
+    "slice": "Value by choice",
+}
+
+
+def write_report(study: StudyRecord, path: Path) -> Path:
+    """Write the page and return its path. It needs no network to be read."""
+    trials = study.trials
+    best = best_of(trials, study.direction)
+    page = _template().render(
+        study=study,
+        facts=study.facts,
+        best=best,
+        trials=trials,
+        counts=_counts(trials),
+        columns=_columns(trials),
+        plots=_plots(study) if best else [],
+        metrics=_metric_names(trials),
+        seconds=_seconds(trials),
+        version=__version__,
+        now=datetime.now().strftime("%Y-%m-%d %H:%M"),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    return environment.get_template("report.html.j2")
+
+
+def _plots(study: StudyRecord) -> list[tuple[str, str]]:
+    """(title, HTML) of each picture; the first carries the plotting library for all."""
+    found = []
+    for name, figure in interactive_plots(study.optuna_study).items():
+        figure.update_layout(title=None, margin={"t": 20}, template="plotly_white")
+        html = figure.to_html(full_html=False, include_plotlyjs="inline" if not found else False)
+        found.append((TITLES[name], html))
+    return found
+
+
+def _columns(trials: list[Trial]) -> list[str]:
+    return list(dict.fromkeys(name for trial in trials for name in trial.config))
+
+
+def _metric_names(trials: list[Trial]) -> list[str]:
+    """Test metrics are left out: the choice must not be made by looking at them."""
+    names = dict.fromkeys(name for trial in trials for name in trial.metrics)
+    return [name for name in names if not name.startswith("test_")]
+
+
+def _counts(trials: list[Trial]) -> dict[str, int]:
+    states = dict.fromkeys([COMPLETE, FAILED, *(t.state for t in trials)])
+    return {state: sum(t.state == state for t in trials) for state in states}
+
+
+def _seconds(trials: list[Trial]) -> float:
+    return sum(
+        (t.finished - t.started).total_seconds() for t in trials if t.started and t.finished
+    )
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:.4g}"
+    return "" if value is None else str(value)
