@@ -40,7 +40,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -120,7 +120,7 @@ def _print_result(
     study: Study, metrics: dict[str, float] | None, model: str | None, *, as_json: bool
 ) -> None:
     summary = _summary(study.record)
-    summary |= {"test": metrics, "model": model, "mlflow": study.tracker().link()}
+    summary |= {"test": metrics, "model": model, "mlflow": study.tracker.link()}
     if as_json:
         _print_json(summary)
         return
@@ -226,7 +226,9 @@ def ui(
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     code = subprocess.call([*command, "--host", host, "--port", str(port)])
     if code not in (0, 130, -2):
-        raise StudyError(f"MLflow's server ended with code {code}: is port {port} taken? try --port")
+        raise StudyError(
+            f"MLflow's server ended with code {code}: is port {port} taken? try --port"
+        )
 
 
 def _summary(record: StudyRecord) -> dict[str, Any]:

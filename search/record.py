@@ -66,7 +66,9 @@ class StudyRecord:
 def best_of(trials: Iterable[Trial], direction: str) -> Trial | None:
     """The best complete trial; of equal ones the earliest."""
     sign = 1.0 if direction == "maximize" else -1.0
-    done = [(sign * t.value, -t.slot, t) for t in trials if t.state == COMPLETE and t.value is not None]
+    done = [
+        (sign * t.value, -t.slot, t) for t in trials if t.state == COMPLETE and t.value is not None
+    ]
     return max(done, key=lambda entry: entry[:2])[2] if done else None
 
 

@@ -6,8 +6,18 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from .slots import CRASHED, INTERRUPTED, LOST, OWNER, RETRY_OF, VOID, SlotStudy
-from .slots import by_slot, is_lost, slots
+from .slots import (
+    CRASHED,
+    INTERRUPTED,
+    LOST,
+    OWNER,
+    RETRY_OF,
+    VOID,
+    SlotStudy,
+    by_slot,
+    is_lost,
+    slots,
+)
 from .storage import is_dead, is_orphan, owner, stale_trial_ids, write_trial
 
 TRIES = {CRASHED: 2, INTERRUPTED: 10}

@@ -56,7 +56,7 @@ def _template() -> jinja2.Template:
 
 def _plots(study: StudyRecord) -> list[tuple[str, str]]:
     """(title, HTML) of each picture; the first carries the plotting library for all."""
-    found = []
+    found: list[tuple[str, str]] = []
     for name, figure in interactive_plots(study.optuna_study).items():
         figure.update_layout(title=None, margin={"t": 20}, template="plotly_white")
         html = figure.to_html(full_html=False, include_plotlyjs="inline" if not found else False)
@@ -80,9 +80,7 @@ def _counts(trials: list[Trial]) -> dict[str, int]:
 
 
 def _seconds(trials: list[Trial]) -> float:
-    return sum(
-        (t.finished - t.started).total_seconds() for t in trials if t.started and t.finished
-    )
+    return sum((t.finished - t.started).total_seconds() for t in trials if t.started and t.finished)
 
 
 def _number(value: Any) -> str:

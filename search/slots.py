@@ -70,6 +70,10 @@ class SlotStudy(optuna.Study):
         """All trials, lost ones included, ordered by number. Not to be changed."""
         return self._storage.get_all_trials(self._study_id, deepcopy=False)
 
+    def refresh(self) -> None:
+        """Forget the trials that Optuna keeps from `ask` to `tell`, which are not called here."""
+        self._thread_local.cached_all_trials = None
+
     def slot_of(self, trial: FrozenTrial) -> int:
         """The trial's place in the sequence."""
         return slots(self.all_trials()).get(trial.number, trial.number)

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import psutil
@@ -84,7 +84,7 @@ class SqlStorage(RDBStorage):
         """Write everything in one transaction (see `write_trial`)."""
         with _create_scoped_session(self.scoped_session) as session:
             trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
-            self.check_trial_is_updatable(trial_id, trial.state)
+            self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
             session.add_all(_rows(trial_id, params, distributions, user_attrs, curve, value))
             if state is not None:
                 trial.state = state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 
 from .. import __version__
 from ..errors import StudyError
@@ -45,7 +47,7 @@ class Study:
         sampler: A name (``gp``, ``tpe``, ``evolution``, ``random``) or any Optuna sampler.
         pruner: A name (``none``, ``median``, ``hyperband``) or any Optuna pruner.
         name: The study's name; by default made of task, space, sampler and seed.
-        storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's store.
+        storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's.
         seed: The seed of the sampler and of every training.
         tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
             database; ``False`` for no tracking.
@@ -78,13 +80,20 @@ class Study:
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
         self.name = name or f"{evaluator.task.name}-{space.name}-{self.sampler_name}-s{seed}"
-        if isinstance(sampler, str):
-            sampler = make_sampler(sampler, space, seed)
-        if isinstance(pruner, str):
-            pruner = make_pruner(pruner)
         self.tracking = tracking
         self._storage = open_storage(storage)
-        self._study = _open(self._storage, self.name, evaluator.task.direction, sampler, pruner)
+        optuna.create_study(
+            study_name=self.name,
+            storage=self._storage,
+            direction=StudyDirection[evaluator.task.direction.upper()],
+            load_if_exists=True,
+        )
+        self._study = SlotStudy(
+            self.name,
+            self._storage,
+            make_sampler(sampler, space, seed) if isinstance(sampler, str) else sampler,
+            make_pruner(pruner) if isinstance(pruner, str) else pruner,
+        )
         self.record = StudyRecord(self._study, self._facts())
 
     @classmethod
@@ -175,13 +184,12 @@ class Study:
         budget = 10**9 if trials is None else trials
         recover(self._study)
         before = {t.slot for t in self.trials if t.state in (COMPLETE, PRUNED, FAILED)}
-        tracker = self.tracker()
-        tracker.start()
+        self.tracker.start()
         finished = False
         with Progress(self.record, trials, deadline, enabled=progress) as bar:
 
             def after_trial() -> None:
-                tracker.notify()
+                self.tracker.notify()
                 bar.update(self.trials)
                 self._stop_if_most_fail(before)
 
@@ -193,7 +201,7 @@ class Study:
                     run_pool(self, workers, budget, deadline, after_trial)
                 finished = True
             finally:
-                tracker.close(finished=finished)
+                self.tracker.close(finished=finished)
         return self
 
     def _shareable(self) -> bool:
@@ -209,6 +217,7 @@ class Study:
                 f"{failed[-1].error}"
             )
 
+    @cached_property
     def tracker(self) -> Tracker:
         """The mirror of this study in MLflow, as set by ``tracking``."""
         return make_tracker(self.record, self.tracking)
@@ -222,7 +231,7 @@ class Study:
         Raises:
             StudyError: MLflow cannot be reached.
         """
-        return self.tracker().sync()
+        return self.tracker.sync()
 
     # Results ------------------------------------------------------------------------------------
 
@@ -246,7 +255,7 @@ class Study:
         )
         path = str(folder or self.record.folder / "model")
         fitted.save(path)
-        self.tracker().log_model(path, fitted.metrics)
+        self.tracker.log_model(path, fitted.metrics)
         return fitted
 
     def report(self, path: str | Path) -> Path:
@@ -282,12 +291,3 @@ class Study:
 
 
 _ENDED = (COMPLETE, PRUNED, FAILED)
-
-
-def _open(
-    storage: BaseStorage, name: str, direction: str, sampler: BaseSampler, pruner: BasePruner
-) -> SlotStudy:
-    optuna.create_study(
-        study_name=name, storage=storage, direction=direction, load_if_exists=True
-    )
-    return SlotStudy(name, storage, sampler, pruner)

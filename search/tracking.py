@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import threading
 import time
@@ -115,10 +116,12 @@ class MlflowTracker:
         self._mirror: _Mirror | None = None
         self._wake = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
+        self._thread: threading.Thread | None = None
         self._retry_at = 0.0
 
     def start(self) -> None:
+        self._closing = False
+        self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
 
     def notify(self) -> None:
@@ -127,6 +130,7 @@ class MlflowTracker:
     def close(self, *, finished: bool) -> None:
         self._closing = True
         self._wake.set()
+        assert self._thread is not None
         self._thread.join(timeout=LAST_FLUSH_SECONDS)
         if not self._thread.is_alive():
             self._attempt(lambda mirror: mirror.finish("FINISHED" if finished else "KILLED"))
@@ -139,9 +143,9 @@ class MlflowTracker:
 
     def sync(self) -> int:
         try:
-            mirror = _Mirror(self.study, self.uri)
-            written = mirror.write(self.study.trials)
-            mirror.finish("FINISHED")
+            self._mirror = _Mirror(self.study, self.uri)
+            written = self._mirror.write(self.study.trials)
+            self._mirror.finish("FINISHED")
         except Exception as error:
             raise StudyError(f"MLflow at {self.uri} cannot be written: {_reason(error)}") from error
         return written
@@ -394,6 +398,8 @@ def _client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
+    for name in ("mlflow.store.db.utils", "mlflow.tracking", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Two processes that migrate one new database at once would break it.
     with _lock():
         return MlflowClient(tracking_uri=uri)

@@ -60,6 +60,7 @@ class Worker:
                 after_trial()
 
     def _run(self, trial: FrozenTrial) -> None:
+        self.study.refresh()
         try:
             config = self._configuration(trial)
             reporter = _Reporter(self.study, trial._trial_id)

@@ -27,6 +27,9 @@ def main(path: str) -> None:
     _die_with_parent()
     signal.signal(signal.SIGTERM, _interrupt)
     payload: dict[str, Any] = cloudpickle.loads(Path(path).read_bytes())
+    # An Optuna sampler with a stream of its own must not draw the same in every worker; ours, whose
+    # proposals hang on the slot alone, take no notice.
+    payload["sampler"].reseed_rng()
     study = SlotStudy(
         payload["name"], open_storage(payload["storage"]), payload["sampler"], payload["pruner"]
     )
