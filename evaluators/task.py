@@ -1,7 +1,7 @@
 """What measures one configuration: the contract between data, training and the search.
 
-A *task* is data, a metric with its direction, and a split. An *evaluator* measures one configuration
-on one task and returns an *outcome*.
+A *task* is data, a metric with its direction, and a split. An *evaluator* measures one
+configuration on one task and returns an *outcome*.
 """
 
 from __future__ import annotations

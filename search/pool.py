@@ -1,8 +1,8 @@
 """Worker processes on this machine: started, watched, replaced, stopped.
 
-Each is a fresh interpreter that runs the ordinary worker loop against the study store. A worker that
-dies (a segmentation fault, the kernel's out-of-memory killer) costs one try of one trial: its slot is
-given back and another worker takes its place.
+Each is a fresh interpreter that runs the ordinary worker loop against the study store. A worker
+that dies (a segmentation fault, the kernel's out-of-memory killer) costs one try of one trial: its
+slot is given back and another worker takes its place.
 """
 
 from __future__ import annotations

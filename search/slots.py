@@ -1,8 +1,8 @@
 """Slots: a trial's place in the sequence, whatever number Optuna gave it.
 
 A worker may die and its trial be tried again under a new number. The *slot* stays, with the
-configuration and the evaluation seed, and the lost trial is invisible to samplers and pruners: so the
-sequence, slot by slot, is the one that an undisturbed run has.
+configuration and the evaluation seed, and the lost trial is invisible to samplers and pruners: so
+the sequence, slot by slot, is the one that an undisturbed run has.
 
 Slots are derived from the stored trials alone and therefore need no lock: a fresh trial takes the
 next slot, a retry names the trial that it replaces.

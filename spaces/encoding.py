@@ -34,7 +34,7 @@ class Encoding:
 def scale(distribution: BaseDistribution, value: Any) -> float:
     """A value's place in its distribution: the choice's index, or a number in [0, 1]."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.to_internal_repr(value)
+        return float(distribution.to_internal_repr(value))
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
     low, high, value = float(distribution.low), float(distribution.high), float(value)
     if high == low:

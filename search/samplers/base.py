@@ -1,8 +1,8 @@
 """What every sampler of ours shares: a proposal is a pure function.
 
 A proposal depends on (seed, slot, finished trials, live running trials) and on nothing else, so a
-resumed study continues exactly as an uninterrupted one, and workers need no shared state. A *slot* is
-a trial's place in the sequence; in a plain Optuna study it is the trial's number.
+resumed study continues exactly as an uninterrupted one, and workers need no shared state. A *slot*
+is a trial's place in the sequence; in a plain Optuna study it is the trial's number.
 """
 
 from __future__ import annotations

@@ -1,0 +1,229 @@
+"""A study as its user sees it: results, failures, limits, names."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from bequest import Study
+from bequest.errors import StudyError, UnknownNameError
+from bequest.evaluators.task import Outcome
+from bequest.spaces import Space
+
+MakeStudy = Callable[..., Study]
+
+
+def test_finds_and_reports_the_best(make_study: MakeStudy) -> None:
+    study = make_study().run(trials=30, progress=False)
+    values = [t.value for t in study.trials]
+    assert [t.slot for t in study.trials] == list(range(30))
+    assert study.best.value == max(v for v in values if v is not None)
+    assert study.optuna_study.best_value == study.best.value
+
+
+def test_minimize(make_study: MakeStudy) -> None:
+    study = make_study(lambda c: abs(c["x"]), direction="minimize").run(trials=10, progress=False)
+    assert study.best.value == min(abs(t.config["x"]) for t in study.trials)
+
+
+def test_of_equal_values_the_earliest_is_best(make_study: MakeStudy) -> None:
+    assert make_study(lambda c: 1.0).run(trials=5, progress=False).best.slot == 0
+
+
+def test_budget_counts_earlier_trials(make_study: MakeStudy) -> None:
+    study = make_study().run(trials=4, progress=False).run(trials=6, progress=False)
+    assert len(study.run(trials=6, progress=False).trials) == 6
+
+
+def test_timeout_begins_no_further_trial(make_study: MakeStudy) -> None:
+    study = make_study(lambda c: time.sleep(0.05) or 1.0)
+    started = time.time()
+    study.run(timeout=0.3, progress=False)
+    assert 1 <= len(study.trials) <= 7
+    assert time.time() - started < 3
+
+
+def test_a_limit_is_needed(make_study: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="give a limit"):
+        make_study().run()
+
+
+def test_metrics_seed_and_curve_are_kept(make_study: MakeStudy) -> None:
+    def train(config: dict[str, Any], seed: int, report: Callable[[int, float], None]) -> Outcome:
+        for epoch in range(3):
+            report(epoch, epoch / 10)
+        return Outcome(0.5, {"seed": seed, "test_accuracy": 0.4, "broken": math.nan})
+
+    trial = make_study(train, seed=7).run(trials=1, progress=False).best
+    assert trial.metrics == {"seed": 7.0, "test_accuracy": 0.4}
+    assert trial.curve == {0: 0.0, 1: 0.1, 2: 0.2}
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (math.nan, "returned nan, not a finite number"),
+        (math.inf, "returned inf, not a finite number"),
+        (-math.inf, "returned -inf"),
+        (None, "returned None"),
+        ("0.9", r"'0.9' \(str\), not a number"),
+        (True, "returned True"),
+        ([0.9], r"\(list\), not a number"),
+        (1 + 2j, "complex"),
+        (Outcome(math.nan), "returned nan"),
+        (Outcome("high"), "not a number"),  # type: ignore[arg-type]
+    ],
+)
+def test_unfit_results_fail_the_trial_with_a_reason(
+    make_study: MakeStudy, result: object, reason: str
+) -> None:
+    study = make_study(lambda c: result if c["x"] < 0 else 1.0, seed=3)
+    study.run(trials=3, progress=False)
+    failed = [t for t in study.trials if t.config["x"] < 0]
+    assert failed
+    for trial in failed:
+        assert (trial.state, trial.value) == ("failed", None)
+        assert re.search(reason, trial.error or "")
+    assert study.best.value == 1.0
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.array(0.5), np.array([0.5])])
+def test_numpy_numbers_are_numbers(make_study: MakeStudy, number: object) -> None:
+    assert make_study(lambda c: number).run(trials=1, progress=False).best.value == 0.5
+
+
+@pytest.mark.parametrize("error", [ValueError("too far"), MemoryError("no room"), SystemError("x")])
+def test_exceptions_fail_the_trial_and_the_search_goes_on(
+    make_study: MakeStudy, error: Exception
+) -> None:
+    def sometimes(config: dict[str, Any]) -> float:
+        if config["x"] < -2:
+            raise error
+        return 1.0
+
+    study = make_study(sometimes).run(trials=12, progress=False)
+    failed = [t for t in study.trials if t.state == "failed"]
+    assert len(failed) == sum(t.config["x"] < -2 for t in study.trials) > 0
+    assert failed[0].error == f"{type(error).__name__}: {error}"
+    stored = study.optuna_study.all_trials()[failed[0].number].user_attrs["traceback"]
+    assert "in sometimes" in stored
+
+
+def test_a_run_in_which_most_trials_fail_stops_with_the_reason(make_study: MakeStudy) -> None:
+    study = make_study(lambda c: 1 / 0)
+    with pytest.raises(StudyError, match="4 of 4 trials failed.*ZeroDivisionError"):
+        study.run(trials=100, progress=False)
+    assert len(study.trials) == 4
+
+
+def test_whoever_mends_the_cause_may_go_on(make_study: MakeStudy) -> None:
+    works = False
+
+    def train(config: dict[str, Any]) -> float:
+        return 1.0 if works else 1 / 0
+
+    study = make_study(train)
+    with pytest.raises(StudyError):
+        study.run(trials=10, progress=False)
+    works = True
+    study.run(trials=10, progress=False)
+    assert [t.state for t in study.trials] == ["failed"] * 4 + ["complete"] * 6
+
+
+def test_ctrl_c_gives_the_slot_back(make_study: MakeStudy) -> None:
+    calls = []
+
+    def interrupted_once(config: dict[str, Any]) -> float:
+        calls.append(config)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return float(config["x"])
+
+    study = make_study(interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(trials=5, progress=False)
+    assert [t.state for t in study.trials] == ["complete", "complete", "lost"]
+    study.run(trials=5, progress=False)
+    assert [t.state for t in study.trials] == ["complete"] * 5
+    assert calls[2] == calls[3]
+    plain = make_study(lambda c: float(c["x"])).run(trials=5, progress=False)
+    assert [t.config for t in plain.trials] == [t.config for t in study.trials]
+
+
+def test_pruned_trials_keep_their_last_value(make_study: MakeStudy) -> None:
+    def train(config: dict[str, Any], report: Callable[[int, float], None]) -> float:
+        for epoch in range(50):
+            report(epoch, -abs(config["x"]))
+        return -abs(float(config["x"]))
+
+    study = make_study(train, pruner="median").run(trials=30, progress=False)
+    pruned = [t for t in study.trials if t.state == "pruned"]
+    assert pruned
+    assert all(t.value == -abs(t.config["x"]) and len(t.curve) < 50 for t in pruned)
+    assert study.best.value == max(-abs(t.config["x"]) for t in study.trials)
+
+
+def test_reporting_nan_fails_the_trial(make_study: MakeStudy) -> None:
+    def train(config: dict[str, Any], report: Callable[[int, float], None]) -> float:
+        report(3, math.nan if config["x"] < 0 else 1.0)
+        return 1.0
+
+    study = make_study(train, seed=3).run(trials=3, progress=False)
+    reasons = {t.error for t in study.trials if t.config["x"] < 0}
+    assert reasons == {"EvaluationError: the training reported nan at step 3"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [({"seed": 1}, "seed"), ({"sampler": "tpe"}, "sampler"), ({"pruner": "median"}, "pruner")],
+)
+def test_a_name_belongs_to_one_search(
+    make_study: MakeStudy, changed: dict[str, Any], word: str
+) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    make_study(storage=storage)
+    with pytest.raises(StudyError, match=f"begun with {word}.*another name"):
+        make_study(storage=storage, **changed)
+
+
+def test_a_name_belongs_to_one_space(make_study: MakeStudy, toy_space: Space) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    make_study(storage=storage)
+    smaller = Space("toy", toy_space.parameters[:2])
+    with pytest.raises(StudyError, match="space hash"):
+        Study.of(lambda c: 1.0, smaller, name="toy", sampler="random", storage=storage)
+
+
+def test_unknown_names_are_answered_with_the_closest(make_study: MakeStudy) -> None:
+    with pytest.raises(UnknownNameError, match="unknown sampler 'tpee': did you mean 'tpe'?"):
+        make_study(sampler="tpee")
+    with pytest.raises(UnknownNameError, match="unknown pruner 'med'"):
+        make_study(pruner="med")
+
+
+def test_bad_storage_url_is_one_sentence(make_study: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="cannot open the study store 'sqlite:////nowhere/x.db'"):
+        make_study(storage="sqlite:////nowhere/x.db")
+    with pytest.raises(StudyError, match="give a SQLAlchemy URL"):
+        make_study(storage="nonsense")
+
+
+def test_nothing_is_best_before_the_first_trial(make_study: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="no complete trial yet"):
+        _ = make_study().best
+
+
+def test_a_function_has_no_model_to_fit(make_study: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="no model to train"):
+        make_study().run(trials=1, progress=False).fit_best()
+
+
+def test_any_optuna_sampler_may_be_given(make_study: MakeStudy) -> None:
+    study = make_study(sampler=optuna.samplers.QMCSampler(seed=1)).run(trials=5, progress=False)
+    assert len({t.config["x"] for t in study.trials}) == 5

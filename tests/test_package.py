@@ -1,0 +1,43 @@
+"""The package as a whole: its list of sub-packages, its lazy imports, its exports."""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+from pathlib import Path
+
+import bequest
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("torch", "mlflow", "optuna", "pandas", "sklearn", "matplotlib", "numpy")
+
+
+def test_setup_lists_every_package() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    top = ("banks", "evaluators", "search", "spaces")
+    folders = {p.parent for name in top for p in (ROOT / name).rglob("__init__.py")}
+    found = {"bequest", *("bequest." + ".".join(f.relative_to(ROOT).parts) for f in folders)}
+    assert listed == found
+
+
+@pytest.mark.parametrize("code", ["import bequest", "import bequest.cli", "from bequest import *"])
+def test_import_loads_no_large_library(code: str) -> None:
+    if "*" in code:
+        code = "import bequest; dir(bequest); bequest.BequestError"
+    probe = f"import sys; {code}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", bequest.__all__)
+def test_every_export_exists(name: str) -> None:
+    assert getattr(bequest, name) is not None
+
+
+def test_unknown_attribute() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Studi'"):
+        bequest.Studi  # noqa: B018
