@@ -79,28 +79,30 @@ def mark_lost(study: SlotStudy, trial: FrozenTrial, reason: str) -> None:
     """
     trials = study.all_trials()
     of = slots(trials)
-    begun = 1 + sum(
-        of.get(t.number) == of.get(trial.number) and t.system_attrs.get(LOST) == reason
+    earlier = [
+        t
         for t in trials
-    )
-    if begun < TRIES[reason] or LOST in trial.system_attrs:
-        _finish_as_lost(study, trial, reason)
-        return
-    cause = "its worker died" if reason == CRASHED else "the run was stopped or killed"
-    error = f"given up: {cause} {begun} times while this configuration was training"
-    _finish(study, trial, {"error": error})
-
-
-def _finish_as_lost(study: SlotStudy, trial: FrozenTrial, reason: str) -> None:
+        if of.get(t.number) == of.get(trial.number)
+        and t.number != trial.number
+        and t.system_attrs.get(LOST) == reason
+    ]
+    begun = len(earlier) + 1
     try:
-        study._storage.set_trial_system_attr(trial._trial_id, LOST, reason)
-        _finish(study, trial, {})
+        if begun < TRIES[reason] or LOST in trial.system_attrs:
+            _finish_as_lost(study, trial, reason)
+            return
+        cause = "its worker died" if reason == CRASHED else "the run was stopped or killed"
+        error = f"given up: {cause} {begun} times while this configuration was training"
+        write_trial(
+            study._storage, trial._trial_id, user_attrs={"error": error}, state=TrialState.FAIL
+        )
     except UpdateFinishedTrialError:
         return  # somebody else has noticed first
 
 
-def _finish(study: SlotStudy, trial: FrozenTrial, attrs: dict[str, str]) -> None:
-    write_trial(study._storage, trial._trial_id, user_attrs=attrs, state=TrialState.FAIL)
+def _finish_as_lost(study: SlotStudy, trial: FrozenTrial, reason: str) -> None:
+    study._storage.set_trial_system_attr(trial._trial_id, LOST, reason)
+    write_trial(study._storage, trial._trial_id, state=TrialState.FAIL)
 
 
 def recover(study: SlotStudy, *, elsewhere: bool = True) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 import warnings
 from collections.abc import Mapping
 from datetime import datetime
@@ -158,13 +159,25 @@ def open_storage(storage: str | BaseStorage | None) -> BaseStorage:
         return InMemoryStorage()
     url = storage_url(storage)
     try:
-        return optuna.storages.get_storage(SqlStorage(url))
+        return optuna.storages.get_storage(_create_or_open(url))
     except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
         raise StudyError(
             f"cannot open the study store {url!r} ({reason}): give a SQLAlchemy URL such as "
             "sqlite:///studies.db or postgresql+psycopg://user@host/name"
         ) from error
+
+
+def _create_or_open(url: str) -> SqlStorage:
+    """Open a store; where another process is making its tables at this moment, wait for it."""
+    for pause in (0.2, 0.5, 1.0):
+        try:
+            return SqlStorage(url)
+        except sqlalchemy.exc.DBAPIError as error:
+            if "exists" not in str(error) and "UNIQUE" not in str(error).upper():
+                raise
+            time.sleep(pause)
+    return SqlStorage(url)
 
 
 def storage_url(storage: str | None) -> str:

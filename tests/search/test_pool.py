@@ -1,0 +1,116 @@
+"""Worker processes: real ones, that work, crash, hang and lose their parent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from bequest.errors import StudyError
+from bequest.search.study import Study
+
+MakeStudy = Callable[..., Study]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 's.db'}"
+
+
+def test_two_workers_share_the_slots(make_study: MakeStudy, url: str) -> None:
+    def train(config: dict[str, Any]) -> float:
+        time.sleep(0.05)
+        return float(os.getpid())
+
+    study = make_study(train, storage=url).run(trials=20, workers=2, progress=False)
+    assert [(t.slot, t.state) for t in study.trials] == [(i, "complete") for i in range(20)]
+    assert len({t.value for t in study.trials}) == 2
+    assert os.getpid() not in {t.value for t in study.trials}
+    alone = make_study().run(trials=20, progress=False)
+    assert [t.config for t in study.trials] == [t.config for t in alone.trials]
+
+
+def test_a_crashing_configuration_is_tried_twice(
+    make_study: MakeStudy, url: str, tmp_path: Path
+) -> None:
+    def train(config: dict[str, Any]) -> float:
+        if config["x"] < -2:
+            with open(tmp_path / f"crash{config['x']}", "a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return 1.0
+
+    study = make_study(train, storage=url).run(trials=10, workers=2, progress=False)
+    crashed = [t for t in study.trials if t.config["x"] < -2]
+    assert crashed
+    assert all((tmp_path / f"crash{t.config['x']}").read_text() == "xx" for t in crashed)
+    assert {t.error for t in crashed} == {
+        "given up: its worker died 2 times while this configuration was training"
+    }
+    others = [t for t in study.trials if t not in crashed]
+    assert {t.state for t in others} == {"complete"}
+    assert len(study.trials) == 10
+
+
+def test_most_trials_failing_stops_all_workers(make_study: MakeStudy, url: str) -> None:
+    def train(config: dict[str, Any]) -> float:
+        time.sleep(0.02)
+        raise ValueError("no such column")
+
+    with pytest.raises(StudyError, match="no such column"):
+        make_study(train, storage=url).run(trials=1000, workers=2, progress=False)
+    assert not _workers_of(os.getpid())
+
+
+def test_workers_that_cannot_start_are_an_error(
+    make_study: MakeStudy, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(storage=url)
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    with pytest.raises(StudyError, match="workers cannot start"):
+        study.run(trials=2, workers=2, progress=False)
+
+
+def test_workers_need_a_stored_study(make_study: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="worker processes need a stored study"):
+        make_study().run(trials=2, workers=2)
+
+
+def test_workers_die_with_their_parent(make_study: MakeStudy, url: str) -> None:
+    def train(config: dict[str, Any]) -> float:
+        time.sleep(60)
+        return 1.0
+
+    context = multiprocessing.get_context("fork")
+    parent = context.Process(
+        target=lambda: make_study(train, storage=url).run(trials=4, workers=2, progress=False)
+    )
+    parent.start()
+    assert parent.pid is not None
+    study = make_study(train, storage=url)
+    _wait_for(lambda: len([t for t in study.trials if t.state == "running"]) == 2)
+    workers = _workers_of(parent.pid)
+    assert len(workers) == 2
+    parent.kill()
+    parent.join()
+    _wait_for(lambda: not any(w.is_running() and w.status() != "zombie" for w in workers))
+    fast = make_study(lambda c: 1.0, storage=url).run(trials=4, progress=False)
+    assert [t.state for t in fast.trials] == ["complete"] * 4
+
+
+def _workers_of(pid: int) -> list[psutil.Process]:
+    children = psutil.Process(pid).children()
+    return [c for c in children if "bequest.search.worker_process" in c.cmdline()]
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "waited in vain"
+        time.sleep(0.05)
