@@ -7,14 +7,29 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from optuna.trial import TrialState
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 
-from .slots import SlotStudy
+from .slots import SlotStudy, by_slot, is_lost
 
 ENOUGH_FOR_IMPORTANCE = 8
 
 
-def _names(study: SlotStudy) -> list[str]:
+def _plain(study: SlotStudy) -> optuna.Study:
+    """The ended trials as a plain study whose trial numbers are the slots.
+
+    Optuna's plots index trials by their numbers, which have gaps where trials were lost.
+    """
+    plain = optuna.create_study(direction=study.direction)
+    plain.add_trials([t for t in by_slot(study.all_trials()) if _has_ended(t)])
+    return plain
+
+
+def _has_ended(trial: FrozenTrial) -> bool:
+    return trial.state.is_finished() and not is_lost(trial)
+
+
+def _names(study: optuna.Study) -> list[str]:
     """What can be drawn of a study: pictures that would be empty are left out."""
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     names = ["optimization_history"]
@@ -26,7 +41,7 @@ def _names(study: SlotStudy) -> list[str]:
     return names
 
 
-def _draw(library: Any, name: str, study: SlotStudy) -> Any:
+def _draw(library: Any, name: str, study: optuna.Study) -> Any:
     function: Callable[..., Any] = getattr(library, f"plot_{name}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -43,8 +58,9 @@ def static_plots(study: SlotStudy) -> dict[str, Any]:
     from optuna.visualization import matplotlib as library
 
     figures = {}
-    for name in _names(study):
-        axes = _draw(library, name, study)
+    plain = _plain(study)
+    for name in _names(plain):
+        axes = _draw(library, name, plain)
         figure = (axes.flat[0] if hasattr(axes, "flat") else axes).figure
         if name != "slice":
             figure.set_size_inches(9, 5)
@@ -58,4 +74,5 @@ def interactive_plots(study: SlotStudy) -> dict[str, Any]:
     """Plotly figures by name."""
     from optuna import visualization as library
 
-    return {name: _draw(library, name, study) for name in _names(study)}
+    plain = _plain(study)
+    return {name: _draw(library, name, plain) for name in _names(plain)}

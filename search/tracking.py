@@ -121,6 +121,7 @@ class MlflowTracker:
 
     def start(self) -> None:
         self._closing = False
+        self._mirror = None
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
 

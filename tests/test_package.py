@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import bequest
 import pytest
+
+import bequest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "sklearn", "matplotlib", "numpy")

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
 from bequest.search.study import Study
 from bequest.spaces import Condition, Config, Parameter, Space
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from bequest.errors import StudyError
 from bequest.search.study import Study
 

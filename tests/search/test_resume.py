@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from bequest.search.storage import SqlStorage
 from bequest.search.study import Study
 from bequest.search.trial import Trial

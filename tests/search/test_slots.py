@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
 from bequest.search.slots import (
     CRASHED,
     INTERRUPTED,
@@ -16,7 +18,6 @@ from bequest.search.slots import (
     by_slot,
     slots,
 )
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 
 def _trials(*attrs: dict[str, Any]) -> list[FrozenTrial]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+
 from bequest import Study
 from bequest.errors import StudyError, UnknownNameError
 from bequest.evaluators.task import Outcome
