@@ -196,7 +196,7 @@ class Space:
     # Numbers ------------------------------------------------------------------------------------
 
     def encode(self, configs: Sequence[Mapping[str, Value]]) -> Encoding:
-        """Configurations as arrays ``[n, d]``, one column a parameter, with the mask of active ones.
+        """Configurations as arrays ``[n, d]``, one column a parameter, and the active ones' mask.
 
         Categorical columns hold the choice's index, numeric ones lie in [0, 1] (logarithmic where
         the distribution is); inactive entries are 0 with a False mask.

@@ -27,10 +27,10 @@ MakeStudy = Callable[..., Study]
 
 def _train(config: dict[str, Any], report: Callable[[int, float], None]) -> Outcome:
     value = -abs(float(config["x"]))
-    for epoch in range(30):
-        report(epoch, value)
     if config["x"] > 3:
         raise ValueError("too far")
+    for epoch in range(30):
+        report(epoch, value)
     return Outcome(value, {"seconds": 1.5})
 
 
