@@ -1,1 +1,39 @@
 """What measures a configuration: tasks, evaluators, outcomes."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .datasets import load_task
+    from .graph import GraphEvaluator
+    from .graph_tasks import GraphClassification, LinkPrediction, NodeClassification
+    from .models import load_model
+    from .task import Outcome
+
+_EXPORTS = {
+    "GraphClassification": "graph_tasks",
+    "GraphEvaluator": "graph",
+    "LinkPrediction": "graph_tasks",
+    "NodeClassification": "graph_tasks",
+    "Outcome": "task",
+    "load_model": "models",
+    "load_task": "datasets",
+}
+
+__all__ = [
+    "GraphClassification",
+    "GraphEvaluator",
+    "LinkPrediction",
+    "NodeClassification",
+    "Outcome",
+    "load_model",
+    "load_task",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'bequest.evaluators' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)

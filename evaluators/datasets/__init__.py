@@ -1,1 +1,65 @@
-"""Tasks by name: one loader module per kind of data."""
+"""Tasks by name: one loader module for each kind of source."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import DataError, unknown_name
+from .catalogue import ENTRIES, LINKS, LINKS_SUFFIX, NODE, Entry
+
+if TYPE_CHECKING:
+    from ..graph_tasks import GraphTask
+
+__all__ = ["Entry", "list_tasks", "load_task"]
+
+
+def list_tasks() -> list[Entry]:
+    """The tasks known by name, built-in ones first."""
+    return list(ENTRIES.values())
+
+
+def load_task(name: str, data_root: str | Path | None = None) -> GraphTask:
+    """A task by its name, as ``bequest tasks`` lists it.
+
+    Args:
+        name: For example ``"cora"``; ``"cora-links"`` is link prediction on the same graph;
+            ``"tu:AIDS"`` is any of TU Dortmund's sets of graphs.
+        data_root: Searched for the data before anything is downloaded; by default the folder in
+            ``BEQUEST_DATA``.
+
+    Raises:
+        UnknownNameError: There is no such task.
+        DataError: The data is neither at hand nor can be downloaded.
+    """
+    from ..graph_tasks import GraphClassification, LinkPrediction, NodeClassification
+
+    entry = _entry(name)
+    data: Any = _load(entry, None if data_root is None else Path(data_root))
+    if entry.kind == LINKS:
+        return LinkPrediction(data, name=name)
+    if entry.kind == NODE:
+        return NodeClassification(data, name=name)
+    return GraphClassification(data, name=name)
+
+
+def _entry(name: str) -> Entry:
+    if name in ENTRIES:
+        return ENTRIES[name]
+    if name.startswith("tu:"):
+        entry = ENTRIES["mutag"]
+        return Entry(name, entry.kind, entry.source, entry.loader, ("TUDataset", name[3:]), "tu")
+    base = name.removesuffix(LINKS_SUFFIX)
+    if base != name and base in ENTRIES:
+        entry = ENTRIES[base]
+        if entry.kind != NODE:
+            raise DataError(f"{base!r} is a set of graphs: {LINKS_SUFFIX} needs one graph")
+        return Entry(name, LINKS, entry.source, entry.loader, entry.arguments, entry.folder)
+    raise unknown_name("task", name, ENTRIES)
+
+
+def _load(entry: Entry, data_root: Path | None) -> Any:
+    module, function = entry.loader.split(":")
+    load = getattr(importlib.import_module(f".{module}", __name__), function)
+    return load(*entry.arguments) if entry.offline else load(entry, data_root)

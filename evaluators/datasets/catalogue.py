@@ -1,0 +1,101 @@
+"""Which tasks are known by name. Light: listing them loads no large library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NODE, GRAPH = "node classification", "graph classification"
+LINKS = "link prediction"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One task known by name.
+
+    Attributes:
+        name: What users call it.
+        kind: What is predicted.
+        source: Where the data comes from, in words.
+        loader: ``module:function`` in this package; called with the arguments below.
+        arguments: What the loader needs to know.
+        folder: The data's folder below a data root; empty for built-in data.
+    """
+
+    name: str
+    kind: str
+    source: str
+    loader: str
+    arguments: tuple[str, ...] = ()
+    folder: str = ""
+
+    @property
+    def offline(self) -> bool:
+        return not self.folder
+
+
+def _built_in() -> list[Entry]:
+    knn = "scikit-learn, nearest-neighbour graph"
+    entries = [
+        Entry(f"{name}-knn", NODE, knn, "neighbours:load", (name,))
+        for name in ("digits", "wine", "breast-cancer")
+    ]
+    made = "PyTorch Geometric, synthetic"
+    entries += [
+        Entry(name, kind, made, "synthetic:load", (name,))
+        for name, kind in (
+            ("sbm-homophilous", NODE),
+            ("sbm-heterophilous", NODE),
+            ("ba-shapes", NODE),
+            ("motif-graphs", GRAPH),
+            ("fake-graphs", GRAPH),
+        )
+    ]
+    return entries
+
+
+def _pyg(name: str, kind: str, loader: str, label: str, folder: str) -> Entry:
+    return Entry(name, kind, f"PyTorch Geometric, {loader}", "public:load", (loader, label), folder)
+
+
+def _public() -> list[Entry]:
+    entries = [_pyg(n.lower(), NODE, "Planetoid", n, "planetoid") for n in _PLANETOID]
+    entries += [_pyg(n.lower(), NODE, "Amazon", n, "amazon") for n in ("Photo", "Computers")]
+    entries += [_pyg(n.lower(), NODE, "Coauthor", n, "coauthor") for n in ("CS", "Physics")]
+    entries += [_pyg(n, NODE, "WebKB", n, "webkb") for n in ("cornell", "texas", "wisconsin")]
+    entries += [_pyg("actor", NODE, "Actor", "", "actor")]
+    entries += [
+        _pyg(n, NODE, "WikipediaNetwork", n, "wikipedia_network") for n in ("chameleon", "squirrel")
+    ]
+    entries += [
+        _pyg(f"airports-{n.lower()}", NODE, "Airports", n, "airports")
+        for n in ("USA", "Brazil", "Europe")
+    ]
+    entries += [_pyg(n.lower().replace("_", "-"), GRAPH, "TUDataset", n, "tu") for n in _TU]
+    entries += [
+        Entry(n, NODE, "Open Graph Benchmark (extra: ogb)", "public:load_ogb", (n,), "ogb")
+        for n in ("ogbn-arxiv", "ogbn-products")
+    ]
+    return entries
+
+
+_PLANETOID = ("Cora", "CiteSeer", "PubMed")
+_TU = (
+    "MUTAG",
+    "PROTEINS",
+    "ENZYMES",
+    "BZR",
+    "COX2",
+    "NCI1",
+    "NCI109",
+    "PTC_MR",
+    "DD",
+    "IMDB-BINARY",
+    "IMDB-MULTI",
+    "REDDIT-BINARY",
+    "COLLAB",
+)
+
+ENTRIES: dict[str, Entry] = {entry.name: entry for entry in _built_in() + _public()}
+
+LINKS_SUFFIX = "-links"
+"""Any node task with this suffix is a link prediction task on the same graph."""

@@ -1,0 +1,206 @@
+"""A task and a split as tensors on a device: batches to learn from, losses, scores.
+
+One class for each kind of task; the training loop knows none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, cast
+
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
+
+from ..spaces import Config
+from .graph_network import GraphNetwork, takes_sparse_features
+from .graph_tasks import GraphClassification, GraphTask, LinkPrediction, NodeClassification
+
+SPARSE_BELOW = 0.05
+"""Below this share of non-zeros a sparse product is faster than a dense one (bags of words)."""
+
+PARTS = ("train", "validation", "test")
+
+
+class Problem(Protocol):
+    """What the training loop needs of a task."""
+
+    outputs: int
+    unchanging: bool
+    """Whether every pass sees the same edges."""
+
+    def batches(self) -> Iterable[Any]:
+        """The training batches of one epoch, drawn from torch's global stream."""
+
+    def loss(self, network: GraphNetwork, batch: Any) -> Tensor:
+        """The training loss of one batch."""
+
+    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+        """(metric, loss) on one of `PARTS`."""
+
+    def forward(self, network: GraphNetwork) -> Tensor:
+        """One forward pass, for counting."""
+
+    def merge_validation(self) -> None:
+        """From now on, train on the validation part, too."""
+
+
+def make_problem(task: GraphTask, config: Config, seed: int, device: torch.device) -> Problem:
+    """The problem of a task under the split that belongs to ``seed``."""
+    if isinstance(task, NodeClassification):
+        return NodeProblem(task, config, seed, device)
+    if isinstance(task, GraphClassification):
+        return GraphProblem(task, config, seed, device)
+    return LinkProblem(task, config, seed, device)
+
+
+def features(x: Tensor, config: Config) -> Tensor:
+    """Node features as the configured network takes them fastest."""
+    x = x.float()
+    if takes_sparse_features(config) and float((x != 0).float().mean()) < SPARSE_BELOW:
+        return x.to_sparse_csr()
+    return x
+
+
+class NodeProblem:
+    """Node classification: one batch, the whole graph."""
+
+    unchanging = True
+
+    def __init__(
+        self, task: NodeClassification, config: Config, seed: int, device: torch.device
+    ) -> None:
+        self.outputs = task.classes
+        self.x = features(task.data.x, config).to(device)
+        self.edges = task.data.edge_index.to(device)
+        self.y = task.labels.to(device)
+        split = task.split(seed)
+        self.index = {part: getattr(split, part).to(device) for part in PARTS}
+
+    def batches(self) -> Iterable[Tensor]:
+        return (self.index["train"],)
+
+    def loss(self, network: GraphNetwork, batch: Tensor) -> Tensor:
+        scores = network(self.x, self.edges)[batch]
+        return functional.cross_entropy(scores, self.y[batch])
+
+    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+        index = self.index[part]
+        scores, y = self.forward(network)[index], self.y[index]
+        accuracy = float((scores.argmax(1) == y).float().mean())
+        return accuracy, float(functional.cross_entropy(scores, y))
+
+    def forward(self, network: GraphNetwork) -> Tensor:
+        return cast(Tensor, network(self.x, self.edges))
+
+    def merge_validation(self) -> None:
+        self.index["train"] = torch.cat([self.index["train"], self.index["validation"]])
+
+
+class GraphProblem:
+    """Graph classification: shuffled batches of graphs."""
+
+    unchanging = False
+
+    def __init__(
+        self, task: GraphClassification, config: Config, seed: int, device: torch.device
+    ) -> None:
+        self.outputs = task.classes
+        self.device = device
+        self.batch_size = cast(int, config["batch_size"])
+        split = task.split(seed)
+        self.graphs = {part: _labelled(task, getattr(split, part)) for part in PARTS}
+        # Evaluation batches never change: they are put together once.
+        self.fixed = {
+            part: Batch.from_data_list(graphs).to(device) for part, graphs in self.graphs.items()
+        }
+
+    def batches(self) -> Iterable[Batch]:
+        graphs = self.graphs["train"]
+        # A last batch of one graph would break batch normalisation.
+        short = len(graphs) % self.batch_size == 1
+        return DataLoader(graphs, self.batch_size, shuffle=True, drop_last=short)
+
+    def loss(self, network: GraphNetwork, batch: Batch) -> Tensor:
+        batch = batch.to(self.device)
+        scores = network(batch.x, batch.edge_index, batch.batch)
+        return functional.cross_entropy(scores, batch.y)
+
+    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+        batch = self.fixed[part]
+        scores = network(batch.x, batch.edge_index, batch.batch)
+        accuracy = float((scores.argmax(1) == batch.y).float().mean())
+        return accuracy, float(functional.cross_entropy(scores, batch.y))
+
+    def forward(self, network: GraphNetwork) -> Tensor:
+        batch = self.fixed["validation"]
+        return cast(Tensor, network(batch.x, batch.edge_index, batch.batch))
+
+    def merge_validation(self) -> None:
+        self.graphs["train"] = self.graphs["train"] + self.graphs["validation"]
+
+
+def _labelled(task: GraphClassification, index: Tensor) -> list[Data]:
+    return [
+        Data(x=task.graphs[i].x, edge_index=task.graphs[i].edge_index, y=task.labels[i].view(1))
+        for i in index.tolist()
+    ]
+
+
+class LinkProblem:
+    """Link prediction: embeddings of nodes, whose inner product scores a link."""
+
+    unchanging = False
+
+    def __init__(
+        self, task: LinkPrediction, config: Config, seed: int, device: torch.device
+    ) -> None:
+        self.outputs = cast(int, config["width"])
+        self.x = features(task.data.x, config).to(device)
+        self.nodes = int(task.data.num_nodes)
+        graphs = task.split(seed)
+        self.graphs = {p: g.to(device) for p, g in zip(PARTS, graphs, strict=True)}
+
+    def batches(self) -> Iterable[Tensor]:
+        return (self.graphs["train"].edge_label_index,)
+
+    def loss(self, network: GraphNetwork, batch: Tensor) -> Tensor:
+        # Random pairs stand for unlinked ones: in a sparse graph hardly any is linked.
+        pairs = torch.randint(self.nodes, batch.shape).to(batch.device)
+        embedding = network(self.x, self.graphs["train"].edge_index)
+        scores = torch.cat([score_links(embedding, batch), score_links(embedding, pairs)])
+        target = torch.zeros_like(scores)
+        target[: batch.shape[1]] = 1.0
+        return functional.binary_cross_entropy_with_logits(scores, target)
+
+    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+        graph = self.graphs[part]
+        pairs, target = graph.edge_label_index, graph.edge_label.float()
+        if part == "train":  # training links come without unlinked pairs: take the evaluation's
+            other = self.graphs["validation"]
+            unlinked = other.edge_label_index[:, other.edge_label == 0]
+            pairs = torch.cat([pairs, unlinked], dim=1)
+            target = torch.cat([torch.ones(graph.edge_label.shape[0]), torch.zeros(unlinked.shape[1])])
+            target = target.to(pairs.device)
+        scores = score_links(network(self.x, graph.edge_index), pairs)
+        loss = functional.binary_cross_entropy_with_logits(scores, target)
+        return float(roc_auc_score(target.cpu().numpy(), scores.cpu().numpy())), float(loss)
+
+    def forward(self, network: GraphNetwork) -> Tensor:
+        return cast(Tensor, network(self.x, self.graphs["train"].edge_index))
+
+    def merge_validation(self) -> None:
+        # The test part's messages pass along training and validation links.
+        edges = self.graphs["test"].edge_index
+        train = self.graphs["train"]
+        train.edge_index = edges
+        train.edge_label_index = edges[:, edges[0] < edges[1]]
+        train.edge_label = torch.ones(train.edge_label_index.shape[1], device=edges.device)
+
+
+def score_links(embedding: Tensor, pairs: Tensor) -> Tensor:
+    """Inner products ``[pairs]`` of the embeddings ``[nodes, d]`` of ``[2, pairs]`` nodes."""
+    return (embedding[pairs[0]] * embedding[pairs[1]]).sum(dim=1)
