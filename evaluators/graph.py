@@ -180,9 +180,7 @@ class GraphModel:
         metrics: Training, validation and test metrics, as measured once after the training.
     """
 
-    def __init__(
-        self, network: GraphNetwork, facts: ModelFacts, metrics: dict[str, float]
-    ) -> None:
+    def __init__(self, network: GraphNetwork, facts: ModelFacts, metrics: dict[str, float]) -> None:
         self.network = network.eval()
         self.facts = facts
         self.metrics = metrics

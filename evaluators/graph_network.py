@@ -33,9 +33,7 @@ class PlainLayer(nn.Module):
 
 
 def _gin(inputs: int, outputs: int, config: Config) -> nn.Module:
-    inner = nn.Sequential(
-        pyg.Linear(inputs, outputs), nn.ReLU(), pyg.Linear(outputs, outputs)
-    )
+    inner = nn.Sequential(pyg.Linear(inputs, outputs), nn.ReLU(), pyg.Linear(outputs, outputs))
     return cast(nn.Module, pyg.GINConv(inner, train_eps=True))
 
 

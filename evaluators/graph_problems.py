@@ -183,7 +183,9 @@ class LinkProblem:
             other = self.graphs["validation"]
             unlinked = other.edge_label_index[:, other.edge_label == 0]
             pairs = torch.cat([pairs, unlinked], dim=1)
-            target = torch.cat([torch.ones(graph.edge_label.shape[0]), torch.zeros(unlinked.shape[1])])
+            target = torch.cat(
+                [torch.ones(graph.edge_label.shape[0]), torch.zeros(unlinked.shape[1])]
+            )
             target = target.to(pairs.device)
         scores = score_links(network(self.x, graph.edge_index), pairs)
         loss = functional.binary_cross_entropy_with_logits(scores, target)

@@ -178,7 +178,9 @@ class LinkPrediction:
         edges = to_undirected(data.edge_index, num_nodes=data.num_nodes)
         edges = edges[:, edges[0] != edges[1]]
         if edges.shape[1] < 40:
-            raise DataError(f"task {name!r} has {edges.shape[1] // 2} links: at least 20 are needed")
+            raise DataError(
+                f"task {name!r} has {edges.shape[1] // 2} links: at least 20 are needed"
+            )
         self.data = Data(x=data.x, edge_index=edges)
         self.features = int(data.x.shape[1])
 
@@ -206,7 +208,7 @@ class LinkPrediction:
 GraphTask = NodeClassification | GraphClassification | LinkPrediction
 
 
-class seeded:  # noqa: N801 - reads as a verb: with seeded(3)
+class seeded:
     """Seed torch and NumPy inside a block; outside, nothing has happened.
 
     PyTorch Geometric draws from the global streams of both.

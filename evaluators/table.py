@@ -1,4 +1,4 @@
-"""Answers from result tables: published trainings instead of own ones, behind the same interface."""
+"""Answers from result tables: published trainings instead of own ones, same interface."""
 
 from __future__ import annotations
 

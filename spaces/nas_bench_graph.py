@@ -73,7 +73,7 @@ class NasBenchGraphSpace(Space):
         return dict(networks[int(rng.integers(len(networks)))])
 
     def features(self, configs: Sequence[Config]) -> np.ndarray:
-        """Counts that describe the network ``[n, 190]``, skips looked through.
+        """Counts that describe the network ``[n, 136]``, skips looked through.
 
         Operations; operations by depth; operations at the output; pairs (what feeds, what is fed);
         the depth and the number of outputs.
@@ -132,7 +132,9 @@ def _networks() -> dict[Tree, Config]:
         for operations in itertools.product(OPERATIONS, repeat=4):
             if operations != ("skip",) * 4:
                 config: Config = {"links": links}
-                config |= {f"op{i}": operation for i, operation in zip(NODES, operations, strict=True)}
+                config |= {
+                    f"op{i}": operation for i, operation in zip(NODES, operations, strict=True)
+                }
                 found.setdefault(tree_of(config), config)
     return found
 

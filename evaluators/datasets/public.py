@@ -87,7 +87,7 @@ def _arguments(place: Path, label: str) -> tuple[str, ...]:
 
 
 def _roots(data_root: Path | None) -> list[Path]:
-    """The folders to search: what the user gave, then the environment's; each may hold datasets/."""
+    """The folders to search: the user's, then the environment's; each may hold datasets/."""
     named = [data_root, Path(os.environ[ROOT_VARIABLE]) if os.environ.get(ROOT_VARIABLE) else None]
     return [folder for root in named if root is not None for folder in (root, root / "datasets")]
 

@@ -38,6 +38,10 @@ class Observation:
     value: float | None
     state: TrialState
 
+    @property
+    def running(self) -> bool:
+        return self.state == TrialState.RUNNING
+
 
 def slot_of(study: optuna.Study, trial: FrozenTrial) -> int:
     """A trial's place in the sequence: the study's own answer, or the trial's number."""

@@ -1,0 +1,73 @@
+"""Regularised evolution: a population that forgets its oldest, children by one mutation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...spaces import Config, Space
+from .base import Observation, SpaceSampler
+
+
+class EvolutionSampler(SpaceSampler):
+    """Tournament selection among the latest trials; a child differs in one choice.
+
+    Mutating a choice that others hang on draws those anew. Of several mutations that lead to a
+    configuration which is known already, the first unknown one is taken.
+
+    Source: Real et al., *Regularized Evolution for Image Classifier Architecture Search*, AAAI
+    2019.
+
+    Args:
+        space: What can be chosen.
+        seed: With the slot, the only source of randomness.
+        population: How many of the latest trials may be parents; as many first trials are drawn
+            at random.
+        tournament: How many of them compete to be the parent.
+    """
+
+    def __init__(
+        self,
+        space: Space | None = None,
+        *,
+        seed: int = 0,
+        population: int = 20,
+        tournament: int = 5,
+    ) -> None:
+        super().__init__(space, seed=seed)
+        self.population = population
+        self.tournament = tournament
+
+    def propose(
+        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
+    ) -> Config:
+        if not history and space.default is not None:
+            return space.default
+        done = [o for o in history if o.value is not None]
+        if len(history) < self.population or not done:
+            return space.sample(rng)
+        alive = done[-self.population :]
+        drawn = rng.choice(len(alive), size=min(self.tournament, len(alive)), replace=False)
+        parent = max((alive[i] for i in drawn), key=lambda o: o.value or 0.0)
+        known = [space.canonical(o.config) for o in history]
+        child = mutate(space, parent.config, rng)
+        for _ in range(20):
+            if space.canonical(child) not in known:
+                break
+            child = mutate(space, parent.config, rng)
+        return child
+
+
+def mutate(space: Space, config: Config, rng: np.random.Generator) -> Config:
+    """A copy in which one active choice, and what hangs on it, is drawn anew."""
+    names = [p.name for p in space.parameters if p.name in config and not p.distribution.single()]
+    if not names:
+        return dict(config)
+    name = names[int(rng.integers(len(names)))]
+    kept = {k: v for k, v in config.items() if k != name}
+    for _ in range(10):
+        child = space.sample(rng, kept)
+        if child[name] != config[name]:
+            break
+    return child

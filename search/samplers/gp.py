@@ -1,0 +1,183 @@
+"""Gaussian-process Bayesian optimisation for mixed, conditional spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...spaces import Config, Space
+from ...spaces.encoding import scale, unscale
+from .base import Observation, SpaceSampler
+from .evolution import mutate
+from .surrogate import Inputs, Surrogate, one_thread, warp
+
+EXHAUSTIVE = 60_000
+"""Finite spaces up to this size are scored whole."""
+
+SCREENED, STARTS, NEIGHBOURS = 512, 8, 24
+STEPS = (0.2, 0.1, 0.05, 0.02, 0.01)
+"""Larger spaces: so many random candidates; then a local search from the best ones, with smaller
+and smaller steps of the numeric choices."""
+
+
+class GPSampler(SpaceSampler):
+    """Proposes the configuration with the largest expected improvement under a Gaussian process.
+
+    The first trial is the space's default, where it has one, and the next few are random. Trials
+    that still run count as having the value that is predicted for them; failed ones count as the
+    worst seen. A configuration is not proposed twice while another is left.
+
+    Args:
+        space: What can be chosen.
+        seed: With the slot, the only source of randomness.
+        startup: How many trials precede the first model.
+
+    Example:
+        >>> import optuna
+        >>> def objective(trial):
+        ...     return (trial.suggest_float("x", -2, 2) - 1) ** 2
+        >>> study = optuna.create_study(sampler=GPSampler(seed=1))
+        >>> study.optimize(objective, n_trials=20)  # doctest: +SKIP
+    """
+
+    def __init__(self, space: Space | None = None, *, seed: int = 0, startup: int = 5) -> None:
+        super().__init__(space, seed=seed)
+        self.startup = startup
+
+    def propose(
+        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
+    ) -> Config:
+        if not history and space.default is not None:
+            return space.default
+        known = {_key(space, o.config) for o in history}
+        done = [o for o in history if o.value is not None]
+        if len(history) < self.startup or len(done) < 2:
+            return self._unknown(space, known, rng)
+        with one_thread():
+            return self._model_based(space, history, known, rng)
+
+    def _unknown(self, space: Space, known: set[str], rng: np.random.Generator) -> Config:
+        """A random configuration that was not tried yet, if one can be found."""
+        config = space.sample(rng)
+        for _ in range(100):
+            if _key(space, config) not in known:
+                break
+            config = space.sample(rng)
+        return config
+
+    def _model_based(
+        self,
+        space: Space,
+        history: Sequence[Observation],
+        known: set[str],
+        rng: np.random.Generator,
+    ) -> Config:
+        inputs = Inputs(space)
+        ended = [o for o in history if not o.running]
+        worst = min(o.value for o in ended if o.value is not None)
+        values = np.array([worst if o.value is None else o.value for o in ended])
+        y = warp(values)
+        surrogate = Surrogate(inputs, inputs([o.config for o in ended]), y)
+        best = y.max()
+        running = [o.config for o in history if o.running]
+        if running:
+            surrogate.believe(inputs(running))
+        search = _Search(space, inputs, surrogate, best, known)
+        if space.size is not None and space.size <= EXHAUSTIVE:
+            found = search.exhaustive(self._all(space))
+            return self._unknown(space, known, rng) if found is None else found
+        leaders = sorted(ended, key=lambda o: -worst if o.value is None else -o.value)
+        return search.local([o.config for o in leaders[:STARTS]], rng)
+
+    def _all(self, space: Space) -> _Everything:
+        if space is not self.space:  # a space that is derived anew from every study's trials
+            return _Everything(space)
+        return self._own
+
+    @cached_property
+    def _own(self) -> _Everything:
+        assert self.space is not None
+        return _Everything(self.space)
+
+
+class _Everything:
+    """All configurations of a finite space, with their inputs; made once."""
+
+    def __init__(self, space: Space) -> None:
+        self.configs = list(space.enumerate())
+        self.keys = [_key(space, config) for config in self.configs]
+        self.x = Inputs(space)(self.configs)
+
+
+class _Search:
+    """The search for the largest acquisition value."""
+
+    def __init__(
+        self, space: Space, inputs: Inputs, surrogate: Surrogate, best: Tensor, known: set[str]
+    ) -> None:
+        self.space = space
+        self.inputs = inputs
+        self.surrogate = surrogate
+        self.best = best
+        self.known = known
+
+    def exhaustive(self, everything: _Everything) -> Config | None:
+        """The best of all that are not known; ``None`` when all are."""
+        scores = self.surrogate.log_expected_improvement(everything.x, self.best)
+        unknown = torch.tensor([key not in self.known for key in everything.keys])
+        if not unknown.any():
+            return None
+        return everything.configs[int(scores.where(unknown, -torch.inf).argmax())]
+
+    def local(self, leaders: list[Config], rng: np.random.Generator) -> Config:
+        """Screen random candidates and relatives of the leaders, then climb from the best."""
+        candidates = [self.space.sample(rng) for _ in range(SCREENED)]
+        candidates += [
+            neighbour(self.space, leader, rng, STEPS[0])
+            for leader in leaders
+            for _ in range(NEIGHBOURS)
+        ]
+        pool = self._ranked(candidates)[:STARTS]
+        for step in STEPS:
+            relatives = [
+                neighbour(self.space, config, rng, step)
+                for config in pool
+                for _ in range(NEIGHBOURS)
+            ]
+            pool = self._ranked(pool + relatives)[:STARTS]
+        return pool[0]
+
+    def _ranked(self, candidates: list[Config]) -> list[Config]:
+        """The candidates that are not known, best first; all of them, if all are known."""
+        new = [c for c in candidates if _key(self.space, c) not in self.known] or candidates
+        scores = self.surrogate.log_expected_improvement(self.inputs(new), self.best)
+        return [new[i] for i in scores.argsort(descending=True, stable=True).tolist()]
+
+
+def neighbour(space: Space, config: Config, rng: np.random.Generator, step: float) -> Config:
+    """A relative: one numeric choice moved by about ``step`` of its range, or any choice anew."""
+    numeric = [
+        p for p in space.parameters if p.name in config and not _is_categorical(space, p.name)
+    ]
+    if not numeric or rng.random() < 0.4:
+        return mutate(space, config, rng)
+    moved = dict(config)
+    # Now and then several at once: ridges run diagonally.
+    for p in rng.permutation(len(numeric))[: 1 + int(rng.integers(2))]:
+        chosen = numeric[int(p)]
+        place = scale(chosen.distribution, config[chosen.name]) + step * rng.normal()
+        moved[chosen.name] = unscale(chosen.distribution, float(place))
+    return space.sample(rng, moved)
+
+
+def _is_categorical(space: Space, name: str) -> bool:
+    return bool(space.categorical[[p.name for p in space.parameters].index(name)])
+
+
+def _key(space: Space, config: Config) -> str:
+    """One string for each model."""
+    return repr(sorted(space.canonical(config).items()))
