@@ -1,1 +1,1 @@
-"""One script per claim; ``python -m benchmarks.NAME --help`` from the repository's root."""
+"""One script for each claim: ``python -m benchmarks.NAME --out FILE.json``, run at the root."""
