@@ -1,0 +1,23 @@
+"""TPE as a pure function of seed, slot and trials."""
+
+from __future__ import annotations
+
+import optuna
+
+from bequest.search.samplers.tpe import TPESampler
+from tests.conformance.samplers import CONDITIONAL, SamplerConformance, run, score
+
+
+class TestTPESampler(SamplerConformance):
+    name = "tpe"
+
+    def test_learns(self) -> None:
+        ours = run(TPESampler(CONDITIONAL, seed=0), CONDITIONAL, 60)
+        late = [score(trial.params) for trial in ours.trials[40:]]
+        early = [score(trial.params) for trial in ours.trials[:20]]
+        assert sum(late) > sum(early)
+
+    def test_first_trials_are_optunas_own_random_ones(self) -> None:
+        study = optuna.create_study(sampler=TPESampler(seed=5))
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+        assert len({trial.params["x"] for trial in study.trials}) == 3
