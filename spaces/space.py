@@ -7,12 +7,13 @@ an earlier one. A configuration is a plain dict that holds the *active* paramete
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from optuna.distributions import (
@@ -24,7 +25,7 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from ..errors import ConfigurationError, SpaceError
+from ..errors import ConfigurationError, SpaceError, unknown_name
 from .encoding import Encoding, choices, draw, scale
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 Value = bool | int | float | str
 Config = dict[str, Value]
+
+KINDS = {"nas-bench-graph": "nas_bench_graph:NasBenchGraphSpace"}
+"""Spaces that know more than their parameters say, by ``kind``: ``module:class`` in this package.
+
+Each is made without arguments.
+"""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,9 @@ class Space:
         >>> space.validate({"layer": "gat", "heads": 4})
         {'layer': 'gat', 'heads': 4}
     """
+
+    kind: ClassVar[str] = "space"
+    """What `from_json` makes again: a plain space, or one of `KINDS`."""
 
     def __init__(
         self, name: str, parameters: Sequence[Parameter], *, default: Config | None = None
@@ -254,6 +264,7 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """The space as plain JSON values; `from_json` brings it back."""
         return {
+            "kind": self.kind,
             "name": self.name,
             "default": self.default,
             "parameters": [
@@ -270,7 +281,18 @@ class Space:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Space:
-        """The space that `to_json` wrote."""
+        """The space that `to_json` wrote, of the same class.
+
+        Raises:
+            UnknownNameError: Its kind is not one of `KINDS`.
+        """
+        kind = data.get("kind", Space.kind)
+        if kind != Space.kind:
+            if kind not in KINDS:
+                raise unknown_name("kind of space", kind, [Space.kind, *KINDS])
+            module, name = KINDS[kind].split(":")
+            known: Space = getattr(importlib.import_module(f".{module}", __package__), name)()
+            return known
         parameters = []
         for item in data["parameters"]:
             condition = item["condition"]
