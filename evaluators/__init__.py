@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .graph import GraphEvaluator
     from .graph_tasks import GraphClassification, LinkPrediction, NodeClassification
     from .models import load_model
+    from .table import TableEvaluator
     from .task import Outcome
 
 _EXPORTS = {
@@ -18,6 +19,7 @@ _EXPORTS = {
     "LinkPrediction": "graph_tasks",
     "NodeClassification": "graph_tasks",
     "Outcome": "task",
+    "TableEvaluator": "table",
     "load_model": "models",
     "load_task": "datasets",
 }
@@ -28,6 +30,7 @@ __all__ = [
     "LinkPrediction",
     "NodeClassification",
     "Outcome",
+    "TableEvaluator",
     "load_model",
     "load_task",
 ]

@@ -215,6 +215,8 @@ class GraphModel:
 
     def _prepare(self, data: Data | Sequence[Data]) -> Data:
         graphs = [data] if isinstance(data, Data) else list(data)
+        if isinstance(data, Batch):
+            graphs = data.to_data_list()
         if self.facts.degrees_as_features:
             graphs = [Data(x=one_hot_degrees(g), edge_index=g.edge_index) for g in graphs]
         for graph in graphs:

@@ -6,6 +6,7 @@ seed modulo ten), else stratified 60/20/20 by seed.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -209,9 +210,9 @@ GraphTask = NodeClassification | GraphClassification | LinkPrediction
 
 
 class seeded:
-    """Seed torch and NumPy inside a block; outside, nothing has happened.
+    """Seed torch, NumPy and Python inside a block; outside, nothing has happened.
 
-    PyTorch Geometric draws from the global streams of both.
+    PyTorch Geometric draws from the global streams of all three.
     """
 
     def __init__(self, seed: int) -> None:
@@ -219,12 +220,15 @@ class seeded:
 
     def __enter__(self) -> None:
         self._torch, self._numpy = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
+        self._python = random.getstate()
         torch.manual_seed(self.seed)
+        random.seed(self.seed)
         np.random.seed(self.seed)  # noqa: NPY002
 
     def __exit__(self, *_: object) -> None:
         torch.set_rng_state(self._torch)
         np.random.set_state(self._numpy)  # noqa: NPY002
+        random.setstate(self._python)
 
 
 def stratified_split(labels: Tensor, seed: int) -> Split:

@@ -120,7 +120,7 @@ def _run_epoch(
         memory = None
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if not math.isfinite(float(loss)):
+        if not math.isfinite(loss.item()):
             raise EvaluationError(
                 f"the training diverged in epoch {epoch}: a learning_rate below "
                 f"{config['learning_rate']:.3g} may help"

@@ -73,10 +73,10 @@ class NasBenchGraphSpace(Space):
         return dict(networks[int(rng.integers(len(networks)))])
 
     def features(self, configs: Sequence[Config]) -> np.ndarray:
-        """Counts that describe the network ``[n, 136]``, skips looked through.
+        """Counts that describe the networks ``[n, 145]``, skips looked through.
 
-        Operations; operations by depth; operations at the output; pairs (what feeds, what is fed);
-        the depth and the number of outputs.
+        Operations; operations by depth; operations at the output; pairs along the flow; the shape
+        of the links; the depth and the number of outputs.
         """
         table, columns = _features()
         rows = [columns[tree_of(config)] for config in configs]
@@ -160,9 +160,14 @@ def _features() -> tuple[np.ndarray, dict[Tree, int]]:
 def _describe(tree: Tree) -> Iterator[str]:
     """The features of one network, each as often as it counts."""
     yield from _walk(tree, "input", 0)
+    yield f"shape {_shape(tree)}"
     leaves = [depth for _, depth in _leaves(tree, 0)]
     yield from ["depth"] * max(leaves)
     yield from ["outputs"] * len(leaves)
+
+
+def _shape(tree: Tree) -> tuple[object, ...]:
+    return tuple(sorted(_shape(child) for child in tree[1]))
 
 
 def _walk(tree: Tree, feeder: str, depth: int) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -21,13 +20,8 @@ BLOCKS, BLOCK_SIZE, CHANNELS = 5, 200, 32
 
 def load(name: str) -> Any:
     """A synthetic graph, or list of graphs, by its name; the same in every process."""
-    state = random.getstate()
-    random.seed(SEED)  # some of the generators draw from Python's stream
-    try:
-        with seeded(SEED):
-            return _MAKERS[name]()
-    finally:
-        random.setstate(state)
+    with seeded(SEED):
+        return _MAKERS[name]()
 
 
 def _blocks(inside: float, outside: float) -> Data:

@@ -109,8 +109,8 @@ class _Everything:
 
     def __init__(self, space: Space) -> None:
         self.configs = list(space.enumerate())
-        self.keys = [_key(space, config) for config in self.configs]
-        self.x = Inputs(space)(self.configs)
+        self.place = {_key(space, config): i for i, config in enumerate(self.configs)}
+        self.x = Inputs(space)(self.configs).float()
 
 
 class _Search:
@@ -128,10 +128,11 @@ class _Search:
     def exhaustive(self, everything: _Everything) -> Config | None:
         """The best of all that are not known; ``None`` when all are."""
         scores = self.surrogate.log_expected_improvement(everything.x, self.best)
-        unknown = torch.tensor([key not in self.known for key in everything.keys])
-        if not unknown.any():
+        places = [everything.place[key] for key in self.known if key in everything.place]
+        if len(places) == len(everything.configs):
             return None
-        return everything.configs[int(scores.where(unknown, -torch.inf).argmax())]
+        scores[places] = -torch.inf
+        return everything.configs[int(scores.argmax())]
 
     def local(self, leaders: list[Config], rng: np.random.Generator) -> Config:
         """Screen random candidates and relatives of the leaders, then climb from the best."""

@@ -1,16 +1,21 @@
 """A Gaussian process over the configurations of a mixed, conditional space.
 
-``y(x) = m + f(x) + noise``, ``f ~ GP(0, k)`` with
+``y(x) = m + f(x) + noise``, ``f ~ GP(0, s k)``, ``s ~ inverse gamma``. The kernel is one of two:
 
-``k(x, x') = exp(-mean_i [c_i != c'_i] / l_i) * Matern_5/2(z, z')``
+* where a numeric choice is among them, ``exp(-mean_i [c_i != c'_i] / l_i) * Matern_5/2(z, z')`` on
+  the categorical choices c and the numeric ones z (in [0, 1]). An inactive choice holds a constant,
+  so it tells nothing;
+* else ``exp(-|v - v'|^2 / 2 l^2)`` on counts v: those by which a space describes the models that
+  its configurations build, or one for each choice made (the exponentiated Hamming kernel).
 
-on the categorical choices c and the numeric ones z (in [0, 1]). An inactive choice holds a
-constant, so it tells nothing; a categorical one then has a code of its own. Where a space describes
-the models that its configurations build, by counts, a second kernel compares those.
+The one length scale of the second is not fitted: with few observations the evidence is flat, and a
+weighted mean over a small grid is safer than its maximum. The many of the first are fitted to the
+maximum of their posterior.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,17 +30,33 @@ from botorch.models import SingleTaskGP
 from botorch.models.kernels import CategoricalKernel
 from botorch.models.utils.gpytorch_modules import get_gaussian_likelihood_with_lognormal_prior
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import Kernel, MaternKernel, ProductKernel, RBFKernel, ScaleKernel
+from gpytorch.kernels import Kernel, MaternKernel, ProductKernel
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
-from ...spaces import Config, Space
+from ...spaces import Config, Encoding, Space
+from ...spaces.encoding import choices
 
 INACTIVE = 0.5
 """The value of an inactive numeric choice: the middle, nearest to all."""
 
-MAX_FIT_STEPS = 40
-"""L-BFGS steps of the fit; the posterior over hyperparameters is flat where more would be taken."""
+MAX_FIT_STEPS = 30
+"""L-BFGS steps of a fit; where more would be taken, the posterior is flat."""
+
+SCALES = (1.5, 3.0, 6.0)
+"""Length scales on a space's own counts; a network of four operations has about 20 of them."""
+
+HAMMING_SCALES = (1.0, 1.6)
+"""Length scales on one count a choice: k falls to exp(-1) and exp(-.4) with one other choice."""
+
+NOISES = (0.03, 0.2)
+"""Noise variances, as shares of the signal's."""
+
+NEGLIGIBLE = 0.01
+"""A setting with less of the evidence than this is left out of predictions."""
+
+SHAPE = RATE = 3.0
+"""The inverse gamma prior of the signal's variance; the values are standardised."""
 
 
 @contextmanager
@@ -50,7 +71,7 @@ def one_thread() -> Iterator[None]:
 
 
 class Inputs:
-    """Turns configurations into the surrogate's inputs: choices, then counts where there are any.
+    """Turns configurations into inputs: counts, or choices where one of them is numeric.
 
     Args:
         space: What can be chosen.
@@ -62,40 +83,71 @@ class Inputs:
         self.numeric = [int(i) for i in np.flatnonzero(~space.categorical)]
 
     def __call__(self, configs: Sequence[Config]) -> Tensor:
-        """``[n, d (+ f)]`` float64."""
-        encoding = self.space.encode(configs)
-        inactive = np.where(encoding.categorical, -1.0, INACTIVE)
-        values = np.where(encoding.mask, encoding.values, inactive)
+        """``[n, d]`` float64."""
         counts = self.space.features(configs)
         if counts is not None:
-            values = np.concatenate([values, counts], axis=1)
-        return torch.from_numpy(values)
+            return torch.from_numpy(counts)
+        encoding = self.space.encode(configs)
+        if not self.numeric:
+            return torch.from_numpy(_one_count_a_choice(self.space, encoding))
+        inactive = np.where(encoding.categorical, -1.0, INACTIVE)
+        return torch.from_numpy(np.where(encoding.mask, encoding.values, inactive))
 
-    def kernel(self, columns: int) -> Kernel:
-        """The kernel for inputs with so many columns."""
-        parts = []
-        if self.categorical:
-            parts.append(
-                CategoricalKernel(
-                    ard_num_dims=len(self.categorical),
-                    active_dims=self.categorical,
-                    lengthscale_prior=LogNormalPrior(-0.5, 1.0),
-                    lengthscale_constraint=GreaterThan(1e-2, initial_value=0.6),
-                )
-            )
-        if self.numeric:
-            parts.append(_matern(self.numeric))
-        choices = parts[0] if len(parts) == 1 else ProductKernel(*parts)
-        d = len(self.space)
-        if columns == d:
-            return choices
-        return _scaled(choices, 0.3) + _scaled(_on_counts(list(range(d, columns))), 0.7)
+    def settings(self, x: Tensor, y: Tensor) -> tuple[Kernel, Tensor]:
+        """A batch of kernels, and a noise variance for each ``[b]``, given the observations."""
+        if self.numeric and self.space.features([]) is None:
+            return _fitted(self._kernel(), x, y)
+        scales = HAMMING_SCALES if self.space.features([]) is None else SCALES
+        grid = torch.tensor(list(itertools.product(scales, NOISES)), dtype=torch.float64)
+        kernel = CountKernel(batch_shape=torch.Size([len(grid)])).double()
+        kernel.lengthscale = grid[:, 0].view(-1, 1, 1)
+        return kernel.requires_grad_(False), grid[:, 1]
+
+    def _kernel(self) -> Kernel:
+        numeric = _matern(self.numeric)
+        if not self.categorical:
+            return numeric
+        categorical = CategoricalKernel(
+            ard_num_dims=len(self.categorical),
+            active_dims=self.categorical,
+            lengthscale_prior=LogNormalPrior(-0.5, 1.0),
+            lengthscale_constraint=GreaterThan(1e-2, initial_value=0.6),
+        )
+        return ProductKernel(categorical, numeric)
+
+
+def _one_count_a_choice(space: Space, encoding: Encoding) -> np.ndarray:
+    """``[n, all choices]``: 1 where the choice is made. Counts differ in two places a choice."""
+    columns = []
+    for i, p in enumerate(space.parameters):
+        codes = np.where(encoding.mask[:, i], encoding.values[:, i], -1)
+        columns.append(codes[:, None] == np.arange(len(choices(p.distribution) or ())))
+    return np.concatenate(columns, axis=1).astype(np.float64)
+
+
+class CountKernel(Kernel):  # type: ignore[misc]
+    """``k(x, x') = exp(-|x - x'|^2 / 2 l^2)`` for a batch of length scales, by one matrix product.
+
+    GPyTorch's `RBFKernel` copies and centres both sides for every length scale; for whole spaces of
+    candidates that takes several times as long.
+    """
+
+    has_lengthscale = True
+    is_stationary = True
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **_: object) -> Tensor:
+        if diag:
+            return torch.ones(*self.batch_shape, x1.shape[-2], dtype=x1.dtype)
+        x1, x2 = x1[(0,) * (x1.dim() - 2)], x2[(0,) * (x2.dim() - 2)]
+        squares = x1.square().sum(-1).unsqueeze(-1) + x2.square().sum(-1)
+        distances = torch.addmm(squares, x1, x2.mT, alpha=-2).clamp_min_(0)
+        return (distances / (-2 * self.lengthscale.to(x1.dtype).square())).exp_()
 
 
 def _matern(columns: list[int]) -> Kernel:
-    # Lengthscales grow with the square root of the dimension, or all points would be strangers
+    # Length scales grow with the square root of the dimension, or all points would be strangers
     # (Hvarfner et al., Vanilla Bayesian Optimization Performs Great in High Dimensions, ICML 2024).
-    location = math.sqrt(2) + 0.5 * math.log(len(columns)) - 1.0
+    location = 0.5 * math.log(len(columns)) + 0.4
     return MaternKernel(
         nu=2.5,
         ard_num_dims=len(columns),
@@ -105,81 +157,89 @@ def _matern(columns: list[int]) -> Kernel:
     )
 
 
-def _on_counts(columns: list[int]) -> Kernel:
-    return RBFKernel(
-        active_dims=columns,
-        lengthscale_prior=LogNormalPrior(1.0, 0.7),
-        lengthscale_constraint=GreaterThan(0.1, initial_value=math.e),
-    )
-
-
-def _scaled(kernel: Kernel, variance: float) -> Kernel:
-    return ScaleKernel(
-        kernel,
-        outputscale_prior=LogNormalPrior(math.log(variance), 0.5),
-        outputscale_constraint=GreaterThan(1e-3, initial_value=variance),
-    )
+def _fitted(kernel: Kernel, x: Tensor, y: Tensor) -> tuple[Kernel, Tensor]:
+    """The kernel and the noise variance at the maximum of their posterior."""
+    likelihood = get_gaussian_likelihood_with_lognormal_prior()
+    model = SingleTaskGP(
+        x, y.unsqueeze(-1), likelihood=likelihood, covar_module=kernel, outcome_transform=None
+    ).double()
+    mll = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
+    try:
+        options = {"options": {"maxiter": MAX_FIT_STEPS}}
+        fit_gpytorch_mll(mll, optimizer_kwargs=options, max_attempts=1)
+    except ModelFittingError:
+        pass  # the modes of the priors, where the search for better ones begins, are sensible
+    return model.covar_module.eval().requires_grad_(False), likelihood.noise.detach().view(1)
 
 
 class Surrogate:
-    """The fitted process.
+    """The process under a batch of settings, averaged by their evidence.
 
     Args:
         inputs: Makes inputs of configurations.
         x: Inputs of the observed configurations ``[n, d]``.
-        y: Their values ``[n]``, higher is better; see `warp`.
+        y: Their values ``[n]``, standardised (see `warp`), higher is better.
     """
 
+    @torch.no_grad()
     def __init__(self, inputs: Inputs, x: Tensor, y: Tensor) -> None:
-        self.model = SingleTaskGP(
-            x,
-            y.unsqueeze(-1),
-            likelihood=get_gaussian_likelihood_with_lognormal_prior(),
-            covar_module=inputs.kernel(x.shape[1]),
-            outcome_transform=None,
-        ).double()
-        mll = gpytorch.mlls.ExactMarginalLogLikelihood(self.model.likelihood, self.model)
-        try:
-            options = {"options": {"maxiter": MAX_FIT_STEPS}}
-            fit_gpytorch_mll(mll, optimizer_kwargs=options, max_attempts=1)
-        except ModelFittingError:
-            pass  # the priors' means, where the search for better ones begins, are sensible
-        self.model.eval()
-        self._condition(x, y)
+        with torch.enable_grad():
+            self.kernel, self.noise = inputs.settings(x, y)
+        self._condition(x, y.expand(len(self.noise), -1))
+        shares = self.log_evidence.softmax(0)
+        kept = (shares >= NEGLIGIBLE).nonzero().view(-1)
+        self.log_shares = shares[kept].log()
+        if len(kept) < len(shares):
+            self.kernel, self.noise = self.kernel[kept], self.noise[kept]
+            self._condition(x, y.expand(len(kept), -1))
+
+    def _condition(self, x: Tensor, y: Tensor) -> None:
+        """Observe values ``y [b, n]`` at ``x [n, d]``; all that follows is a batch of b."""
+        self.x, self.y = x, y
+        n = len(x)
+        covariance = self._covariance(x) + self.noise.view(-1, 1, 1) * torch.eye(n, dtype=x.dtype)
+        self.cholesky = torch.linalg.cholesky(covariance)
+        self.weights = torch.cholesky_solve(y.unsqueeze(-1), self.cholesky)
+        # The signal's variance, integrated out under its inverse gamma prior.
+        shape = SHAPE + n / 2
+        rate = RATE + (y.unsqueeze(1) @ self.weights).view(-1) / 2
+        self.variance = rate / shape
+        log_determinant = self.cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        self.log_evidence = -log_determinant - shape * rate.log()
+
+    def _covariance(self, x: Tensor) -> Tensor:
+        covariance: Tensor = self.kernel(x, self.x.to(x.dtype)).to_dense()
+        return covariance.view(len(self.noise), len(x), len(self.x))
 
     @torch.no_grad()
-    def _condition(self, x: Tensor, y: Tensor) -> None:
-        self.x, self.y = x, y
-        self.mean = self.model.mean_module.constant
-        noise = self.model.likelihood.noise.squeeze()
-        covariance = self.model.covar_module(x).to_dense() + noise * torch.eye(len(x)).double()
-        self.cholesky = torch.linalg.cholesky(covariance)
-        residual = (y - self.mean).unsqueeze(-1)
-        self.weights = torch.cholesky_solve(residual, self.cholesky).squeeze(-1)
-
     def believe(self, x: Tensor) -> None:
         """Take configurations that are still being trained for as good as predicted."""
         mean, _ = self.predict(x)
-        self._condition(torch.cat([self.x, x]), torch.cat([self.y, mean]))
+        self._condition(torch.cat([self.x, x]), torch.cat([self.y, mean], dim=1))
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of f at inputs ``[m, d]``: two ``[m]``."""
-        cross = self.model.covar_module(x, self.x).to_dense()
-        mean = self.mean + cross @ self.weights
-        explained = torch.linalg.solve_triangular(self.cholesky, cross.T, upper=False).square()
-        # All kernels here are stationary: one variance for all points.
-        prior = self.model.covar_module(x[:1]).to_dense().squeeze()
-        return mean, (prior - explained.sum(0)).clamp_min(1e-10).sqrt()
+        """Mean and standard deviation of f at inputs ``[m, d]``: two ``[b, m]``.
 
+        Computed in the precision of ``x``: single precision is enough for whole spaces.
+        """
+        cross = self._covariance(x)
+        mean = (cross @ self.weights.to(x.dtype)).squeeze(-1)
+        solved = torch.linalg.solve_triangular(self.cholesky.to(x.dtype), cross.mT, upper=False)
+        # All kernels here are stationary with k(x, x) = 1.
+        rest = (1 - solved.square_().sum(1)).clamp_min(1e-7)
+        return mean, (self.variance.to(x.dtype).unsqueeze(-1) * rest).sqrt()
+
+    @torch.no_grad()
     def log_expected_improvement(self, x: Tensor, best: Tensor) -> Tensor:
-        """The logarithm of the expected improvement over ``best``: ``[m]``.
+        """The logarithm of the expected improvement over ``best`` at inputs ``[m, d]``: ``[m]``.
 
         Source: Ament et al., *Unexpected Improvements to Expected Improvement for Bayesian
         Optimization*, NeurIPS 2023.
         """
-        mean, deviation = self.predict(x)
-        return _log_ei_helper((mean - best) / deviation) + deviation.log()
+        mean, deviation = (part.double() for part in self.predict(x))
+        gain = _log_ei_helper((mean - best) / deviation) + deviation.log()
+        return torch.logsumexp(gain + self.log_shares.unsqueeze(-1), dim=0)
 
 
 def warp(values: np.ndarray) -> Tensor:
