@@ -110,7 +110,10 @@ class _Everything:
     def __init__(self, space: Space) -> None:
         self.configs = list(space.enumerate())
         self.place = {_key(space, config): i for i, config in enumerate(self.configs)}
-        self.x = Inputs(space)(self.configs).float()
+        inputs = Inputs(space)
+        x = inputs(self.configs)
+        # On counts the noise is large enough for single precision; a fitted one may be tiny.
+        self.x = x.float() if inputs.counts else x
 
 
 class _Search:

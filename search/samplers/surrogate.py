@@ -81,6 +81,7 @@ class Inputs:
         self.space = space
         self.categorical = [int(i) for i in np.flatnonzero(space.categorical)]
         self.numeric = [int(i) for i in np.flatnonzero(~space.categorical)]
+        self.counts = not self.numeric or space.features([]) is not None
 
     def __call__(self, configs: Sequence[Config]) -> Tensor:
         """``[n, d]`` float64."""
@@ -95,7 +96,7 @@ class Inputs:
 
     def settings(self, x: Tensor, y: Tensor) -> tuple[Kernel, Tensor]:
         """A batch of kernels, and a noise variance for each ``[b]``, given the observations."""
-        if self.numeric and self.space.features([]) is None:
+        if not self.counts:
             return _fitted(self._kernel(), x, y)
         scales = HAMMING_SCALES if self.space.features([]) is None else SCALES
         grid = torch.tensor(list(itertools.product(scales, NOISES)), dtype=torch.float64)
@@ -254,5 +255,8 @@ def warp(values: np.ndarray) -> Tensor:
         median, high = np.quantile(values, [0.5, 0.9])
         if high > median:
             values = np.maximum(values, median - 2.5 * (high - median))
+    # Scaled first: the square of an enormous value is infinite.
+    size = np.abs(values).max()
+    values = values / (size if size > 0 else 1.0)
     deviation = values.std()
-    return torch.from_numpy((values - values.mean()) / (deviation if deviation > 0 else 1.0))
+    return torch.from_numpy((values - values.mean()) / (deviation if deviation > 1e-13 else 1.0))

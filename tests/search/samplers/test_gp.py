@@ -146,6 +146,10 @@ class TestWarp:
         warped = warp(np.array([0.1, *good]))
         assert float(warped[5] - warped[1]) > 0.8
 
+    def test_enormous_values(self) -> None:
+        warped = warp(np.array([-1e308, 0.0, 1e308]))
+        assert torch.allclose(warped, torch.tensor([-(1.5**0.5), 0, 1.5**0.5], dtype=torch.float64))
+
     def test_constant_values(self) -> None:
         assert torch.equal(warp(np.full(5, 0.3)), torch.zeros(5, dtype=torch.float64))
 
