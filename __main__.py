@@ -1,0 +1,5 @@
+"""``python -m bequest``: the command line."""
+
+from .cli import main
+
+main()
