@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
@@ -33,8 +35,9 @@ def claim(study: SlotStudy, budget: int) -> FrozenTrial | None:
     """
     storage = study._storage
     while True:
-        recover(study, elsewhere=False)
         trials = study.all_trials()
+        if recover(study, elsewhere=False, trials=trials):
+            trials = study.all_trials()
         of = slots(trials)
         lost = [t for t in by_slot(trials) if is_lost(t) and of[t.number] < budget]
         if not lost and len(set(of.values())) >= budget:
@@ -105,17 +108,21 @@ def _finish_as_lost(study: SlotStudy, trial: FrozenTrial, reason: str) -> None:
     write_trial(study._storage, trial._trial_id, state=TrialState.FAIL)
 
 
-def recover(study: SlotStudy, *, elsewhere: bool = True) -> int:
+def recover(
+    study: SlotStudy, *, elsewhere: bool = True, trials: Sequence[FrozenTrial] | None = None
+) -> int:
     """Give back the slots of workers that died: at once on this host, by heartbeat elsewhere.
 
     Args:
         study: The study.
         elsewhere: Whether to look at the heartbeats of other hosts, too.
+        trials: The study's trials, where the caller has just read them.
 
     Returns:
         How many there were.
     """
-    running = [t for t in study.all_trials() if t.state == TrialState.RUNNING]
+    trials = study.all_trials() if trials is None else trials
+    running = [t for t in trials if t.state == TrialState.RUNNING]
     stale = stale_trial_ids(study._storage, study._study_id) if running and elsewhere else set()
     found = 0
     for trial in running:

@@ -190,8 +190,9 @@ class Study:
 
             def after_trial() -> None:
                 self.tracker.notify()
-                bar.update(self.trials)
-                self._stop_if_most_fail(before)
+                trials_now = self.trials
+                bar.update(trials_now)
+                self._stop_if_most_fail(trials_now, before)
 
             try:
                 if workers == 1:
@@ -207,11 +208,13 @@ class Study:
     def _shareable(self) -> bool:
         return not isinstance(self._storage, optuna.storages.InMemoryStorage)
 
-    def _stop_if_most_fail(self, before: set[int]) -> None:
+    def _stop_if_most_fail(self, trials: list[Trial], before: set[int]) -> None:
         """Only trials of this run count: whoever mends the cause may go on."""
-        now = [t for t in self.trials if t.slot not in before and t.state in _ENDED]
-        failed = [t for t in now if t.state == FAILED]
-        if len(failed) >= FAILURES_TOLERATED and 2 * len(failed) > len(now):
+        failed = [t for t in trials if t.state == FAILED and t.slot not in before]
+        if len(failed) < FAILURES_TOLERATED:
+            return
+        now = [t for t in trials if t.slot not in before and t.state in _ENDED]
+        if 2 * len(failed) > len(now):
             raise StudyError(
                 f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
                 f"{failed[-1].error}"
