@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 .PHONY: demo test lint install oldest clean
 
 demo: install
-	$(BIN)/bequest search digits-knn --trials 20
+	$(BIN)/bequest search digits-knn --trials 20 --workers 2
 
 test: install
 	$(BIN)/python -m pytest -n 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
@@ -16,7 +14,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
         self.model = bequest.load_model(context.artifacts["model"])
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+    # Without type hints: MLflow would take them for a schema, and has none for graphs.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         return self.model.predict(model_input)
 
 

@@ -350,12 +350,15 @@ class _Mirror:
 
         with tempfile.TemporaryDirectory() as place:
             target = Path(place) / "model"
-            mlflow.pyfunc.save_model(
-                str(target),
-                python_model=str(served_model.__file__),
-                artifacts={"model": folder},
-                pip_requirements=["bequest"],
-            )
+            with warnings.catch_warnings():
+                # It asks for an input example, which graphs cannot give.
+                warnings.simplefilter("ignore")
+                mlflow.pyfunc.save_model(
+                    str(target),
+                    python_model=str(served_model.__file__),
+                    artifacts={"model": folder},
+                    pip_requirements=["bequest"],
+                )
             self.client.log_artifacts(self.parent_id, str(target), "model")
         for name, value in metrics.items():
             self.client.log_metric(self.parent_id, name, value)
@@ -397,6 +400,7 @@ def _client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
 
     for name in ("mlflow.store.db.utils", "mlflow.tracking", "alembic"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,15 +12,16 @@ from ...spaces import Config, Space
 from ...spaces.encoding import scale, unscale
 from .base import Observation, SpaceSampler
 from .evolution import mutate
+from .polish import polish
 from .surrogate import Inputs, Surrogate, one_thread, warp
 
 EXHAUSTIVE = 60_000
 """Finite spaces up to this size are scored whole."""
 
-SCREENED, STARTS, NEIGHBOURS = 512, 8, 24
-STEPS = (0.2, 0.1, 0.05, 0.02, 0.01)
+SCREENED, STARTS, NEIGHBOURS, POLISHED = 512, 8, 24, 4
+STEPS = (0.2, 0.05)
 """Larger spaces: so many random candidates; then a local search from the best ones, with smaller
-and smaller steps of the numeric choices."""
+and smaller steps of the numeric choices, the best few at last along the gradient."""
 
 
 class GPSampler(SpaceSampler):
@@ -47,6 +47,7 @@ class GPSampler(SpaceSampler):
     def __init__(self, space: Space | None = None, *, seed: int = 0, startup: int = 5) -> None:
         super().__init__(space, seed=seed)
         self.startup = startup
+        self._everything: tuple[str, _Everything] | None = None
 
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator
@@ -94,14 +95,10 @@ class GPSampler(SpaceSampler):
         return search.local([o.config for o in leaders[:STARTS]], rng)
 
     def _all(self, space: Space) -> _Everything:
-        if space is not self.space:  # a space that is derived anew from every study's trials
-            return _Everything(space)
-        return self._own
-
-    @cached_property
-    def _own(self) -> _Everything:
-        assert self.space is not None
-        return _Everything(self.space)
+        # Kept by hash: without a space of its own, a sampler derives one anew for every trial.
+        if self._everything is None or self._everything[0] != space.hash:
+            self._everything = (space.hash, _Everything(space))
+        return self._everything[1]
 
 
 class _Everything:
@@ -128,6 +125,7 @@ class _Search:
         self.best = best
         self.known = known
 
+    @torch.no_grad()
     def exhaustive(self, everything: _Everything) -> Config | None:
         """The best of all that are not known; ``None`` when all are."""
         scores = self.surrogate.log_expected_improvement(everything.x, self.best)
@@ -153,8 +151,17 @@ class _Search:
                 for _ in range(NEIGHBOURS)
             ]
             pool = self._ranked(pool + relatives)[:STARTS]
+        if not self.inputs.counts:
+            pool = self._ranked(pool + self._polished(pool[:POLISHED]))
         return pool[0]
 
+    def _polished(self, configs: list[Config]) -> list[Config]:
+        def acquisition(x: Tensor) -> Tensor:
+            return self.surrogate.log_expected_improvement(x, self.best)
+
+        return polish(self.space, configs, self.inputs(configs), acquisition)
+
+    @torch.no_grad()
     def _ranked(self, candidates: list[Config]) -> list[Config]:
         """The candidates that are not known, best first; all of them, if all are known."""
         new = [c for c in candidates if _key(self.space, c) not in self.known] or candidates

@@ -16,32 +16,22 @@ maximum of their posterior.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import gpytorch
 import numpy as np
 import torch
 from botorch.acquisition.analytic import _log_ei_helper
-from botorch.exceptions.errors import ModelFittingError
-from botorch.fit import fit_gpytorch_mll
-from botorch.models import SingleTaskGP
 from botorch.models.kernels import CategoricalKernel
-from botorch.models.utils.gpytorch_modules import get_gaussian_likelihood_with_lognormal_prior
-from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import Kernel, MaternKernel, ProductKernel
-from gpytorch.priors import LogNormalPrior
 from torch import Tensor
 
 from ...spaces import Config, Encoding, Space
 from ...spaces.encoding import choices
+from .fit import evidence, fit
 
 INACTIVE = 0.5
 """The value of an inactive numeric choice: the middle, nearest to all."""
-
-MAX_FIT_STEPS = 30
-"""L-BFGS steps of a fit; where more would be taken, the posterior is flat."""
 
 SCALES = (1.5, 3.0, 6.0)
 """Length scales on a space's own counts; a network of four operations has about 20 of them."""
@@ -54,9 +44,6 @@ NOISES = (0.03, 0.2)
 
 NEGLIGIBLE = 0.01
 """A setting with less of the evidence than this is left out of predictions."""
-
-SHAPE = RATE = 3.0
-"""The inverse gamma prior of the signal's variance; the values are standardised."""
 
 
 @contextmanager
@@ -97,24 +84,22 @@ class Inputs:
     def settings(self, x: Tensor, y: Tensor) -> tuple[Kernel, Tensor]:
         """A batch of kernels, and a noise variance for each ``[b]``, given the observations."""
         if not self.counts:
-            return _fitted(self._kernel(), x, y)
+            scales, noise = fit(x, y, torch.from_numpy(self.space.categorical))
+            return self._kernel(scales), torch.tensor([noise], dtype=torch.float64)
         scales = HAMMING_SCALES if self.space.features([]) is None else SCALES
         grid = torch.tensor(list(itertools.product(scales, NOISES)), dtype=torch.float64)
         kernel = CountKernel(batch_shape=torch.Size([len(grid)])).double()
         kernel.lengthscale = grid[:, 0].view(-1, 1, 1)
         return kernel.requires_grad_(False), grid[:, 1]
 
-    def _kernel(self) -> Kernel:
-        numeric = _matern(self.numeric)
-        if not self.categorical:
-            return numeric
-        categorical = CategoricalKernel(
-            ard_num_dims=len(self.categorical),
-            active_dims=self.categorical,
-            lengthscale_prior=LogNormalPrior(-0.5, 1.0),
-            lengthscale_constraint=GreaterThan(1e-2, initial_value=0.6),
-        )
-        return ProductKernel(categorical, numeric)
+    def _kernel(self, scales: Tensor) -> Kernel:
+        kernels = []
+        for kind, columns in ((CategoricalKernel, self.categorical), (MaternKernel, self.numeric)):
+            if columns:
+                kernel = kind(ard_num_dims=len(columns), active_dims=columns).double()
+                kernel.lengthscale = scales[columns]
+                kernels.append(kernel)
+        return ProductKernel(*kernels).requires_grad_(False)
 
 
 def _one_count_a_choice(space: Space, encoding: Encoding) -> np.ndarray:
@@ -145,34 +130,6 @@ class CountKernel(Kernel):  # type: ignore[misc]
         return (distances / (-2 * self.lengthscale.to(x1.dtype).square())).exp_()
 
 
-def _matern(columns: list[int]) -> Kernel:
-    # Length scales grow with the square root of the dimension, or all points would be strangers
-    # (Hvarfner et al., Vanilla Bayesian Optimization Performs Great in High Dimensions, ICML 2024).
-    location = 0.5 * math.log(len(columns)) + 0.4
-    return MaternKernel(
-        nu=2.5,
-        ard_num_dims=len(columns),
-        active_dims=columns,
-        lengthscale_prior=LogNormalPrior(location, 1.0),
-        lengthscale_constraint=GreaterThan(2.5e-2, initial_value=math.exp(location)),
-    )
-
-
-def _fitted(kernel: Kernel, x: Tensor, y: Tensor) -> tuple[Kernel, Tensor]:
-    """The kernel and the noise variance at the maximum of their posterior."""
-    likelihood = get_gaussian_likelihood_with_lognormal_prior()
-    model = SingleTaskGP(
-        x, y.unsqueeze(-1), likelihood=likelihood, covar_module=kernel, outcome_transform=None
-    ).double()
-    mll = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
-    try:
-        options = {"options": {"maxiter": MAX_FIT_STEPS}}
-        fit_gpytorch_mll(mll, optimizer_kwargs=options, max_attempts=1)
-    except ModelFittingError:
-        pass  # the modes of the priors, where the search for better ones begins, are sensible
-    return model.covar_module.eval().requires_grad_(False), likelihood.noise.detach().view(1)
-
-
 class Surrogate:
     """The process under a batch of settings, averaged by their evidence.
 
@@ -184,7 +141,7 @@ class Surrogate:
 
     @torch.no_grad()
     def __init__(self, inputs: Inputs, x: Tensor, y: Tensor) -> None:
-        with torch.enable_grad():
+        with torch.enable_grad():  # for the fit
             self.kernel, self.noise = inputs.settings(x, y)
         self._condition(x, y.expand(len(self.noise), -1))
         shares = self.log_evidence.softmax(0)
@@ -199,14 +156,7 @@ class Surrogate:
         self.x, self.y = x, y
         n = len(x)
         covariance = self._covariance(x) + self.noise.view(-1, 1, 1) * torch.eye(n, dtype=x.dtype)
-        self.cholesky = torch.linalg.cholesky(covariance)
-        self.weights = torch.cholesky_solve(y.unsqueeze(-1), self.cholesky)
-        # The signal's variance, integrated out under its inverse gamma prior.
-        shape = SHAPE + n / 2
-        rate = RATE + (y.unsqueeze(1) @ self.weights).view(-1) / 2
-        self.variance = rate / shape
-        log_determinant = self.cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        self.log_evidence = -log_determinant - shape * rate.log()
+        self.log_evidence, self.cholesky, self.weights, self.variance = evidence(covariance, y)
 
     def _covariance(self, x: Tensor) -> Tensor:
         covariance: Tensor = self.kernel(x, self.x.to(x.dtype)).to_dense()
@@ -218,7 +168,6 @@ class Surrogate:
         mean, _ = self.predict(x)
         self._condition(torch.cat([self.x, x]), torch.cat([self.y, mean], dim=1))
 
-    @torch.no_grad()
     def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of f at inputs ``[m, d]``: two ``[b, m]``.
 
@@ -228,10 +177,9 @@ class Surrogate:
         mean = (cross @ self.weights.to(x.dtype)).squeeze(-1)
         solved = torch.linalg.solve_triangular(self.cholesky.to(x.dtype), cross.mT, upper=False)
         # All kernels here are stationary with k(x, x) = 1.
-        rest = (1 - solved.square_().sum(1)).clamp_min(1e-7)
+        rest = (1 - solved.square().sum(1)).clamp_min(1e-7)
         return mean, (self.variance.to(x.dtype).unsqueeze(-1) * rest).sqrt()
 
-    @torch.no_grad()
     def log_expected_improvement(self, x: Tensor, best: Tensor) -> Tensor:
         """The logarithm of the expected improvement over ``best`` at inputs ``[m, d]``: ``[m]``.
 

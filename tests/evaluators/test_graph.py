@@ -199,9 +199,7 @@ def test_fit_finds_what_the_evaluation_found(node_task: NodeClassification) -> N
     assert float(right.float().mean()) == model.metrics["test_accuracy"]
 
 
-def test_prediction_on_another_graph(
-    node_task: NodeClassification, new_graph: Any
-) -> None:
+def test_prediction_on_another_graph(node_task: NodeClassification, new_graph: Any) -> None:
     evaluator = GraphEvaluator(node_task)
     model = evaluator.fit({**(evaluator.space.default or {}), **SMALL}, seed=0)
     other = new_graph(33, seed=9)

@@ -1,0 +1,120 @@
+"""The command, run as users run it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SEARCH = ("search", "wine-knn", "--trials", "4", "--sampler", "random")
+
+
+@pytest.fixture
+def bequest(mlflow_home: Path, tmp_path: Path) -> Any:
+    """Run the command; returns the finished process."""
+
+    def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "bequest", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+def test_a_search_from_end_to_end(bequest: Any, mlflow_home: Path, tmp_path: Path) -> None:
+    found = json.loads(bequest(*SEARCH, "--json").stdout)
+    assert found["study"] == "wine-knn-gnn-random-s0"
+    assert found["trials"] == {"complete": 4}
+    assert found["best_value"] > 0.5
+    assert 0.5 < found["test"]["test_accuracy"] <= 1
+    assert sorted(p.name for p in Path(found["model"]).iterdir()) == [
+        "model.json",
+        "model.safetensors",
+    ]
+
+    # MLflow has the parent with the model, registered as best, and four children.
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{mlflow_home / 'mlflow.db'}")
+    version = client.get_model_version_by_alias("wine-knn-gnn-random-s0", "best")
+    parent = client.get_run(version.run_id)
+    assert parent.data.metrics["test_accuracy"] == found["test"]["test_accuracy"]
+    assert found["mlflow"].endswith(f"/runs/{version.run_id}")
+    _served_model_predicts(version.source)
+
+    # The same command goes on; a larger budget adds trials.
+    again = bequest(*SEARCH[:3], "6", *SEARCH[4:])
+    assert "continuing, 4 trials are there already" in again.stdout
+    assert "6 complete trials" in again.stdout
+    assert "the majority class alone has 0.3989" in again.stdout
+
+    listed = json.loads(bequest("studies", "--json").stdout)
+    assert [s["study"] for s in listed] == ["wine-knn-gnn-random-s0"]
+    shown = json.loads(bequest("show", found["study"], "--json").stdout)
+    assert len(shown["rows"]) == 6
+    assert "layer" in bequest("show", found["study"]).stdout
+    assert "wrote r.html" in bequest("report", found["study"], "-o", "r.html").stdout
+    assert (tmp_path / "r.html").stat().st_size > 1e6
+    assert json.loads(bequest("sync", found["study"], "--json").stdout)["written"] == 0
+
+
+def _served_model_predicts(source: str) -> None:
+    import mlflow.pyfunc
+
+    from bequest import load_task
+
+    data = load_task("wine-knn").data
+    assert mlflow.pyfunc.load_model(source).unwrap_python_model() is not None
+    assert mlflow.pyfunc.load_model(source).predict(data).shape == (178,)
+
+
+def test_tasks_are_listed_without_loading_large_libraries(bequest: Any) -> None:
+    rows = json.loads(bequest("tasks", "--json").stdout)
+    assert {"digits-knn", "wine-knn", "breast-cancer-knn", "cora"} <= {r["task"] for r in rows}
+    assert "built in" in bequest("tasks").stdout
+    code = (
+        "import sys; sys.argv = ['bequest', 'tasks', '--json'];"
+        "from bequest.cli import app; app(standalone_mode=False);"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("search", "coar"), "error: unknown task 'coar': did you mean 'cora'?"),
+        (("search", "wine-knn", "--sampler", "gpp"), "error: unknown sampler 'gpp'"),
+        (("search", "wine-knn", "--storage", "sqlite:////no/x.db"), "cannot open the study store"),
+        (("show", "nothing"), "error: no study 'nothing': the store is empty"),
+        (("search", "mutag-links"), "error: 'mutag' is a set of graphs"),
+    ],
+)
+def test_errors_are_one_sentence(bequest: Any, arguments: tuple[str, ...], message: str) -> None:
+    done = bequest(*arguments, code=2)
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(bequest: Any) -> None:
+    assert "Traceback" in bequest("show", "nothing", "--debug", code=1).stderr
+
+
+def test_wrong_options_are_explained(bequest: Any) -> None:
+    assert "No such option" in bequest("search", "wine-knn", "--trails", "3", code=2).stderr
+
+
+def test_version(bequest: Any) -> None:
+    assert bequest("--version").stdout.strip() == "0.1.0"
