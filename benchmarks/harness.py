@@ -55,7 +55,7 @@ class Result:
             return
         document = {
             "benchmark": self.benchmark,
-            "command": " ".join(["python -m", f"benchmarks.{self.benchmark}", *sys.argv[1:]]),
+            "command": " ".join(["python -m", f"benchmarks.{self.benchmark}", *_arguments()]),
             "machine": machine(),
             "versions": {"python": platform.python_version(), **_versions()},
             "seconds": round(time.time() - self.started, 1),
@@ -64,6 +64,11 @@ class Result:
         }
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _arguments() -> list[str]:
+    """The command's arguments, files by their names: where they lay says nothing elsewhere."""
+    return [Path(a).name if "/" in a and Path(a).exists() else a for a in sys.argv[1:]]
 
 
 def machine() -> dict[str, Any]:
