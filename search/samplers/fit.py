@@ -22,7 +22,7 @@ SHAPE = RATE = 3.0
 CATEGORICAL = (-1.5, 1.0)
 """Normal prior (mean, deviation) of a categorical choice's log length scale."""
 
-NOISE = (-5.0, 1.0)
+NOISE = (-7.0, 1.5)
 """Normal prior of the log noise, a share of the signal's variance."""
 
 
