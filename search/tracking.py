@@ -208,7 +208,9 @@ class _Mirror:
             # Without a server, MLflow would put artifacts below the current folder.
             local = self.uri.startswith("sqlite")
             place = (home() / "artifacts" / "mlflow").as_uri() if local else None
-            return str(self.client.create_experiment(name, artifact_location=place))
+            # Without its kind, MLflow's pages open the experiment as one on language models.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return str(self.client.create_experiment(name, artifact_location=place, tags=kind))
 
     def _parent(self) -> str:
         rule = f"tags.`bequest.study` = '{self.key}' and tags.`bequest.role` = 'study'"
