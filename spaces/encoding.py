@@ -36,12 +36,12 @@ def scale(distribution: BaseDistribution, value: Any) -> float:
     if isinstance(distribution, CategoricalDistribution):
         return float(distribution.to_internal_repr(value))
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    low, high, value = float(distribution.low), float(distribution.high), float(value)
+    low, high, number = float(distribution.low), float(distribution.high), float(value)
     if high == low:
         return 0.0
     if distribution.log:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
+        return math.log(number / low) / math.log(high / low)
+    return (number - low) / (high - low)
 
 
 def unscale(distribution: BaseDistribution, place: float) -> Any:

@@ -84,8 +84,8 @@ class Inputs:
     def settings(self, x: Tensor, y: Tensor) -> tuple[Kernel, Tensor]:
         """A batch of kernels, and a noise variance for each ``[b]``, given the observations."""
         if not self.counts:
-            scales, noise = fit(x, y, torch.from_numpy(self.space.categorical))
-            return self._kernel(scales), torch.tensor([noise], dtype=torch.float64)
+            fitted, noise = fit(x, y, torch.from_numpy(self.space.categorical))
+            return self._kernel(fitted), torch.tensor([noise], dtype=torch.float64)
         scales = HAMMING_SCALES if self.space.features([]) is None else SCALES
         grid = torch.tensor(list(itertools.product(scales, NOISES)), dtype=torch.float64)
         kernel = CountKernel(batch_shape=torch.Size([len(grid)])).double()
@@ -127,7 +127,8 @@ class CountKernel(Kernel):  # type: ignore[misc]
         x1, x2 = x1[(0,) * (x1.dim() - 2)], x2[(0,) * (x2.dim() - 2)]
         squares = x1.square().sum(-1).unsqueeze(-1) + x2.square().sum(-1)
         distances = torch.addmm(squares, x1, x2.mT, alpha=-2).clamp_min_(0)
-        return (distances / (-2 * self.lengthscale.to(x1.dtype).square())).exp_()
+        kernel: Tensor = (distances / (-2 * self.lengthscale.to(x1.dtype).square())).exp_()
+        return kernel
 
 
 class Surrogate:
