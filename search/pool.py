@@ -21,9 +21,10 @@ import cloudpickle
 from optuna.trial import TrialState
 
 from ..errors import StudyError
+from .ownership import parent_variable
 from .recovery import mark_lost, recover
 from .slots import INTERRUPTED, OWNER
-from .storage import HEARTBEAT_SECONDS, parent_variable, sql_backend
+from .storage import HEARTBEAT_SECONDS, sql_backend
 
 if TYPE_CHECKING:
     from .study import Study

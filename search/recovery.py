@@ -8,6 +8,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from .ownership import is_dead, is_orphan, owner
 from .slots import (
     CRASHED,
     INTERRUPTED,
@@ -20,7 +21,7 @@ from .slots import (
     is_lost,
     slots,
 )
-from .storage import is_dead, is_orphan, owner, stale_trial_ids, write_trial
+from .storage import stale_trial_ids, write_trial
 
 TRIES = {CRASHED: 2, INTERRUPTED: 10}
 """How often a slot may be begun. A configuration that kills its worker is tried twice; a run that

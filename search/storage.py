@@ -8,8 +8,6 @@ all, and a trial costs a third of the time.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import time
 import warnings
 from collections.abc import Mapping
@@ -18,7 +16,6 @@ from functools import cache
 from typing import Any, cast
 
 import optuna
-import psutil
 import sqlalchemy
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
@@ -35,8 +32,6 @@ GRACE_SECONDS = 120
 """A worker on another host that was silent for so long is taken for dead."""
 
 MEMORY = "memory"
-
-PARENT_VARIABLE = "BEQUEST_PARENT"
 
 
 class SqlStorage(RDBStorage):
@@ -232,60 +227,6 @@ def write_trial(
         storage.set_trial_intermediate_value(trial_id, step, point)
     if state is not None:
         storage.set_trial_state_values(trial_id, state, None if value is None else [value])
-
-
-# Who runs a trial ---------------------------------------------------------------------------------
-
-
-@cache
-def _host() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            boot = file.read().strip()
-    except OSError:
-        boot = str(int(psutil.boot_time()))
-    return f"{socket.gethostname()}/{boot}"
-
-
-def owner() -> dict[str, Any]:
-    """This process: host (with its boot), process number, when it started, and who started it.
-
-    ``parent`` is there in worker processes only: while the parent lives, a dead worker has crashed;
-    where both are dead, the whole run was stopped.
-    """
-    parent = os.environ.get(PARENT_VARIABLE)
-    identity = {"host": _host(), **_identity(os.getpid())}
-    return {**identity, "parent": json.loads(parent)} if parent else identity
-
-
-@cache
-def _identity(pid: int) -> dict[str, Any]:
-    return {"pid": pid, "started": round(psutil.Process(pid).create_time(), 2)}
-
-
-def parent_variable() -> dict[str, str]:
-    """The environment that tells a worker process who started it."""
-    return {PARENT_VARIABLE: json.dumps(_identity(os.getpid()))}
-
-
-def is_dead(owner: Mapping[str, Any]) -> bool | None:
-    """Whether a trial's owner is dead; ``None`` where this host cannot tell."""
-    return _is_gone(owner) if owner.get("host") == _host() else None
-
-
-def is_orphan(owner: Mapping[str, Any]) -> bool:
-    """Whether nobody was left to notice that a dead owner of this host had died."""
-    return "parent" not in owner or _is_gone(owner["parent"])
-
-
-def _is_gone(identity: Mapping[str, Any]) -> bool:
-    try:
-        process = psutil.Process(identity["pid"])
-        # Numbers are used again: the same number with another start is another process.
-        same = abs(process.create_time() - identity["started"]) < 1.0
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def stale_trial_ids(storage: BaseStorage, study_id: int) -> set[int]:

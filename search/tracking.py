@@ -8,35 +8,19 @@ cannot be reached the search goes on: the store keeps what was missed, and the n
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import os
 import threading
 import time
 import warnings
-from collections.abc import Iterable
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
-
-from filelock import FileLock
+from typing import Any, Protocol
 
 from ..errors import StudyError
 from ..home import home
-from .record import StudyRecord, incumbents
-from .trial import COMPLETE, FAILED, LOST_STATE, PRUNED, RUNNING, Trial
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-MAX_PARAMS, MAX_METRICS, MAX_TEXT = 100, 900, 6000
-"""What an MLflow server takes in one batch (1,000 of both together), and in one value (longer ones
-are cut silently)."""
+from .mlflow_mirror import Mirror
+from .record import StudyRecord
 
 LAST_FLUSH_SECONDS = 120
 RETRY_SECONDS = 15
-OBJECTIVE = "objective"
-STATUS = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
 
 
 class Tracker(Protocol):
@@ -113,7 +97,7 @@ class MlflowTracker:
         self.study = study
         self.uri = uri
         self.error: str | None = None
-        self._mirror: _Mirror | None = None
+        self._mirror: Mirror | None = None
         self._wake = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -144,7 +128,7 @@ class MlflowTracker:
 
     def sync(self) -> int:
         try:
-            self._mirror = _Mirror(self.study, self.uri)
+            self._mirror = Mirror(self.study, self.uri)
             written = self._mirror.write(self.study.trials)
             self._mirror.finish("FINISHED")
         except Exception as error:
@@ -174,250 +158,13 @@ class MlflowTracker:
         """Whatever MLflow throws, the search goes on; the reason is kept."""
         try:
             if self._mirror is None:
-                self._mirror = _Mirror(self.study, self.uri)
+                self._mirror = Mirror(self.study, self.uri)
             action(self._mirror)
             self.error = None
         except Exception as error:
             self.error = _reason(error)
             self._mirror = None
             self._retry_at = time.time() + RETRY_SECONDS
-
-
-class _Mirror:
-    """The MLflow runs of one study. Every write can be repeated without doubling anything."""
-
-    def __init__(self, study: StudyRecord, uri: str) -> None:
-        self.study = study
-        self.uri = uri
-        self.key = study.key
-        self.client = _client(uri)
-        self.experiment_id = self._experiment()
-        self.parent_id = self._parent()
-        self.written: set[int] = set()
-        self.unfinished: dict[int, str] = {}
-        self._find_children()
-
-    # The study ----------------------------------------------------------------------------------
-
-    def _experiment(self) -> str:
-        name = f"bequest/{self.study.facts['task']}"
-        with _lock():
-            found = self.client.get_experiment_by_name(name)
-            if found is not None:
-                return str(found.experiment_id)
-            # Without a server, MLflow would put artifacts below the current folder.
-            local = self.uri.startswith("sqlite")
-            place = (home() / "artifacts" / "mlflow").as_uri() if local else None
-            # Without its kind, MLflow's pages open the experiment as one on language models.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
-            return str(self.client.create_experiment(name, artifact_location=place, tags=kind))
-
-    def _parent(self) -> str:
-        rule = f"tags.`bequest.study` = '{self.key}' and tags.`bequest.role` = 'study'"
-        found = self.client.search_runs([self.experiment_id], rule, max_results=1)
-        if found:
-            parent_id = str(found[0].info.run_id)
-            self.client.update_run(parent_id, status="RUNNING")
-            return parent_id
-        facts = self.study.facts
-        tags = {"bequest.study": self.key, "bequest.role": "study", **_study_tags(facts)}
-        run = self.client.create_run(self.experiment_id, run_name=self.study.name, tags=tags)
-        parent_id = str(run.info.run_id)
-        for name in ("task", "sampler", "pruner", "seed"):
-            self.client.log_param(parent_id, name, facts[name])
-        self.client.log_dict(parent_id, facts, "study.json")
-        self._log_dataset(parent_id, facts)
-        return parent_id
-
-    def _log_dataset(self, run_id: str, facts: dict[str, Any]) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        profile = json.dumps(facts["task_facts"], default=str)
-        dataset = Dataset(
-            name=facts["task"],
-            digest=hashlib.sha256(profile.encode()).hexdigest()[:8],
-            source_type="code",
-            source=json.dumps({"tags": {"bequest.task": facts["task"]}}),
-            profile=profile[:MAX_TEXT],
-        )
-        context = [InputTag("mlflow.data.context", "train, validation, test")]
-        self.client.log_inputs(run_id, [DatasetInput(dataset, context)])
-
-    # Its trials ---------------------------------------------------------------------------------
-
-    def _find_children(self) -> None:
-        rule = f"tags.`bequest.study` = '{self.key}' and tags.`bequest.role` = 'trial'"
-        token = None
-        while True:
-            page = self.client.search_runs([self.experiment_id], rule, page_token=token)
-            for run in page:
-                number = int(run.data.tags["bequest.trial"])
-                if run.info.status == "RUNNING":
-                    self.unfinished[number] = run.info.run_id
-                else:
-                    self.written.add(number)
-            token = page.token
-            if not token:
-                return
-
-    def write(self, trials: Iterable[Trial]) -> int:
-        """Write the trials that have ended and are not there yet."""
-        trials = list(trials)
-        new = [t for t in trials if t.state in STATUS and t.number not in self.written]
-        for trial in new:
-            self._write_child(trial)
-            self.written.add(trial.number)
-        if new:
-            self._write_incumbent(trials, {t.slot for t in new})
-        return len(new)
-
-    def _write_child(self, trial: Trial) -> None:
-        from mlflow.entities import Metric, Param
-
-        run_id = self.unfinished.pop(trial.number, None) or self._create_child(trial)
-        ended = _milliseconds(trial.finished)
-        metrics = [Metric(name, value, ended, 0) for name, value in trial.metrics.items()]
-        if trial.value is not None:
-            metrics.append(Metric(OBJECTIVE, trial.value, ended, 0))
-        name = f"{self.study.metric}_curve"
-        metrics += [Metric(name, value, ended, step) for step, value in trial.curve.items()]
-        params = [Param(key, str(value)[:MAX_TEXT]) for key, value in trial.config.items()]
-        # One batch is the common case; a server refuses larger ones.
-        batches = max(1, -(-len(metrics) // MAX_METRICS), -(-len(params) // MAX_PARAMS))
-        for i in range(batches):
-            self.client.log_batch(
-                run_id,
-                metrics[i * MAX_METRICS : (i + 1) * MAX_METRICS],
-                params[i * MAX_PARAMS : (i + 1) * MAX_PARAMS],
-            )
-        self.client.set_terminated(run_id, STATUS[trial.state], ended)
-
-    def _create_child(self, trial: Trial) -> str:
-        tags = {
-            "mlflow.parentRunId": self.parent_id,
-            "bequest.study": self.key,
-            "bequest.role": "trial",
-            "bequest.trial": str(trial.number),
-            "bequest.slot": str(trial.slot),
-            "bequest.state": trial.state,
-        }
-        if trial.error is not None:
-            tags["bequest.error"] = tags["mlflow.note.content"] = trial.error[:MAX_TEXT]
-        run = self.client.create_run(
-            self.experiment_id, _milliseconds(trial.started), tags, f"trial {trial.slot}"
-        )
-        return str(run.info.run_id)
-
-    def _write_incumbent(self, trials: list[Trial], new: set[int]) -> None:
-        """The best value so far, by slot, on the parent."""
-        from mlflow.entities import Metric
-
-        best = incumbents(trials, self.study.direction)
-        points = [
-            Metric("best", value, _milliseconds(trial.finished), trial.slot)
-            for trial, value in zip(trials, best, strict=True)
-            if trial.slot in new and value is not None
-        ]
-        for start in range(0, len(points), MAX_METRICS):
-            self.client.log_batch(self.parent_id, points[start : start + MAX_METRICS])
-
-    # The end ------------------------------------------------------------------------------------
-
-    def finish(self, status: str) -> None:
-        """Put the pictures and the best configuration on the parent, and end it."""
-        from .plots import static_plots
-
-        trials = self.study.trials
-        done = [t for t in trials if t.state == COMPLETE]
-        counts = {state: sum(t.state == state for t in trials) for state in _COUNTED}
-        for state, count in counts.items():
-            self.client.set_tag(self.parent_id, f"bequest.trials.{state}", count)
-        if done:
-            best = self.study.best
-            facts = {"slot": best.slot, "value": best.value, "config": best.config}
-            self.client.log_dict(self.parent_id, {**facts, "metrics": best.metrics}, "best.json")
-            self.client.set_tag(self.parent_id, "bequest.best_slot", best.slot)
-            for name, figure in static_plots(self.study.optuna_study).items():
-                self.client.log_figure(self.parent_id, figure, f"plots/{name}.png")
-        self.client.set_terminated(self.parent_id, status)
-
-    def log_model(self, folder: str, metrics: dict[str, float]) -> None:
-        """Log the model as code that loads safetensors (no pickle), register it as ``best``."""
-        import tempfile
-        from pathlib import Path
-
-        import mlflow.pyfunc
-
-        from . import served_model
-
-        with tempfile.TemporaryDirectory() as place:
-            target = Path(place) / "model"
-            with warnings.catch_warnings():
-                # It asks for an input example, which graphs cannot give.
-                warnings.simplefilter("ignore")
-                mlflow.pyfunc.save_model(
-                    str(target),
-                    python_model=str(served_model.__file__),
-                    artifacts={"model": folder},
-                    pip_requirements=["bequest"],
-                )
-            self.client.log_artifacts(self.parent_id, str(target), "model")
-        for name, value in metrics.items():
-            self.client.log_metric(self.parent_id, name, value)
-        self._register()
-
-    def _register(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        name = self.study.name.replace("/", "-").replace(":", "-")
-        try:
-            self.client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        source = f"{self.client.get_run(self.parent_id).info.artifact_uri}/model"
-        version = self.client.create_model_version(name, source, self.parent_id)
-        self.client.set_registered_model_alias(name, "best", version.version)
-
-    def link(self) -> str:
-        """The parent run's page; on a local database, as ``bequest ui`` serves it."""
-        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{base.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.parent_id}"
-
-
-_COUNTED = (COMPLETE, PRUNED, FAILED, RUNNING, LOST_STATE)
-
-
-def _study_tags(facts: dict[str, Any]) -> dict[str, str]:
-    note = (
-        f"{facts['direction']} {facts['metric']} on {facts['task']}: sampler {facts['sampler']}, "
-        f"pruner {facts['pruner']}, seed {facts['seed']}"
-    )
-    names = ("task", "metric", "direction", "sampler", "pruner", "seed", "version", "space_hash")
-    return {"mlflow.note.content": note, **{f"bequest.{n}": str(facts[n]) for n in names}}
-
-
-def _client(uri: str) -> MlflowClient:
-    # A server that is down must not hold the writer for minutes (MLflow's default is 7 retries).
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
-
-    for name in ("mlflow.store.db.utils", "mlflow.tracking", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # Two processes that migrate one new database at once would break it.
-    with _lock():
-        return MlflowClient(tracking_uri=uri)
-
-
-def _lock() -> FileLock:
-    return FileLock(home() / "mlflow.lock")
-
-
-def _milliseconds(moment: datetime | None) -> int:
-    return int((moment.timestamp() if moment else time.time()) * 1000)
 
 
 def _reason(error: Exception) -> str:

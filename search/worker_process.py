@@ -14,8 +14,9 @@ from typing import Any
 
 import cloudpickle
 
+from .ownership import PARENT_VARIABLE
 from .slots import SlotStudy
-from .storage import PARENT_VARIABLE, open_storage
+from .storage import open_storage
 from .worker import Worker
 
 PARENT_CHECK_SECONDS = 1.0

@@ -1,0 +1,66 @@
+"""Who runs a trial, and whether that process still lives."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import psutil
+
+PARENT_VARIABLE = "BEQUEST_PARENT"
+"""The environment variable that tells a worker process who started it."""
+
+
+@cache
+def _host() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+    except OSError:
+        boot = str(int(psutil.boot_time()))
+    return f"{socket.gethostname()}/{boot}"
+
+
+def owner() -> dict[str, Any]:
+    """This process: host (with its boot), process number, when it started, and who started it.
+
+    ``parent`` is there in worker processes only: while the parent lives, a dead worker has crashed;
+    where both are dead, the whole run was stopped.
+    """
+    parent = os.environ.get(PARENT_VARIABLE)
+    identity = {"host": _host(), **_identity(os.getpid())}
+    return {**identity, "parent": json.loads(parent)} if parent else identity
+
+
+@cache
+def _identity(pid: int) -> dict[str, Any]:
+    return {"pid": pid, "started": round(psutil.Process(pid).create_time(), 2)}
+
+
+def parent_variable() -> dict[str, str]:
+    """The environment that tells a worker process who started it."""
+    return {PARENT_VARIABLE: json.dumps(_identity(os.getpid()))}
+
+
+def is_dead(owner: Mapping[str, Any]) -> bool | None:
+    """Whether a trial's owner is dead; ``None`` where this host cannot tell."""
+    return _is_gone(owner) if owner.get("host") == _host() else None
+
+
+def is_orphan(owner: Mapping[str, Any]) -> bool:
+    """Whether nobody was left to notice that a dead owner of this host had died."""
+    return "parent" not in owner or _is_gone(owner["parent"])
+
+
+def _is_gone(identity: Mapping[str, Any]) -> bool:
+    try:
+        process = psutil.Process(identity["pid"])
+        # Numbers are used again: the same number with another start is another process.
+        same = abs(process.create_time() - identity["started"]) < 1.0
+        return not same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
