@@ -17,26 +17,26 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def count_flops(network: nn.Module, run: Callable[[], Tensor]) -> int:
+def count_flops(run: Callable[[], Tensor], network: nn.Module) -> int:
     """Floating-point operations of one forward pass.
 
-    Matrix products as PyTorch counts them, and for every message-passing layer one multiplication
-    and one addition for each edge and channel of its output.
+    Matrix products; sparse ones by their stored entries. Where messages are gathered and scattered
+    instead, one multiplication and one addition for each number of each message.
 
     Args:
-        network: The network that ``run`` runs.
         run: Runs one forward pass.
+        network: The network that ``run`` runs.
     """
     messages = 0
 
-    def count(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def count(module: nn.Module, inputs: tuple[Any, ...], message: Tensor) -> None:
         nonlocal messages
-        messages += 2 * inputs[1].shape[1] * output.shape[-1]
+        messages += 2 * message.numel()
 
-    layers = [m for m in network.modules() if isinstance(m, MessagePassing)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
+    layers: list[Any] = [m for m in network.modules() if isinstance(m, MessagePassing)]
+    hooks = [layer.register_message_forward_hook(count) for layer in layers]
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_PRODUCTS) as counter:
             run()
     finally:
         for hook in hooks:
@@ -44,20 +44,44 @@ def count_flops(network: nn.Module, run: Callable[[], Tensor]) -> int:
     return int(counter.get_total_flops()) + messages
 
 
-class PeakMemory:
-    """The peak memory of training steps, in bytes.
+def _product(left: Tensor, right: Tensor, *rest: Any, **options: Any) -> int:
+    """Twice the multiplications of ``left @ right``, where ``left`` may be sparse."""
+    entries = left._nnz() if left.layout == torch.sparse_csr else left.numel()
+    return 2 * entries * right.shape[1]
 
-    On a GPU what the allocator says. On a CPU, where no allocator keeps count, an exact sum that
-    does not depend on the machine: parameters, gradients, two moments, and every distinct tensor
-    that one step saves for its backward pass.
+
+def _sum_and_product(bias: Tensor, left: Tensor, right: Tensor, *rest: Any, **options: Any) -> int:
+    return _product(left, right)
+
+
+_product._get_raw = True  # type: ignore[attr-defined]  # tensors, not shapes: the layout counts
+_sum_and_product._get_raw = True  # type: ignore[attr-defined]
+
+_PRODUCTS: dict[Any, Any] = {
+    torch.ops.aten.mm: _product,
+    torch.ops.aten.addmm: _sum_and_product,
+    torch.ops.aten._sparse_mm_reduce_impl: _product,
+}
+
+
+class PeakMemory:
+    """The peak memory of training, in bytes.
+
+    On a GPU what the allocator says. On a CPU, where no allocator keeps count, a sum that does not
+    depend on the machine: parameters, gradients, the optimiser's state, and every distinct tensor
+    that a watched forward pass saves for its backward pass.
 
     Args:
         network: The network that is trained.
+        optimizer: What trains it.
         device: Where.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device
+    ) -> None:
         self.network = network
+        self.optimizer = optimizer
         self.device = device
         self._saved: dict[int, int] = {}
         if device.type == "cuda":
@@ -74,10 +98,16 @@ class PeakMemory:
         return tensor
 
     def bytes(self) -> int:
-        """The peak so far."""
+        """The peak so far; after the first step the optimiser's state is there, too."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
-        weights = sum(p.numel() * p.element_size() for p in self.network.parameters())
-        kept = {p.untyped_storage().data_ptr() for p in self.network.parameters()}
-        activations = sum(size for key, size in self._saved.items() if key not in kept)
-        return 4 * weights + activations
+        weights = list(self.network.parameters())
+        states = [s for state in self.optimizer.state.values() for s in state.values()]
+        tensors = [s for s in states if isinstance(s, Tensor)]
+        own = {p.untyped_storage().data_ptr() for p in weights}
+        activations = sum(size for key, size in self._saved.items() if key not in own)
+        return 2 * sum(map(_bytes, weights)) + sum(map(_bytes, tensors)) + activations
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

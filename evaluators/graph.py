@@ -69,7 +69,7 @@ class GraphEvaluator:
         with _trainable(self.device, seed):
             network, problem, training = self._train(config, seed, report)
             metrics = self._metrics(network, problem)
-            metrics["flops"] = float(count_flops(network, lambda: problem.forward(network)))
+            metrics["flops"] = float(count_flops(lambda: problem.forward(network), network))
         metrics |= {
             "parameters": float(count_parameters(network)),
             "peak_memory_bytes": float(training.peak_memory_bytes),
@@ -207,7 +207,8 @@ class GraphModel:
         """
         graph = self._prepare(data)
         if self.facts.level == "graph":
-            return self.network(graph.x, graph.edge_index, graph.batch).softmax(dim=1)
+            scores = self.network(graph.x, graph.edge_index, graph.batch)
+            return cast(Tensor, scores.softmax(dim=1))
         output = self.network(graph.x.float(), graph.edge_index)
         if self.facts.level == "link":
             return score_links(output, graph.edge_label_index).sigmoid()

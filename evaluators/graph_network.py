@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from ..spaces import Config
+from .graph_layers import LAYERS, apply_layer, linear, takes_sparse_features
+from .graph_sparse import Adjacency, SparseMatrix
 
-_POOLING = pyg.global_mean_pool
+POOLING: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
+    "sum": pyg.global_add_pool,
+    "mean": pyg.global_mean_pool,
+    "max": pyg.global_max_pool,
+}
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -21,44 +27,19 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-class PlainLayer(nn.Module):
-    """A linear layer that ignores the edges: the `mlp` layer type."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.lin = pyg.Linear(inputs, outputs)
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return cast(Tensor, self.lin(x))
-
-
-def _gin(inputs: int, outputs: int, config: Config) -> nn.Module:
-    inner = nn.Sequential(pyg.Linear(inputs, outputs), nn.ReLU(), pyg.Linear(outputs, outputs))
-    return cast(nn.Module, pyg.GINConv(inner, train_eps=True))
-
-
-LAYERS: dict[str, Callable[[int, int, Config], nn.Module]] = {
-    "gcn": lambda i, o, c: pyg.GCNConv(i, o),
-    "sage": lambda i, o, c: pyg.SAGEConv(i, o, aggr=c["aggregation"]),
-    # Heads are averaged: so any width goes with any number of heads.
-    "gat": lambda i, o, c: pyg.GATConv(i, o, heads=cast(int, c["heads"]), concat=False),
-    "gin": _gin,
-    "graph": lambda i, o, c: pyg.GraphConv(i, o, aggr=c["aggregation"]),
-    "cheb": lambda i, o, c: pyg.ChebConv(i, o, K=2),
-    "arma": lambda i, o, c: pyg.ARMAConv(i, o),
-    "general": lambda i, o, c: pyg.GeneralConv(i, o, aggr=c["aggregation"]),
-    "mlp": lambda i, o, c: PlainLayer(i, o),
-}
-"""(inputs, outputs, configuration) -> message-passing layer, by layer type."""
-
-FEATURES_FIRST = ("gcn", "mlp")
-"""Layers whose first step is a linear map of the features: they take sparse ones as they are."""
+Features = Tensor | SparseMatrix
 
 
 class Block(nn.Module):
     """Dropout, then a layer, then batch normalisation and activation.
 
     Dropout stands first, so that it falls on the input features, too (Kipf and Welling, 2017).
+
+    Args:
+        layer: Linear or message passing.
+        outputs: Its width.
+        config: Dropout, batch normalisation and activation.
+        last: Emits the scores: neither normalisation nor activation follows.
     """
 
     def __init__(self, layer: nn.Module, outputs: int, config: Config, *, last: bool) -> None:
@@ -69,9 +50,10 @@ class Block(nn.Module):
         self.norm = nn.BatchNorm1d(outputs) if norm else nn.Identity()
         self.activation = nn.Identity() if last else ACTIVATIONS[str(config["activation"])]()
 
-    def forward(self, x: Tensor, *edges: Tensor) -> Tensor:
+    def forward(self, x: Features, edges: Tensor | Adjacency | None = None) -> Tensor:
         x = drop(x, self.dropout, training=self.training)
-        return cast(Tensor, self.activation(self.norm(self.layer(x, *edges))))
+        out = linear(self.layer, x) if edges is None else apply_layer(self.layer, x, edges)
+        return cast(Tensor, self.activation(self.norm(out)))
 
 
 class GraphNetwork(nn.Module):
@@ -82,13 +64,14 @@ class GraphNetwork(nn.Module):
         inputs: Features of a node.
         outputs: Classes; for link prediction the size of a node's embedding.
         level: ``"node"``, ``"link"`` (both emit ``[nodes, outputs]``) or ``"graph"``
-            (mean pooling, ``[graphs, outputs]``).
+            (``[graphs, outputs]``, nodes pooled as configured).
     """
 
     def __init__(self, config: Config, inputs: int, outputs: int, level: str) -> None:
         super().__init__()
         self.level = level
         self.stage = str(config["stage"])
+        self.pooling = POOLING[str(config.get("pooling", "mean"))]
         width = cast(int, config["width"])
         make = LAYERS[str(config["layer"])]
         n_pre, n_mp = cast(int, config["layers_pre"]), cast(int, config["layers_mp"])
@@ -110,54 +93,61 @@ class GraphNetwork(nn.Module):
             self.post.append(Block(pyg.Linear(inputs, size), size, config, last=last))
             inputs = size
 
-    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Features, edges: Tensor | Adjacency, batch: Tensor | None = None
+    ) -> Tensor:
         """Scores of nodes or graphs.
 
         Args:
-            x: Node features ``[nodes, inputs]``, dense or sparse CSR.
-            edge_index: ``[2, edges]``.
+            x: Node features ``[nodes, inputs]``; sparse ones where `starts_linear` holds.
+            edges: ``[2, edges]``, or the same as an `Adjacency`, which is faster.
             batch: For graphs, the graph of each node ``[nodes]``.
         """
         for block in self.pre:
             x = block(x)
         for i, block in enumerate(self.mp):
-            new = block(x, edge_index)
+            new = block(x, edges)
             x = self._join(x, new) if i < self.joined else new
+        out = cast(Tensor, x)
         if self.level == "graph":
-            x = _POOLING(x, batch)
+            out = self.pooling(out, batch)
         for block in self.post:
-            x = block(x)
-        return x
+            out = block(out)
+        return out
 
-    def _join(self, x: Tensor, new: Tensor) -> Tensor:
-        if self.stage == "skip-sum" and new.shape == x.shape:
-            return x + new
-        return torch.cat([x, new], dim=1) if self.stage == "skip-concat" else new
+    def _join(self, x: Features, new: Tensor) -> Tensor:
+        if self.stage == "stack" or isinstance(x, SparseMatrix):
+            return new
+        if self.stage == "skip-concat":
+            return torch.cat([x, new], dim=1)
+        return x + new if new.shape == x.shape else new
 
 
-def drop(x: Tensor, share: float, *, training: bool) -> Tensor:
-    """Dropout for dense tensors and for the stored values of sparse CSR ones."""
+def drop(x: Features, share: float, *, training: bool) -> Features:
+    """Dropout of a dense tensor, or of the stored values of a sparse matrix."""
     if not training or share == 0:
         return x
-    if x.layout == torch.sparse_csr:
-        values = nn.functional.dropout(x.values(), share)
-        return torch.sparse_csr_tensor(x.crow_indices(), x.col_indices(), values, x.shape)
-    return nn.functional.dropout(x, share)
+    if isinstance(x, SparseMatrix):
+        return x.with_values(_drop(x.values, share))
+    return _drop(x, share)
 
 
-def takes_sparse_features(config: Config) -> bool:
-    """Whether the network's first step is a linear map of the features (see `GraphNetwork`)."""
+def _drop(x: Tensor, share: float) -> Tensor:
+    if x.device.type != "cpu":
+        return nn.functional.dropout(x, share)
+    # PyTorch's own draws one number for each element, three times slower: here a draw serves four.
+    bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= round(share * 2**16) - 2**15
+    return x * kept.to(x.dtype).mul_(1 / (1 - share))
+
+
+def starts_linear(config: Config, inputs: int) -> bool:
+    """Whether the network's first step is a linear map of the features, which may be sparse then.
+
+    Not where a skip connection, or an identity inside the layer, takes the features on.
+    """
     if config["layers_pre"]:
         return True
-    # A skip connection would join the raw features to the first layer's output.
-    return config["layer"] in FEATURES_FIRST and config["stage"] == "stack"
-
-
-def cache_normalisation(network: GraphNetwork, *, on: bool) -> None:
-    """Let GCN layers keep the normalised adjacency: right for one unchanging graph only."""
-    for module in network.modules():
-        if isinstance(module, pyg.GCNConv):
-            convolution: Any = module
-            convolution.cached = on
-            convolution._cached_edge_index = None
-            convolution._cached_adj_t = None
+    if config["stage"] == "skip-concat" or inputs == config["width"]:
+        return False
+    return takes_sparse_features(str(config["layer"]), str(config.get("aggregation")))

@@ -5,6 +5,7 @@ One class for each kind of task; the training loop knows none of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol, cast
 
@@ -16,11 +17,15 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from ..spaces import Config
-from .graph_network import GraphNetwork, takes_sparse_features
+from .graph_network import Features, GraphNetwork, starts_linear
+from .graph_sparse import Adjacency, SparseMatrix
 from .graph_tasks import GraphClassification, GraphTask, LinkPrediction, NodeClassification
 
-SPARSE_BELOW = 0.05
-"""Below this share of non-zeros a sparse product is faster than a dense one (bags of words)."""
+SPARSE_BELOW = 0.5
+"""Below this share of non-zeros (bags of words) sparse features are faster than dense ones.
+
+The product is from .1 on as fast as the dense one, but dropout draws for stored values only.
+"""
 
 PARTS = ("train", "validation", "test")
 
@@ -29,8 +34,6 @@ class Problem(Protocol):
     """What the training loop needs of a task."""
 
     outputs: int
-    unchanging: bool
-    """Whether every pass sees the same edges."""
 
     def batches(self) -> Iterable[Any]:
         """The training batches of one epoch, drawn from torch's global stream."""
@@ -57,25 +60,29 @@ def make_problem(task: GraphTask, config: Config, seed: int, device: torch.devic
     return LinkProblem(task, config, seed, device)
 
 
-def features(x: Tensor, config: Config) -> Tensor:
-    """Node features as the configured network takes them fastest."""
+def features(x: Tensor, config: Config, device: torch.device) -> Features:
+    """Node features ``[nodes, features]`` as the configured network takes them fastest."""
     x = x.float()
-    if takes_sparse_features(config) and float((x != 0).float().mean()) < SPARSE_BELOW:
-        return x.to_sparse_csr()
-    return x
+    sparse = device.type == "cpu" and starts_linear(config, x.shape[1])
+    if sparse and int(torch.count_nonzero(x)) < SPARSE_BELOW * x.numel():
+        return SparseMatrix.of(x)
+    return x.to(device)
+
+
+def adjacency(edge_index: Tensor, nodes: int, device: torch.device) -> Tensor | Adjacency:
+    """Edges that will not change, as message passing takes them fastest."""
+    return Adjacency(edge_index, nodes) if device.type == "cpu" else edge_index.to(device)
 
 
 class NodeProblem:
     """Node classification: one batch, the whole graph."""
 
-    unchanging = True
-
     def __init__(
         self, task: NodeClassification, config: Config, seed: int, device: torch.device
     ) -> None:
         self.outputs = task.classes
-        self.x = features(task.data.x, config).to(device)
-        self.edges = task.data.edge_index.to(device)
+        self.x = features(task.data.x, config, device)
+        self.edges = adjacency(task.data.edge_index, int(task.data.num_nodes), device)
         self.y = task.labels.to(device)
         split = task.split(seed)
         self.index = {part: getattr(split, part).to(device) for part in PARTS}
@@ -103,8 +110,6 @@ class NodeProblem:
 class GraphProblem:
     """Graph classification: shuffled batches of graphs."""
 
-    unchanging = False
-
     def __init__(
         self, task: GraphClassification, config: Config, seed: int, device: torch.device
     ) -> None:
@@ -122,7 +127,8 @@ class GraphProblem:
         graphs = self.graphs["train"]
         # A last batch of one graph would break batch normalisation.
         short = len(graphs) % self.batch_size == 1
-        return DataLoader(graphs, self.batch_size, shuffle=True, drop_last=short)
+        loader: Iterable[Batch] = DataLoader(graphs, self.batch_size, shuffle=True, drop_last=short)
+        return loader
 
     def loss(self, network: GraphNetwork, batch: Batch) -> Tensor:
         batch = batch.to(self.device)
@@ -153,16 +159,19 @@ def _labelled(task: GraphClassification, index: Tensor) -> list[Data]:
 class LinkProblem:
     """Link prediction: embeddings of nodes, whose inner product scores a link."""
 
-    unchanging = False
-
     def __init__(
         self, task: LinkPrediction, config: Config, seed: int, device: torch.device
     ) -> None:
         self.outputs = cast(int, config["width"])
-        self.x = features(task.data.x, config).to(device)
+        self.x = features(task.data.x, config, device)
         self.nodes = int(task.data.num_nodes)
+        self.device = device
         graphs = task.split(seed)
         self.graphs = {p: g.to(device) for p, g in zip(PARTS, graphs, strict=True)}
+        # Validation messages pass along training links.
+        train = adjacency(graphs[0].edge_index, self.nodes, device)
+        test = adjacency(graphs[2].edge_index, self.nodes, device)
+        self.edges = {"train": train, "validation": train, "test": test}
 
     def batches(self) -> Iterable[Tensor]:
         return (self.graphs["train"].edge_label_index,)
@@ -170,7 +179,7 @@ class LinkProblem:
     def loss(self, network: GraphNetwork, batch: Tensor) -> Tensor:
         # Random pairs stand for unlinked ones: in a sparse graph hardly any is linked.
         pairs = torch.randint(self.nodes, batch.shape).to(batch.device)
-        embedding = network(self.x, self.graphs["train"].edge_index)
+        embedding = network(self.x, self.edges["train"])
         scores = torch.cat([score_links(embedding, batch), score_links(embedding, pairs)])
         target = torch.zeros_like(scores)
         target[: batch.shape[1]] = 1.0
@@ -187,18 +196,19 @@ class LinkProblem:
                 [torch.ones(graph.edge_label.shape[0]), torch.zeros(unlinked.shape[1])]
             )
             target = target.to(pairs.device)
-        scores = score_links(network(self.x, graph.edge_index), pairs)
+        scores = score_links(network(self.x, self.edges[part]), pairs)
+        if not bool(scores.isfinite().all()):  # exploded: it ranks nothing
+            return 0.5, math.inf
         loss = functional.binary_cross_entropy_with_logits(scores, target)
         return float(roc_auc_score(target.cpu().numpy(), scores.cpu().numpy())), float(loss)
 
     def forward(self, network: GraphNetwork) -> Tensor:
-        return cast(Tensor, network(self.x, self.graphs["train"].edge_index))
+        return cast(Tensor, network(self.x, self.edges["train"]))
 
     def merge_validation(self) -> None:
         # The test part's messages pass along training and validation links.
-        edges = self.graphs["test"].edge_index
-        train = self.graphs["train"]
-        train.edge_index = edges
+        self.edges["train"] = self.edges["test"]
+        edges, train = self.graphs["test"].edge_index, self.graphs["train"]
         train.edge_label_index = edges[:, edges[0] < edges[1]]
         train.edge_label = torch.ones(train.edge_label_index.shape[1], device=edges.device)
 

@@ -15,7 +15,7 @@ import torch
 from ..errors import EvaluationError
 from ..spaces import Config
 from .cost import PeakMemory
-from .graph_network import GraphNetwork, cache_normalisation
+from .graph_network import GraphNetwork
 from .graph_problems import Problem
 from .task import Report
 
@@ -78,9 +78,8 @@ def train(
         EvaluationError: The loss is not finite.
     """
     device = next(network.parameters()).device
-    memory = PeakMemory(network, device)
-    cache_normalisation(network, on=problem.unchanging)
     optimizer = _optimizer(network, config)
+    memory = PeakMemory(network, optimizer, device)
     best = _Best(network)
     started = time.perf_counter()
     epoch = 0
@@ -98,7 +97,6 @@ def train(
             break
     if patience is not None:
         best.restore()
-    cache_normalisation(network, on=False)
     network.eval()
     seconds = time.perf_counter() - started
     return Training(best.epoch if patience is not None else epoch, epoch, seconds, memory.bytes())
@@ -128,13 +126,11 @@ def _run_epoch(
 
 
 def _optimizer(network: GraphNetwork, config: Config) -> torch.optim.Optimizer:
-    settings = {
-        "lr": cast(float, config["learning_rate"]),
-        "weight_decay": cast(float, config["weight_decay"]),
-    }
+    parameters = network.parameters()
+    rate, decay = cast(float, config["learning_rate"]), cast(float, config["weight_decay"])
     if config["optimizer"] == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=0.9, **settings)
-    return torch.optim.Adam(network.parameters(), **settings)
+        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+    return torch.optim.Adam(parameters, rate, weight_decay=decay)
 
 
 class _Best:

@@ -25,6 +25,7 @@ _PARAMETERS = (
         Condition("layer", AGGREGATING),
     ),
     Parameter("heads", CategoricalDistribution((1, 2, 4)), Condition("layer", ("gat",))),
+    Parameter("order", IntDistribution(2, 3), Condition("layer", ("cheb",))),
     Parameter("layers_pre", IntDistribution(0, 3)),
     Parameter("layers_mp", IntDistribution(1, 8)),
     Parameter("layers_post", IntDistribution(0, 3)),
@@ -38,7 +39,10 @@ _PARAMETERS = (
     Parameter("weight_decay", FloatDistribution(1e-6, 1e-2, log=True)),
     Parameter("epochs", IntDistribution(50, 400, step=50)),
 )
-_BATCH_SIZE = Parameter("batch_size", CategoricalDistribution((16, 32, 64, 128)))
+_OF_GRAPHS = (
+    Parameter("pooling", CategoricalDistribution(("sum", "mean", "max"))),
+    Parameter("batch_size", CategoricalDistribution((16, 32, 64, 128))),
+)
 
 _GCN: Config = {
     "layer": "gcn",
@@ -63,12 +67,13 @@ _GIN: Config = {
     "stage": "skip-sum",
     "activation": "relu",
     "batch_norm": True,
-    "dropout": 0.3,
+    "dropout": 0.0,
     "width": 64,
     "optimizer": "adam",
     "learning_rate": 0.003,
     "weight_decay": 5e-4,
     "epochs": 100,
+    "pooling": "sum",
     "batch_size": 32,
 }
 
@@ -76,14 +81,15 @@ _GIN: Config = {
 def gnn_space(kind: str = "node") -> Space:
     """The graph networks for one kind of task, with a textbook network as the default.
 
-    Dimensions: layer type, aggregation and attention heads where the layer type has them; layers
-    before, in and after message passing (0 after: the last message-passing layer emits the
-    classes); stage (how message-passing layers are joined); activation; batch normalisation;
-    dropout; width; optimiser, learning rate, weight decay, epochs; for graphs the batch size.
+    Dimensions: layer type; aggregation, attention heads or polynomial order where the layer type
+    has them; layers before, in and after message passing (0 after: the last message-passing layer
+    emits the classes); stage (how message-passing layers are joined); activation; batch
+    normalisation; dropout; width; optimiser, learning rate, weight decay, epochs; for graphs the
+    pooling of nodes and the batch size.
 
     Args:
         kind: ``"node"``, ``"link"`` or ``"graph"``.
     """
     if kind == "graph":
-        return Space("gnn-graph", (*_PARAMETERS, _BATCH_SIZE), default=_GIN)
+        return Space("gnn-graph", _PARAMETERS + _OF_GRAPHS, default=_GIN)
     return Space("gnn", _PARAMETERS, default=_GCN)

@@ -9,7 +9,8 @@ import torch
 from torch_geometric.data import Data
 
 from bequest.evaluators.cost import count_flops, count_parameters
-from bequest.evaluators.graph_network import GraphNetwork, drop, takes_sparse_features
+from bequest.evaluators.graph_network import GraphNetwork, drop, starts_linear
+from bequest.evaluators.graph_sparse import Adjacency, SparseMatrix
 from bequest.spaces.gnn import AGGREGATING, LAYERS, STAGES, gnn_space
 
 
@@ -20,6 +21,8 @@ def _config(**changes: Any) -> dict[str, Any]:
         config.setdefault("aggregation", "mean")
     if config["layer"] == "gat":
         config.setdefault("heads", 2)
+    if config["layer"] == "cheb":
+        config.setdefault("order", 2)
     return gnn_space().validate(config)
 
 
@@ -67,27 +70,90 @@ def test_parameters_are_counted_exactly(changes: dict[str, Any], parameters: int
 
 def test_flops_are_counted_exactly(graph: Data) -> None:
     network = GraphNetwork(_config(layers_mp=1), 5, 3, "node").eval()
-    edges = graph.edge_index.shape[1]
-    products = 2 * 60 * (5 * 8 + 8 * 8 + 8 * 3)
-    found = count_flops(network, lambda: network(graph.x, graph.edge_index))
-    assert found == products + 2 * edges * 8
+    links = graph.edge_index.shape[1] + 60  # GCN adds a loop at each node
+    products = 2 * 60 * (5 * 8 + 8 * 8 + 8 * 3) + 2 * links * 8
+    assert count_flops(lambda: network(graph.x, graph.edge_index), network) == products
+    edges = Adjacency(graph.edge_index, 60)
+    assert count_flops(lambda: network(graph.x, edges), network) == products
+    x = graph.x * (graph.x > 1)
+    fewer = 2 * 8 * (60 * 5 - int((x != 0).sum()))
+    sparse = SparseMatrix.of(x)
+    assert count_flops(lambda: network(sparse, edges), network) == products - fewer
 
 
-@pytest.mark.parametrize("layer", ["gcn", "mlp", "gat", "sage"])
-def test_sparse_features_give_the_same(layer: str, graph: Data) -> None:
+@pytest.mark.parametrize(
+    ("layer", "aggregation"),
+    [(layer, "fixed") for layer in LAYERS if layer not in AGGREGATING]
+    + [(layer, aggregation) for layer in AGGREGATING for aggregation in ("sum", "mean", "max")],
+)
+@pytest.mark.parametrize("stage", STAGES)
+def test_products_compute_what_messages_compute(
+    layer: str, stage: str, aggregation: str, graph: Data
+) -> None:
+    """Outputs and gradients, with duplicate edges, a loop and a node without edges."""
     torch.manual_seed(0)
-    config = _config(layer=layer, layers_pre=1 if layer in ("gat", "sage") else 0)
-    assert takes_sparse_features(config)
+    changes = {"aggregation": aggregation} if layer in AGGREGATING else {}
+    network = GraphNetwork(_config(layer=layer, stage=stage, **changes), 5, 3, "node").eval()
+    index = graph.edge_index[:, (graph.edge_index != 7).all(dim=0)]
+    index = torch.cat([index, index[:, :9], torch.tensor([[3], [3]])], dim=1)
+    found = []
+    for edges in (index, Adjacency(index, 60)):
+        network.zero_grad()
+        output = network(graph.x, edges)
+        output.square().sum().backward()
+        found.append((output, [p.grad for p in network.parameters() if p.grad is not None]))
+    (slow, slow_gradients), (fast, fast_gradients) = found
+    assert torch.allclose(slow, fast, atol=1e-4, rtol=1e-4)
+    if aggregation == "max":  # where neighbours tie, either may have the gradient
+        return
+    for one, other in zip(slow_gradients, fast_gradients, strict=True):
+        assert torch.allclose(one, other, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("pre", [0, 1])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_sparse_features_give_the_same(layer: str, pre: int, graph: Data) -> None:
+    torch.manual_seed(0)
+    config = _config(layer=layer, layers_pre=pre)
+    assert starts_linear(config, inputs=5)
     network = GraphNetwork(config, 5, 3, "node").eval()
     x = graph.x * (graph.x > 1)
-    dense, sparse = network(x, graph.edge_index), network(x.to_sparse_csr(), graph.edge_index)
+    edges = Adjacency(graph.edge_index, 60)
+    dense, sparse = network(x, edges), network(SparseMatrix.of(x), edges)
     assert torch.allclose(dense, sparse, atol=1e-5)
 
 
-def test_dropout_of_sparse_features_keeps_the_mean() -> None:
+@pytest.mark.parametrize(
+    ("changes", "inputs"),
+    [
+        ({"stage": "skip-concat"}, 5),
+        ({"layer": "general"}, 8),
+        ({"layer": "sage", "aggregation": "max"}, 5),
+    ],
+)
+def test_features_that_are_used_as_they_are_stay_dense(
+    changes: dict[str, Any], inputs: int
+) -> None:
+    assert not starts_linear(_config(layers_pre=0, **changes), inputs)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_dropout_drops_its_share_and_keeps_the_mean(share: float) -> None:
     torch.manual_seed(0)
-    x = torch.ones(300, 300).to_sparse_csr()
-    dropped = drop(x, 0.5, training=True).to_dense()
-    assert set(dropped.unique().tolist()) == {0.0, 2.0}
-    assert abs(float(dropped.mean()) - 1) < 0.02
-    assert drop(x, 0.5, training=False) is x
+    x = torch.ones(401, 301)
+    sparse = drop(SparseMatrix.of(x), share, training=True)
+    assert isinstance(sparse, SparseMatrix)
+    for dropped in (drop(x, share, training=True), sparse.values):
+        assert isinstance(dropped, torch.Tensor)
+        assert dropped.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
+        assert abs(float((dropped == 0).float().mean()) - share) < 0.01
+    assert drop(x, share, training=False) is x
+
+
+def test_dropout_is_independent_between_neighbours() -> None:
+    torch.manual_seed(0)
+    dropped = drop(torch.ones(400_000), 0.5, training=True)
+    assert isinstance(dropped, torch.Tensor)
+    kept = (dropped > 0).float() * 2 - 1
+    for lag in range(1, 9):
+        assert abs(float((kept[:-lag] * kept[lag:]).mean())) < 0.01
