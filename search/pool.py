@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cloudpickle
 from optuna.trial import TrialState
@@ -23,11 +22,9 @@ from optuna.trial import TrialState
 from ..errors import StudyError
 from .ownership import parent_variable
 from .recovery import mark_lost, recover
-from .slots import INTERRUPTED, OWNER
+from .slots import INTERRUPTED, OWNER, SlotStudy
 from .storage import HEARTBEAT_SECONDS, sql_backend
-
-if TYPE_CHECKING:
-    from .study import Study
+from .worker import Worker
 
 POLL_SECONDS = 0.2
 FUTILE_STARTS = 3
@@ -35,33 +32,39 @@ FUTILE_STARTS = 3
 
 
 def run_pool(
-    study: Study,
+    worker: Worker,
     workers: int,
     budget: int,
     deadline: float | None,
     after_trial: Callable[[], None],
 ) -> None:
-    """Run the study with ``workers`` processes until the budget or the deadline is reached.
+    """Run a worker's loop in so many processes until the budget or the deadline is reached.
+
+    Args:
+        worker: What each process shall be a copy of.
+        workers: How many processes.
+        budget: How many slots the study shall have.
+        deadline: The time (`time.time`) after which no trial is begun.
+        after_trial: Called in this process when trials have ended.
 
     Raises:
         StudyError: Workers cannot start.
     """
     with tempfile.TemporaryDirectory(prefix="bequest-") as folder:
-        _Pool(study, workers, budget, deadline, after_trial, Path(folder)).run()
+        _Pool(worker, workers, budget, deadline, after_trial, Path(folder)).run()
 
 
 class _Pool:
     def __init__(
         self,
-        study: Study,
+        worker: Worker,
         workers: int,
         budget: int,
         deadline: float | None,
         after_trial: Callable[[], None],
         folder: Path,
     ) -> None:
-        self.study = study
-        self.optuna_study = study.optuna_study
+        self.optuna_study = worker.study
         self.after_trial = after_trial
         self.folder = folder
         self.workers = workers
@@ -73,10 +76,10 @@ class _Pool:
         self.payload.write_bytes(
             cloudpickle.dumps(
                 {
-                    "evaluator": study.evaluator,
-                    "storage": _url(study),
-                    "name": study.name,
-                    "seed": study.seed,
+                    "evaluator": worker.evaluator,
+                    "storage": _url(worker.study),
+                    "name": worker.study.study_name,
+                    "seed": worker.seed,
                     "sampler": self.optuna_study.sampler,
                     "pruner": self.optuna_study.pruner,
                     "budget": budget,
@@ -163,8 +166,8 @@ class _Pool:
         self.processes = []
 
 
-def _url(study: Study) -> str:
-    backend = sql_backend(study.optuna_study._storage)
+def _url(study: SlotStudy) -> str:
+    backend = sql_backend(study._storage)
     if backend is None:
         raise StudyError("worker processes need a study store with a URL: give storage=URL")
     return str(backend.url)

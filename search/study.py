@@ -195,11 +195,11 @@ class Study:
                 self._stop_if_most_fail(trials_now, before)
 
             try:
+                worker = Worker(self.evaluator, self._study, self.seed)
                 if workers == 1:
-                    worker = Worker(self.evaluator, self._study, self.seed)
                     worker.run(budget, deadline, after_trial)
                 else:
-                    run_pool(self, workers, budget, deadline, after_trial)
+                    run_pool(worker, workers, budget, deadline, after_trial)
                 finished = True
             finally:
                 self.tracker.close(finished=finished)
