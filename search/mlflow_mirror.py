@@ -205,16 +205,15 @@ class Mirror:
         """Log the model as code that loads safetensors (no pickle), register it as ``best``."""
         import mlflow.pyfunc
 
-        from . import served_model
-
+        code = Path(__file__).with_name("served_model.py")
         with tempfile.TemporaryDirectory() as place:
             target = Path(place) / "model"
             with warnings.catch_warnings():
-                # It asks for an input example, which graphs cannot give.
+                # It asks for type hints and an input example, which graphs cannot give.
                 warnings.simplefilter("ignore")
                 mlflow.pyfunc.save_model(
                     str(target),
-                    python_model=str(served_model.__file__),
+                    python_model=str(code),
                     artifacts={"model": folder},
                     pip_requirements=["bequest"],
                 )
