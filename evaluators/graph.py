@@ -14,13 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
+from .. import __version__
 from ..errors import DataError, EvaluationError
 from ..spaces import Config, Space
 from ..spaces.gnn import gnn_space
 from .cost import count_flops, count_parameters
 from .graph_network import GraphNetwork
 from .graph_problems import PARTS, Problem, make_problem, score_links
-from .graph_tasks import GraphTask, one_hot_degrees, seeded
+from .graph_tasks import GraphTask, one_hot_degrees, seed_torch, seeded
 from .graph_training import Training, one_thread, train
 from .task import Outcome, Report
 
@@ -95,7 +96,7 @@ class GraphEvaluator:
         with _trainable(self.device, seed):
             network, problem, training = self._train(config, seed, None)
             if train_on_validation:
-                torch.manual_seed(seed)
+                seed_torch(seed, self.device)
                 problem.merge_validation()
                 network = self._network(config, problem)
                 train(network, problem, config, epochs=training.best_epoch, patience=None)
@@ -118,7 +119,7 @@ class GraphEvaluator:
         self, config: Config, seed: int, report: Report | None
     ) -> tuple[GraphNetwork, Problem, Training]:
         problem = make_problem(self.task, config, seed, self.device)
-        torch.manual_seed(seed)
+        seed_torch(seed, self.device)
         network = self._network(config, problem)
         epochs = cast(int, config["epochs"])
         training = train(
@@ -144,7 +145,7 @@ class GraphEvaluator:
 def _trainable(device: torch.device, seed: int) -> Iterator[None]:
     """One thread, streams of its own, and a clear word where memory does not suffice."""
     try:
-        with one_thread(device), seeded(seed):
+        with one_thread(device), seeded(seed, device):
             yield
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise EvaluationError(f"out of memory on {device}: a smaller width may help") from error
@@ -236,7 +237,8 @@ class GraphModel:
         place.mkdir(parents=True, exist_ok=True)
         weights = {k: v.contiguous() for k, v in self.network.state_dict().items()}
         save_file(weights, str(place / "model.safetensors"))
-        facts = {"kind": KIND, "facts": self.facts.__dict__, "metrics": self.metrics}
+        facts: dict[str, Any] = {"kind": KIND, "bequest_version": __version__}
+        facts |= {"facts": self.facts.__dict__, "metrics": self.metrics}
         (place / "model.json").write_text(json.dumps(facts, indent=2, default=str))
 
 

@@ -67,6 +67,8 @@ class NodeClassification:
         self._masks = None if any(mask is None for mask in masks) else masks
         if self._masks is None:
             _check_stratified(self.labels, name)
+        else:
+            _check_masks(self._masks, int(data.num_nodes), name)
 
     def split(self, seed: int) -> Split:
         """The public split where there is one, else a stratified one."""
@@ -125,6 +127,12 @@ class GraphClassification:
         self.graphs = [self.prepare(graph) for graph in graphs]
         for graph in self.graphs:
             _check_graph(graph, name)
+        widths = sorted({graph.x.shape[1] for graph in self.graphs})
+        if len(widths) > 1:
+            raise DataError(
+                f"task {name!r} has graphs of {widths[0]} and of {widths[-1]} features a node: "
+                "give each as many"
+            )
         self.classes = int(self.labels.max()) + 1
         self.features = int(self.graphs[0].x.shape[1])
         _check_stratified(self.labels, name)
@@ -213,15 +221,21 @@ class seeded:
     """Seed torch, NumPy and Python inside a block; outside, nothing has happened.
 
     PyTorch Geometric draws from the global streams of all three.
+
+    Args:
+        seed: Where the streams start.
+        device: A GPU whose stream is meant, too.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, device: torch.device | None = None) -> None:
         self.seed = seed
+        self.gpu = device if device is not None and device.type == "cuda" else None
 
     def __enter__(self) -> None:
         self._torch, self._numpy = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
         self._python = random.getstate()
-        torch.manual_seed(self.seed)
+        self._gpu = torch.cuda.get_rng_state(self.gpu) if self.gpu else None
+        seed_torch(self.seed, self.gpu)
         random.seed(self.seed)
         np.random.seed(self.seed)  # noqa: NPY002
 
@@ -229,6 +243,16 @@ class seeded:
         torch.set_rng_state(self._torch)
         np.random.set_state(self._numpy)  # noqa: NPY002
         random.setstate(self._python)
+        if self._gpu is not None and self.gpu is not None:
+            torch.cuda.set_rng_state(self._gpu, self.gpu)
+
+
+def seed_torch(seed: int, device: torch.device | None) -> None:
+    """Seed the CPU's stream, and the device's where it is a GPU; `manual_seed` would seed all."""
+    torch.default_generator.manual_seed(seed)
+    if device is not None and device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
 
 
 def stratified_split(labels: Tensor, seed: int) -> Split:
@@ -262,21 +286,52 @@ def one_hot_degrees(graph: Data) -> Tensor:
 
 
 def _check_graph(data: Data, name: str) -> None:
-    if getattr(data, "edge_index", None) is None:
+    if not isinstance(data, Data):
+        raise DataError(
+            f"task {name!r} got a {type(data).__name__}: give a torch_geometric.data.Data"
+        )
+    edges, x = data.edge_index, data.x
+    if edges is None or edges.dim() != 2 or edges.shape[0] != 2:
         raise DataError(f"task {name!r} has no edges: set data.edge_index, [2, edges]")
-    if data.x is None:
+    if x is None:
         raise DataError(
             f"task {name!r} has no node features: set data.x, for example to "
             "torch.eye(data.num_nodes)"
         )
-    edges = data.edge_index
-    if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= data.x.shape[0]):
+    if x.dim() != 2 or x.numel() == 0:
         raise DataError(
-            f"task {name!r} has an edge to node {int(edges.max())}, but features of "
-            f"{data.x.shape[0]} nodes only: number the nodes from 0"
+            f"task {name!r} has node features of shape {list(x.shape)}: set data.x, "
+            "[nodes, features]"
         )
-    if not bool(torch.isfinite(data.x).all()):
+    if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= x.shape[0]):
+        wrong = int(edges.min()) if int(edges.min()) < 0 else int(edges.max())
+        raise DataError(
+            f"task {name!r} has an edge to node {wrong}, but features of {x.shape[0]} nodes: "
+            "number the nodes from 0"
+        )
+    if not bool(torch.isfinite(x).all()):
         raise DataError(f"task {name!r} has NaN or infinite features: fill or remove them")
+
+
+def _check_masks(masks: Sequence[Tensor], nodes: int, name: str) -> None:
+    """Every public split has the nodes' length, no empty part, and no node in two parts."""
+    for part, mask in zip(("train", "val", "test"), masks, strict=True):
+        if mask.shape[0] != nodes or mask.dim() > 2:
+            raise DataError(
+                f"task {name!r} has a {part}_mask of shape {list(mask.shape)} for {nodes} nodes: "
+                "a mask is [nodes] or [nodes, splits]"
+            )
+        if bool((mask.view(nodes, -1).sum(0) == 0).any()):
+            raise DataError(f"task {name!r} has an empty {part}_mask: mark some nodes in it")
+    if len({mask.view(nodes, -1).shape[1] for mask in masks}) > 1:
+        raise DataError(
+            f"task {name!r} has masks of different numbers of splits: give each as many"
+        )
+    twice = sum(mask.view(nodes, -1).int() for mask in masks) > 1
+    if bool(torch.as_tensor(twice).any()):
+        raise DataError(
+            f"task {name!r} has nodes in two of train_mask, val_mask and test_mask: part them"
+        )
 
 
 def _labels(y: Tensor, name: str) -> Tensor:

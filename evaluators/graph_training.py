@@ -130,7 +130,7 @@ def _optimizer(network: GraphNetwork, config: Config) -> torch.optim.Optimizer:
     rate, decay = cast(float, config["learning_rate"]), cast(float, config["weight_decay"])
     if config["optimizer"] == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
-    return torch.optim.Adam(parameters, rate, weight_decay=decay)
+    return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
 
 
 class _Best:

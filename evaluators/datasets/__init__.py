@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, unknown_name
-from .catalogue import ENTRIES, LINKS, LINKS_SUFFIX, NODE, Entry
+from .catalogue import ALIASES, ENTRIES, LINKS, LINKS_SUFFIX, NODE, Entry
 
 if TYPE_CHECKING:
     from ..graph_tasks import GraphTask
@@ -25,7 +26,7 @@ def load_task(name: str, data_root: str | Path | None = None) -> GraphTask:
 
     Args:
         name: For example ``"cora"``; ``"cora-links"`` is link prediction on the same graph;
-            ``"tu:AIDS"`` is any of TU Dortmund's sets of graphs.
+            ``"tu:AIDS"`` is any of TU Dortmund's sets of graphs; ``"amazon-photo"`` is ``"photo"``.
         data_root: Searched for the data before anything is downloaded; by default the folder in
             ``BEQUEST_DATA``.
 
@@ -38,25 +39,27 @@ def load_task(name: str, data_root: str | Path | None = None) -> GraphTask:
     entry = _entry(name)
     data: Any = _load(entry, None if data_root is None else Path(data_root))
     if entry.kind == LINKS:
-        return LinkPrediction(data, name=name)
+        return LinkPrediction(data, name=entry.name)
     if entry.kind == NODE:
-        return NodeClassification(data, name=name)
-    return GraphClassification(data, name=name)
+        return NodeClassification(data, name=entry.name)
+    return GraphClassification(data, name=entry.name)
 
 
 def _entry(name: str) -> Entry:
-    if name in ENTRIES:
-        return ENTRIES[name]
     if name.startswith("tu:"):
-        entry = ENTRIES["mutag"]
-        return Entry(name, entry.kind, entry.source, entry.loader, ("TUDataset", name[3:]), "tu")
+        known = {entry.arguments: entry for entry in ENTRIES.values()}
+        arguments = ("TUDataset", name[3:])
+        return known.get(arguments) or replace(ENTRIES["mutag"], name=name, arguments=arguments)
     base = name.removesuffix(LINKS_SUFFIX)
-    if base != name and base in ENTRIES:
-        entry = ENTRIES[base]
-        if entry.kind != NODE:
-            raise DataError(f"{base!r} is a set of graphs: {LINKS_SUFFIX} needs one graph")
-        return Entry(name, LINKS, entry.source, entry.loader, entry.arguments, entry.folder)
-    raise unknown_name("task", name, ENTRIES)
+    base = ALIASES.get(base, base)
+    if base not in ENTRIES:
+        raise unknown_name("task", name, [*ENTRIES, *ALIASES])
+    entry = ENTRIES[base]
+    if not name.endswith(LINKS_SUFFIX):
+        return entry
+    if entry.kind != NODE:
+        raise DataError(f"{base!r} is a set of graphs: {LINKS_SUFFIX} needs one graph")
+    return replace(entry, name=base + LINKS_SUFFIX, kind=LINKS)
 
 
 def _load(entry: Entry, data_root: Path | None) -> Any:

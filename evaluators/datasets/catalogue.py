@@ -67,8 +67,7 @@ def _public() -> list[Entry]:
         _pyg(n, NODE, "WikipediaNetwork", n, "wikipedia_network") for n in ("chameleon", "squirrel")
     ]
     entries += [
-        _pyg(f"airports-{n.lower()}", NODE, "Airports", n, "airports")
-        for n in ("USA", "Brazil", "Europe")
+        _pyg(f"airports-{n}", NODE, "Airports", n, "airports") for n in ("usa", "brazil", "europe")
     ]
     entries += [_pyg(n.lower().replace("_", "-"), GRAPH, "TUDataset", n, "tu") for n in _TU]
     entries += [
@@ -96,6 +95,14 @@ _TU = (
 )
 
 ENTRIES: dict[str, Entry] = {entry.name: entry for entry in _built_in() + _public()}
+
+ALIASES = {
+    "amazon-photo": "photo",
+    "amazon-computers": "computers",
+    "coauthor-cs": "cs",
+    "coauthor-physics": "physics",
+}
+"""Other names of tasks; studies carry the first."""
 
 LINKS_SUFFIX = "-links"
 """Any node task with this suffix is a link prediction task on the same graph."""

@@ -1,16 +1,19 @@
 """Public data through PyTorch Geometric's loaders; a data root is searched before any download.
 
 PyTorch Geometric writes what it has processed beside the raw files. A data root may be read-only
-and is never written to: its raw files are linked into the home, and processed there.
+and is never written to: its raw files are linked into the home, one by one (so that what a root
+lacks is not downloaded into it), and processed there.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch_geometric
 from filelock import FileLock
 from torch_geometric import datasets, transforms
 
@@ -34,25 +37,16 @@ def load(entry: Entry, data_root: Path | None) -> Any:
         DataError: The data is neither in a data root nor can be downloaded.
     """
     loader, label = entry.arguments
-    place = home() / "datasets" / entry.folder
-    place.mkdir(parents=True, exist_ok=True)
-    options = dict(_OPTIONS.get(loader, {}))
-    # Two processes that load a task for the first time would write the same files.
-    with FileLock(str(place / f"{label or loader}.lock")):
-        found = _link_raw(entry.folder, label, place, data_root)
+
+    def read(place: Path) -> Any:
+        options = dict(_OPTIONS.get(loader, {}))
         if loader == "TUDataset" and _has_cleaned(place / label):
             options["cleaned"] = True
-        try:
-            dataset = getattr(datasets, loader)(*_arguments(place, label), **options)
-        except (OSError, RuntimeError, ValueError) as error:
-            searched = ", ".join(str(r) for r in _roots(data_root)) or "no data root"
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(
-                f"no data for task {entry.name!r} ({reason}): searched {searched}, found "
-                f"{'raw files' if found else 'nothing'}; give --data-root or set {ROOT_VARIABLE} "
-                f"to a folder that holds {entry.folder}/{label}"
-            ) from error
-    return list(dataset) if loader == "TUDataset" else dataset[0]
+        arguments = (str(place), label) if label else (str(place),)
+        dataset = getattr(datasets, loader)(*arguments, **options)
+        return list(dataset) if loader == "TUDataset" else dataset[0]
+
+    return _load(entry, label, data_root, read)
 
 
 def load_ogb(entry: Entry, data_root: Path | None) -> Any:
@@ -67,59 +61,101 @@ def load_ogb(entry: Entry, data_root: Path | None) -> Any:
         raise DataError(
             f"task {entry.name!r} needs the Open Graph Benchmark: pip install 'bequest[ogb]'"
         ) from None
-    roots = [r / entry.folder for r in _roots(data_root) if (r / entry.folder).is_dir()]
-    place = roots[0] if roots else home() / "datasets" / entry.folder
-    try:
+
+    def read(place: Path) -> Any:
         dataset = PygNodePropPredDataset(entry.name, root=str(place))
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"no data for task {entry.name!r}: {error}") from error
-    data, split = dataset[0], dataset.get_idx_split()
-    for ours, theirs in (("train", "train"), ("val", "valid"), ("test", "test")):
-        mask = torch.zeros(data.num_nodes, dtype=torch.bool)
-        mask[split[theirs]] = True
-        data[f"{ours}_mask"] = mask
-    data.y = data.y.view(-1)
-    return data
+        data, split = dataset[0], dataset.get_idx_split()
+        for ours, theirs in (("train", "train"), ("val", "valid"), ("test", "test")):
+            mask = torch.zeros(data.num_nodes, dtype=torch.bool)
+            mask[split[theirs]] = True
+            data[f"{ours}_mask"] = mask
+        data.y = data.y.view(-1)
+        return data
+
+    return _load(entry, entry.name.replace("-", "_"), data_root, read)
 
 
-def _arguments(place: Path, label: str) -> tuple[str, ...]:
-    return (str(place), label) if label else (str(place),)
+def _load(entry: Entry, label: str, data_root: Path | None, read: Any) -> Any:
+    """Link what a root has, read it (the loader downloads the rest), and say what was missing."""
+    # What one version of PyTorch Geometric has processed, another may not be able to read.
+    place = home() / "datasets" / entry.folder / f"pyg-{torch_geometric.__version__}"
+    place.mkdir(parents=True, exist_ok=True)
+    folder = place / (label or "data")
+    # Two processes that load a task for the first time would write the same files.
+    with FileLock(f"{folder}.lock"):
+        known = any(folder.glob("**/processed*"))
+        try:
+            return _linked_and_read(entry, label, data_root, read, folder)
+        except Exception as error:  # loaders raise whatever their libraries raise
+            # A process that was killed may have left half a file behind; links are all else.
+            shutil.rmtree(folder, ignore_errors=True)
+            if not known:
+                raise _missing(entry, label, data_root, error) from error
+        try:
+            return _linked_and_read(entry, label, data_root, read, folder)
+        except Exception as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _missing(entry, label, data_root, error) from error
+
+
+def _linked_and_read(
+    entry: Entry, label: str, data_root: Path | None, read: Any, folder: Path
+) -> Any:
+    source = _source(entry.folder, label, data_root)
+    if source is not None:
+        _link(source, folder)
+    return read(folder.parent if label else folder)
+
+
+def _missing(entry: Entry, label: str, data_root: Path | None, error: Exception) -> DataError:
+    searched = ", ".join(str(r) for r in _roots(data_root)) or "no data root"
+    source = _source(entry.folder, label, data_root)
+    found = "nothing" if source is None else f"unreadable or incomplete files in {source}"
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    wanted = f"{entry.folder}/{label}".rstrip("/")
+    return DataError(
+        f"no data for task {entry.name!r}: searched {searched} and found {found}, the download "
+        f"failed ({reason}): give --data-root or set {ROOT_VARIABLE} to a folder with {wanted}"
+    )
 
 
 def _roots(data_root: Path | None) -> list[Path]:
     """The folders to search: the user's, then the environment's; each may hold datasets/."""
-    named = [data_root, Path(os.environ[ROOT_VARIABLE]) if os.environ.get(ROOT_VARIABLE) else None]
+    variable = os.environ.get(ROOT_VARIABLE)
+    named = [data_root, Path(variable) if variable else None]
     return [folder for root in named if root is not None for folder in (root, root / "datasets")]
 
 
-def _link_raw(folder: str, label: str, place: Path, data_root: Path | None) -> bool:
-    """Link the raw files of the first root that has them; whether any has."""
+def _source(folder: str, label: str, data_root: Path | None) -> Path | None:
+    """The data's folder in the first root that has it, however its name is written there."""
     for root in _roots(data_root):
-        source = _child(root / folder, label)
-        if source is None:
+        parent = root / folder
+        if not parent.is_dir():
             continue
-        target = place / source.name if label else place
-        for raw in [*source.glob("raw"), *source.glob("raw_cleaned"), *source.glob("geom_gcn/raw")]:
-            link = target / raw.relative_to(source)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if link.is_symlink() and not link.exists():
-                link.unlink()  # a root that has moved
-            if not link.exists():
-                link.symlink_to(raw.resolve(), target_is_directory=True)
-        return True
-    return False
+        if not label and (parent / "raw").is_dir():
+            return parent
+        for child in sorted(parent.iterdir()):  # loaders disagree on upper case
+            if label and child.is_dir() and child.name.lower() == label.lower():
+                return child
+    return None
 
 
-def _child(folder: Path, label: str) -> Path | None:
-    """The data's folder, however its name is written (loaders disagree on upper case)."""
-    if not folder.is_dir():
-        return None
-    if not label:
-        return folder if (folder / "raw").is_dir() else None
-    return next((c for c in folder.iterdir() if c.name.lower() == label.lower()), None)
+def _link(source: Path, folder: Path) -> None:
+    """Link every file below ``source``, except what some loader has processed there."""
+    for path in sorted(source.rglob("*")):
+        inside = path.relative_to(source)
+        if not path.is_file() or any(part.startswith("processed") for part in inside.parts):
+            continue
+        link = folder / inside
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_symlink() and not link.exists():
+            link.unlink()  # a root that has moved
+        if not link.exists():
+            link.symlink_to(path.resolve())
 
 
-def _has_cleaned(place: Path) -> bool:
-    """Whether the cleaned version with node attributes is at hand (ENZYMES needs it)."""
-    raw = place / "raw_cleaned"
-    return raw.is_dir() and any(raw.glob("*_node_attributes.txt"))
+def _has_cleaned(folder: Path) -> bool:
+    """Whether only the cleaned version has node attributes at hand (ENZYMES needs them)."""
+    return any(folder.glob("raw_cleaned/*_node_attributes.txt")) and not any(
+        folder.glob("raw/*_node_attributes.txt")
+    )
