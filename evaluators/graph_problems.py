@@ -70,7 +70,7 @@ def features(x: Tensor, config: Config, device: torch.device) -> Features:
 
 
 def adjacency(edge_index: Tensor, nodes: int, device: torch.device) -> Tensor | Adjacency:
-    """Edges that will not change, as message passing takes them fastest."""
+    """Edges that serve several layers or passes, as message passing takes them fastest."""
     return Adjacency(edge_index, nodes) if device.type == "cpu" else edge_index.to(device)
 
 
@@ -122,7 +122,7 @@ class GraphProblem:
             for part in PARTS
         }
         # Evaluation batches never change: they are put together once.
-        self.fixed = {part: _batch(graphs).to(device) for part, graphs in self.graphs.items()}
+        self.fixed = {part: _batch(graphs, device) for part, graphs in self.graphs.items()}
 
     def batches(self) -> Iterable[Batch]:
         graphs = self.graphs["train"]
@@ -130,21 +130,21 @@ class GraphProblem:
         for start in range(0, len(order), self.batch_size):
             chosen = order[start : start + self.batch_size]
             if len(chosen) > 1 or len(order) == 1:  # one graph may break batch normalisation
-                yield _batch([graphs[i] for i in chosen]).to(self.device)
+                yield _batch([graphs[i] for i in chosen], self.device)
 
     def loss(self, network: GraphNetwork, batch: Batch) -> Tensor:
-        scores = network(batch.x, batch.edge_index, batch.batch)
+        scores = network(batch.x, batch.edges, batch.batch)
         return functional.cross_entropy(scores, batch.y)
 
     def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
         batch = self.fixed[part]
-        scores = network(batch.x, batch.edge_index, batch.batch)
+        scores = network(batch.x, batch.edges, batch.batch)
         accuracy = float((scores.argmax(1) == batch.y).float().mean())
         return accuracy, float(functional.cross_entropy(scores, batch.y))
 
     def forward(self, network: GraphNetwork) -> Tensor:
         batch = self.fixed["validation"]
-        return cast(Tensor, network(batch.x, batch.edge_index, batch.batch))
+        return cast(Tensor, network(batch.x, batch.edges, batch.batch))
 
     def merge_validation(self) -> None:
         self.graphs["train"] = self.graphs["train"] + self.graphs["validation"]
@@ -156,31 +156,28 @@ class Batch:
 
     Attributes:
         x: ``[nodes, features]``.
-        edge_index: ``[2, edges]``.
+        edges: As message passing takes them fastest.
         batch: The graph of each node ``[nodes]``.
         y: The class of each graph ``[graphs]``.
     """
 
     x: Tensor
-    edge_index: Tensor
+    edges: Tensor | Adjacency
     batch: Tensor
     y: Tensor
 
-    def to(self, device: torch.device) -> Batch:
-        parts = (self.x, self.edge_index, self.batch, self.y)
-        return Batch(*(part.to(device) for part in parts))
 
-
-def _batch(graphs: Sequence[tuple[Data, int]]) -> Batch:
+def _batch(graphs: Sequence[tuple[Data, int]], device: torch.device) -> Batch:
     """Graphs and their classes; PyTorch Geometric's own does more, and takes ten times as long."""
     sizes = torch.tensor([graph.x.shape[0] for graph, _ in graphs])
-    edges = torch.tensor([graph.edge_index.shape[1] for graph, _ in graphs])
-    shifts = (sizes.cumsum(0) - sizes).repeat_interleave(edges)
+    counts = torch.tensor([graph.edge_index.shape[1] for graph, _ in graphs])
+    shifts = (sizes.cumsum(0) - sizes).repeat_interleave(counts)
+    edges = torch.cat([graph.edge_index for graph, _ in graphs], dim=1) + shifts
     return Batch(
-        torch.cat([graph.x for graph, _ in graphs]),
-        torch.cat([graph.edge_index for graph, _ in graphs], dim=1) + shifts,
-        torch.arange(len(graphs)).repeat_interleave(sizes),
-        torch.tensor([label for _, label in graphs]),
+        torch.cat([graph.x for graph, _ in graphs]).to(device),
+        adjacency(edges, int(sizes.sum()), device),
+        torch.arange(len(graphs)).repeat_interleave(sizes).to(device),
+        torch.tensor([label for _, label in graphs]).to(device),
     )
 
 
