@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -143,14 +144,20 @@ def test_graphs_without_features_get_degrees(new_graph: Callable[..., Data]) -> 
 
 
 def test_seeded_leaves_the_streams_as_they_were() -> None:
-    torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
-    expected = torch.rand(1), np.random.rand()  # noqa: NPY002
-    torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
+    def draw() -> tuple[float, float, float]:
+        return float(torch.rand(1)), float(np.random.rand()), random.random()  # noqa: NPY002
+
+    def start() -> None:
+        torch.manual_seed(5)
+        np.random.seed(5)  # noqa: NPY002
+        random.seed(5)
+
+    start()
+    expected = draw()
+    start()
     drawn = []
     for _ in range(2):
         with seeded(1):
-            drawn.append((float(torch.rand(1)), float(np.random.rand())))  # noqa: NPY002
+            drawn.append(draw())
     assert drawn[0] == drawn[1]
-    assert (torch.rand(1), np.random.rand()) == expected  # noqa: NPY002
+    assert draw() == expected
