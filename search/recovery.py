@@ -21,7 +21,7 @@ from .slots import (
     is_lost,
     slots,
 )
-from .storage import stale_trial_ids, write_trial
+from .storage import create_trial, stale_trial_ids, write_trial
 
 TRIES = {CRASHED: 2, INTERRUPTED: 10}
 """How often a slot may be begun. A configuration that kills its worker is tried twice; a run that
@@ -34,7 +34,6 @@ def claim(study: SlotStudy, budget: int) -> FrozenTrial | None:
     The lowest slot whose trial was lost comes first, with that trial's configuration; then a fresh
     slot below ``budget``. ``None`` when there is neither.
     """
-    storage = study._storage
     while True:
         trials = study.all_trials()
         if recover(study, elsewhere=False, trials=trials):
@@ -44,9 +43,14 @@ def claim(study: SlotStudy, budget: int) -> FrozenTrial | None:
         if not lost and len(set(of.values())) >= budget:
             return None
         template = _template(lost[0] if lost else None)
-        trial_id = storage.create_new_trial(study._study_id, template)
-        trial = storage.get_trial(trial_id)
-        if _is_first_in_slot(study, trial, budget):
+        trial = create_trial(study._storage, study._study_id, template)
+        # Numbers are counted within the transaction: where the next one came back, nobody has
+        # made a trial since the look above, and there is nothing to look at again.
+        alone = trial.number == len(trials)
+        if alone or _is_first_in_slot(study, trial, budget):
+            if alone:
+                slot = of[lost[0].number] if lost else len(set(of.values()))
+                study.learn_slot(trial.number, slot)
             return trial
         _finish_as_lost(study, trial, VOID)
 

@@ -10,7 +10,8 @@ next slot, a retry names the trial that it replaces.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import optuna
@@ -66,6 +67,8 @@ def by_slot(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 class SlotStudy(optuna.Study):
     """An Optuna study in which lost trials cannot be seen and every trial knows its slot."""
 
+    _claimed: Mapping[int, int] = MappingProxyType({})
+
     def all_trials(self) -> list[FrozenTrial]:
         """All trials, lost ones included, ordered by number. Not to be changed."""
         return self._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -74,8 +77,14 @@ class SlotStudy(optuna.Study):
         """Forget the trials that Optuna keeps from `ask` to `tell`, which are not called here."""
         self._thread_local.cached_all_trials = None
 
+    def learn_slot(self, number: int, slot: int) -> None:
+        """Remember the slot of a trial that was just claimed: it never changes."""
+        self._claimed = {number: slot}
+
     def slot_of(self, trial: FrozenTrial) -> int:
         """The trial's place in the sequence."""
+        if trial.number in self._claimed:
+            return self._claimed[trial.number]
         return slots(self.all_trials()).get(trial.number, trial.number)
 
     def _get_trials(

@@ -61,9 +61,19 @@ class SqlStorage(RDBStorage):
     ) -> models.TrialModel:
         # A worker that dies before its first beat would leave a trial RUNNING for ever: the first
         # beat is part of the transaction that makes the trial.
-        trial = super()._get_prepared_new_trial(study_id, template_trial, session)
-        if trial.state == TrialState.RUNNING:
-            session.add(models.TrialHeartbeatModel(trial_id=trial.trial_id))
+        if template_trial is None or template_trial.state != TrialState.RUNNING:
+            return super()._get_prepared_new_trial(study_id, template_trial, session)
+        trial = super()._get_prepared_new_trial(study_id, None, session)
+        trial_id = cast(int, trial.trial_id)
+        session.add(models.TrialHeartbeatModel(trial_id=trial_id))
+        for key, value in template_trial.system_attrs.items():
+            session.add(
+                models.TrialSystemAttributeModel(
+                    trial_id=trial_id, key=key, value_json=json.dumps(value)
+                )
+            )
+        params, distributions = template_trial.params, template_trial.distributions
+        session.add_all(_rows(trial_id, params, distributions, {}, {}, None))
         return trial
 
     def write(
@@ -184,6 +194,14 @@ def sql_backend(storage: BaseStorage) -> SqlStorage | None:
     """Our SQL storage below Optuna's cache, if that is what ``storage`` is."""
     backend = getattr(storage, "_backend", storage)
     return backend if isinstance(backend, SqlStorage) else None
+
+
+def create_trial(storage: BaseStorage, study_id: int, template: FrozenTrial) -> FrozenTrial:
+    """Make a trial like ``template`` in one transaction and return it as stored."""
+    backend = sql_backend(storage)
+    if backend is not None:  # it knows the new trial already: reading it back costs six queries
+        return backend._create_new_trial(study_id, template)
+    return storage.get_trial(storage.create_new_trial(study_id, template))
 
 
 def write_trial(

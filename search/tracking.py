@@ -21,6 +21,8 @@ from .record import StudyRecord
 
 LAST_FLUSH_SECONDS = 120
 RETRY_SECONDS = 15
+PACE_SECONDS = 1.0
+"""Trials that end within so short a time are written together: it costs less."""
 
 
 class Tracker(Protocol):
@@ -99,12 +101,12 @@ class MlflowTracker:
         self.error: str | None = None
         self._mirror: Mirror | None = None
         self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._retry_at = 0.0
 
     def start(self) -> None:
-        self._closing = False
+        self._closing.clear()
         self._mirror = None
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
@@ -113,7 +115,7 @@ class MlflowTracker:
         self._wake.set()
 
     def close(self, *, finished: bool) -> None:
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         assert self._thread is not None
         self._thread.join(timeout=LAST_FLUSH_SECONDS)
@@ -146,11 +148,12 @@ class MlflowTracker:
 
     def _follow(self) -> None:
         # The first import of MLflow takes seconds: it is done here, beside the first trial.
-        while not self._closing:
+        while not self._closing.is_set():
             if time.time() >= self._retry_at:
                 self._attempt(lambda mirror: mirror.write(self.study.trials))
             self._wake.wait(timeout=RETRY_SECONDS)
             self._wake.clear()
+            self._closing.wait(timeout=PACE_SECONDS)
         if self.error is None:
             self._attempt(lambda mirror: mirror.write(self.study.trials))
 
