@@ -10,15 +10,18 @@ import hashlib
 import json
 import logging
 import os
+import sqlite3
 import tempfile
 import time
 import warnings
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
+from sqlalchemy import make_url
 
 from ..home import home
 from .record import StudyRecord, incumbents
@@ -265,7 +268,19 @@ def _client(uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Two processes that migrate one new database at once would break it.
     with _lock():
-        return MlflowClient(tracking_uri=uri)
+        client = MlflowClient(tracking_uri=uri)
+        if uri.startswith("sqlite"):
+            _write_ahead(uri)
+        return client
+
+
+def _write_ahead(uri: str) -> None:
+    """Let the database be read while it is written (MLflow's pages beside a search); it also
+    commits faster. The setting stays with the file."""
+    path = make_url(uri).database
+    if path and path != ":memory:":
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _lock() -> FileLock:

@@ -50,11 +50,11 @@ class Progress:
         self._task = self._bar.add_task(study.name, total=trials, best="-")
         self.visible = not self._bar.disable
 
-    def update(self, trials: list[Trial]) -> None:
+    def update(self) -> None:
         """Show the state of the study."""
         if not self.visible:
             return
-        done = [t for t in trials if t.state in (COMPLETE, PRUNED, FAILED)]
+        done = [t for t in self._study.trials if t.state in (COMPLETE, PRUNED, FAILED)]
         self._bar.update(self._task, completed=len(done), best=self._best(done))
 
     def _best(self, done: list[Trial]) -> str:
@@ -66,7 +66,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self.visible:
-            self.update(self._study.trials)
+            self.update()
             self._bar.start()
         return self
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import warnings
+
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+with warnings.catch_warnings():
+    # It asks for type hints when the class is made: it would take them for a schema, and has none
+    # for graphs.
+    warnings.simplefilter("ignore")
 
-class ServedModel(PythonModel):  # type: ignore[misc]
-    """A Bequest model behind MLflow's ``pyfunc`` interface."""
+    class ServedModel(PythonModel):  # type: ignore[misc]
+        """A Bequest model behind MLflow's ``pyfunc`` interface."""
 
-    def load_context(self, context: PythonModelContext) -> None:
-        import bequest
+        def load_context(self, context: PythonModelContext) -> None:
+            import bequest
 
-        self.model = bequest.load_model(context.artifacts["model"])
+            self.model = bequest.load_model(context.artifacts["model"])
 
-    # Without type hints: MLflow would take them for a schema, and has none for graphs.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        return self.model.predict(model_input)
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+            return self.model.predict(model_input)
 
 
 mlflow.models.set_model(ServedModel())

@@ -14,6 +14,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 from .. import __version__
 from ..errors import StudyError
@@ -33,7 +34,7 @@ from .trial import COMPLETE, FAILED, PRUNED, Trial
 from .worker import Worker
 
 FAILURES_TOLERATED = 4
-"""A run stops when more trials than this, and more than half of its trials, have failed."""
+"""A run stops when at least so many trials, and more than half of its trials, have failed."""
 
 
 class Study:
@@ -183,16 +184,15 @@ class Study:
         deadline = None if timeout is None else time.time() + timeout
         budget = 10**9 if trials is None else trials
         recover(self._study)
-        before = {t.slot for t in self.trials if t.state in (COMPLETE, PRUNED, FAILED)}
+        before = {t.slot for t in self.trials if t.state in _ENDED}
         self.tracker.start()
         finished = False
         with Progress(self.record, trials, deadline, enabled=progress) as bar:
 
             def after_trial() -> None:
                 self.tracker.notify()
-                trials_now = self.trials
-                bar.update(trials_now)
-                self._stop_if_most_fail(trials_now, before)
+                bar.update()
+                self._stop_if_most_fail(before)
 
             try:
                 worker = Worker(self.evaluator, self._study, self.seed)
@@ -208,13 +208,14 @@ class Study:
     def _shareable(self) -> bool:
         return not isinstance(self._storage, optuna.storages.InMemoryStorage)
 
-    def _stop_if_most_fail(self, trials: list[Trial], before: set[int]) -> None:
+    def _stop_if_most_fail(self, before: set[int]) -> None:
         """Only trials of this run count: whoever mends the cause may go on."""
-        failed = [t for t in trials if t.state == FAILED and t.slot not in before]
-        if len(failed) < FAILURES_TOLERATED:
-            return
-        now = [t for t in trials if t.slot not in before and t.state in _ENDED]
-        if 2 * len(failed) > len(now):
+        failures = sum(t.state == TrialState.FAIL for t in self._study.all_trials())
+        if failures < FAILURES_TOLERATED:
+            return  # the usual case, and a cheap look
+        now = [t for t in self.trials if t.slot not in before and t.state in _ENDED]
+        failed = [t for t in now if t.state == FAILED]
+        if len(failed) >= FAILURES_TOLERATED and 2 * len(failed) > len(now):
             raise StudyError(
                 f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
                 f"{failed[-1].error}"

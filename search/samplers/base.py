@@ -58,6 +58,9 @@ class SpaceSampler(BaseSampler):
         seed: With the slot, the only source of randomness.
     """
 
+    reads_history = True
+    """Whether `propose` looks at earlier trials; where it does not, none are read for it."""
+
     def __init__(self, space: Space | None = None, *, seed: int = 0) -> None:
         self.space = space
         self.seed = seed
@@ -76,7 +79,8 @@ class SpaceSampler(BaseSampler):
         if not len(space):
             return {}
         rng = np.random.default_rng([self.seed, slot_of(study, trial)])
-        config = self.propose(space, observations(study, trial, space), rng)
+        history = observations(study, trial, space) if self.reads_history else []
+        config = self.propose(space, history, rng)
         self._proposals[trial._trial_id] = config
         return space.distributions(config)
 

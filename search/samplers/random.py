@@ -16,6 +16,8 @@ class RandomSampler(SpaceSampler):
     Source: Bergstra and Bengio, *Random Search for Hyper-Parameter Optimization*, JMLR 2012.
     """
 
+    reads_history = False
+
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator
     ) -> Config:
