@@ -18,11 +18,12 @@ from .. import __version__
 from ..errors import DataError, EvaluationError
 from ..spaces import Config, Space
 from ..spaces.gnn import gnn_space
+from ..threads import one_thread
 from .cost import count_flops, count_parameters
 from .graph_network import GraphNetwork
 from .graph_problems import PARTS, Problem, make_problem, score_links
 from .graph_tasks import GraphTask, one_hot_degrees, seed_torch, seeded
-from .graph_training import Training, one_thread, train
+from .graph_training import Training, train
 from .task import Outcome, Report
 
 PATIENCE = 60
@@ -145,7 +146,7 @@ class GraphEvaluator:
 def _trainable(device: torch.device, seed: int) -> Iterator[None]:
     """One thread, streams of its own, and a clear word where memory does not suffice."""
     try:
-        with one_thread(device), seeded(seed, device):
+        with one_thread(device.type), seeded(seed, device):
             yield
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise EvaluationError(f"out of memory on {device}: a smaller width may help") from error

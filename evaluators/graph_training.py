@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import cast
@@ -38,20 +37,6 @@ class Training:
     epochs: int
     seconds: float
     peak_memory_bytes: int
-
-
-@contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """One BLAS thread inside the block: parallelism is across trials."""
-    if device.type != "cpu":
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def train(

@@ -7,10 +7,9 @@ import warnings
 import mlflow
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-with warnings.catch_warnings():
-    # It asks for type hints when the class is made: it would take them for a schema, and has none
-    # for graphs.
-    warnings.simplefilter("ignore")
+# MLflow asks for type hints when the class is made (it would take them for a schema, and has none
+# for graphs), and sets its own filters: only recording keeps the warning from the screen.
+with warnings.catch_warnings(record=True):
 
     class ServedModel(PythonModel):  # type: ignore[misc]
         """A Bequest model behind MLflow's ``pyfunc`` interface."""

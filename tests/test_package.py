@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,15 @@ def test_setup_lists_every_package() -> None:
     folders = {p.parent for name in top for p in (ROOT / name).rglob("__init__.py")}
     found = {"bequest", *("bequest." + ".".join(f.relative_to(ROOT).parts) for f in folders)}
     assert listed == found
+
+
+def test_the_oldest_versions_tested_are_the_lower_bounds() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    bounds = dict(re.findall(r"([\w-]+)>=([\w.]+)", config["options"]["install_requires"]))
+    oldest = (ROOT / "constraints-oldest.txt").read_text()
+    pins = dict(re.findall(r"^([\w-]+)==([\w.]+)$", oldest, re.MULTILINE))
+    assert bounds == {name: pins[name] for name in bounds}
 
 
 @pytest.mark.parametrize("code", ["import bequest", "import bequest.cli", "from bequest import *"])

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ...spaces import Config, Space
 from ...spaces.encoding import scale, unscale
+from ...threads import one_thread
 from .base import Observation, SpaceSampler
 from .evolution import mutate
 from .polish import polish
-from .surrogate import Inputs, Surrogate, one_thread, warp
+from .surrogate import Inputs, Surrogate, warp
 
 EXHAUSTIVE = 60_000
 """Finite spaces up to this size are scored whole."""

@@ -16,8 +16,7 @@ maximum of their posterior.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -44,17 +43,6 @@ NOISES = (0.03, 0.2)
 
 NEGLIGIBLE = 0.01
 """A setting with less of the evidence than this is left out of predictions."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One BLAS thread inside the block: parallelism is across trials."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Inputs:
