@@ -1,0 +1,228 @@
+"""Make the bank that ships with the package: every design on every task, with Bequest's evaluator.
+
+``python -m benchmarks.build_bank --data-root DATA --work FOLDER [--processes 2]``. It can be
+stopped and run again at any time: what was measured is kept in FOLDER, one line a training.
+
+Two rounds of designs, the same on every task. The first spreads over the space (textbook networks,
+then draws from the part of it that trains at all). The second breeds the best designs of each task;
+such a design remembers the task that it came from (``origin``), so that whoever leaves a task out
+can leave its offspring out, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from bequest.errors import BequestError
+from bequest.search.samplers.evolution import mutate
+from bequest.spaces import Config
+from bequest.spaces.gnn import gnn_space
+
+NODE_TASKS = (
+    *("cora", "citeseer", "photo", "computers", "cs", "texas", "wisconsin", "actor", "chameleon"),
+    *("airports-usa", "airports-brazil", "airports-europe"),
+    *("digits-knn", "wine-knn", "breast-cancer-knn"),
+    *("sbm-homophilous", "sbm-heterophilous", "ba-shapes"),
+)
+GRAPH_TASKS = (
+    *("mutag", "proteins", "enzymes", "bzr", "cox2", "ptc-mr", "imdb-binary", "nci1"),
+    *("motif-graphs", "fake-graphs"),
+)
+TASKS = NODE_TASKS + GRAPH_TASKS
+SLOW = ("cs", "computers", "photo", "nci1", "actor")
+"""Done last in each round, so that a bank without them is there early."""
+
+FIRST_ROUND, SECOND_ROUND = 80, 2 * len(TASKS)
+SECONDS = 45.0
+"""CPU time: a training that takes longer is stopped, and its curve so far is its result."""
+
+_TEXTBOOK: list[Config] = [
+    {},
+    {"layer": "sage", "aggregation": "mean", "dropout": 0.5},
+    {"layer": "gat", "heads": 4, "activation": "elu", "width": 64, "learning_rate": 0.005},
+    {"layer": "cheb", "order": 2, "width": 32},
+    {"layer": "arma", "width": 32},
+    {"layer": "graph", "aggregation": "sum", "stage": "skip-sum", "batch_norm": True},
+    {"layer": "mlp", "width": 128},
+    {"layer": "gcn", "stage": "skip-concat", "layers_pre": 1, "layers_post": 1, "width": 128},
+]
+_NARROWED: dict[str, Any] = {
+    "layers_pre": (0, 0, 1, 1, 2),
+    "layers_mp": (1, 2, 2, 3, 4, 6),
+    "layers_post": (0, 0, 1, 1, 2),
+    "width": (16, 32, 64, 64, 128),
+    "optimizer": ("adam", "adam", "adam", "sgd"),
+    "epochs": (100, 150, 200, 200),
+    "batch_size": (32, 64, 128),
+}
+
+
+def first_round(n: int = FIRST_ROUND) -> list[Config]:
+    """Textbook networks, then draws; for graphs (a design for nodes is one without pooling)."""
+    space, node = gnn_space("graph"), gnn_space("node")
+    assert space.default is not None
+    assert node.default is not None
+    pooled = {"pooling": "mean", "batch_size": 32}
+    designs = [space.default]
+    designs += [space.validate({**node.default, **pooled, **given}) for given in _TEXTBOOK]
+    rng = np.random.default_rng(20261123)
+    while len(designs) < n:
+        given: Config = {k: v[rng.integers(len(v))] for k, v in _NARROWED.items()}
+        given["learning_rate"] = _log_uniform(rng, 1e-3, 3e-2)
+        given["weight_decay"] = _log_uniform(rng, 1e-6, 5e-3)
+        designs.append(space.sample(rng, given))
+    return designs
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(f"{np.exp(rng.uniform(np.log(low), np.log(high))):.3g}")
+
+
+def second_round(rows: list[dict[str, Any]]) -> list[tuple[Config, str]]:
+    """Two children of each task's best designs, with the task."""
+    space = gnn_space("graph")
+    children = []
+    for index, task in enumerate(TASKS):
+        done = [r for r in rows if r["task"] == task and r["value"] is not None and not r["origin"]]
+        done.sort(key=lambda r: -r["value"])
+        for child, parent in enumerate(done[:2]):
+            rng = np.random.default_rng([7, index, child])
+            given = {"pooling": "mean", "batch_size": 64, **parent["config"]}
+            config = mutate(space, mutate(space, space.validate(given), rng), rng)
+            config["epochs"], config["width"] = min(config["epochs"], 200), min(config["width"], 128)
+            children.append((space.validate(config), task))
+    return children
+
+
+def of_task(config: Config, task: str) -> Config:
+    """The design as the task's space has it."""
+    if task in GRAPH_TASKS:
+        return config
+    return {k: v for k, v in config.items() if k not in ("pooling", "batch_size")}
+
+
+def key(task: str, config: Config) -> str:
+    """A name for one training."""
+    text = json.dumps([task, config], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class _OverTime(Exception):
+    pass
+
+
+_loaded: dict[str, Any] = {}
+
+
+def measure(job: tuple[str, Config, str, str | None]) -> dict[str, Any]:
+    """Train one design on one task."""
+    from bequest.evaluators import GraphEvaluator, load_task
+
+    task, config, origin, root = job
+    if task not in _loaded:
+        _loaded.clear()
+        _loaded[task] = GraphEvaluator(load_task(task, root))
+    evaluator = _loaded[task]
+    row: dict[str, Any] = {"key": key(task, config), "task": task, "config": config}
+    row |= {"origin": origin, "seed": 0, "value": None, "metrics": {}, "error": None}
+    curve: dict[int, float] = {}
+    began = time.process_time()
+
+    def report(step: int, value: float) -> None:
+        curve[step] = value
+        if time.process_time() - began > SECONDS:
+            raise _OverTime
+
+    try:
+        outcome = evaluator(config, seed=0, report=report)
+        row |= {"value": outcome.value, "metrics": outcome.metrics}
+    except _OverTime:
+        row["error"] = f"stopped after {SECONDS:.0f} s"
+    except BequestError as error:
+        row["error"] = str(error)
+    row["curve"] = {step: round(value, 4) for step, value in curve.items()}
+    row["seconds"] = round(time.process_time() - began, 2)
+    return row
+
+
+def read(work: Path) -> list[dict[str, Any]]:
+    """What was measured so far; a last line that a kill cut off is left out."""
+    path = work / "trainings.jsonl"
+    rows = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        rows[row["key"]] = row
+    return list(rows.values())
+
+
+def jobs(
+    designs: list[tuple[Config, str]], done: set[str], root: str | None
+) -> Iterator[tuple[str, Config, str, str | None]]:
+    """What is left to do: task by task in blocks of designs, slow tasks last."""
+    tasks = sorted(TASKS, key=lambda t: (t in SLOW, t))
+    for slow in (False, True):
+        for start in range(0, len(designs), 10):
+            for task in tasks:
+                if (task in SLOW) != slow:
+                    continue
+                for config, origin in designs[start : start + 10]:
+                    own = of_task(config, task)
+                    if key(task, own) not in done:
+                        yield task, own, origin, root
+
+
+def run(work: Path, root: str | None, processes: int) -> None:
+    """Measure whatever is missing."""
+    work.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    for number in (1, 2):
+        rows = read(work)
+        if number == 1:
+            designs = [(config, "") for config in first_round()]
+        else:
+            designs = second_round(rows)
+        left = list(jobs(designs, {row["key"] for row in rows}, root))
+        print(f"round {number}: {len(left)} trainings left", flush=True)
+        ignore = (signal.SIGINT, signal.SIG_IGN)
+        with (
+            context.Pool(processes, signal.signal, ignore, maxtasksperchild=40) as pool,
+            (work / "trainings.jsonl").open("a") as file,
+        ):
+            file.write("\n")  # ends a line that a kill has cut off
+            began = time.time()
+            for i, row in enumerate(pool.imap_unordered(measure, left), 1):
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                if i % 10 == 0:
+                    ahead = (time.time() - began) / i * (len(left) - i)
+                    print(f"{i}/{len(left)}, {ahead / 60:.0f} min left ({row['task']})", flush=True)
+
+
+def main() -> None:
+    """Run both rounds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data-root", default=os.environ.get("BEQUEST_DATA"))
+    parser.add_argument("--work", type=Path, default=Path("build/bank"))
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    run(args.work, args.data_root, args.processes)
+
+
+if __name__ == "__main__":
+    main()
