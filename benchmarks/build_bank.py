@@ -102,7 +102,10 @@ def second_round(rows: list[dict[str, Any]]) -> list[tuple[Config, str]]:
             rng = np.random.default_rng([7, index, child])
             given = {"pooling": "mean", "batch_size": 64, **parent["config"]}
             config = mutate(space, mutate(space, space.validate(given), rng), rng)
-            config["epochs"], config["width"] = min(config["epochs"], 200), min(config["width"], 128)
+            config["epochs"], config["width"] = (
+                min(config["epochs"], 200),
+                min(config["width"], 128),
+            )
             children.append((space.validate(config), task))
     return children
 
@@ -193,10 +196,7 @@ def run(work: Path, root: str | None, processes: int) -> None:
     context = multiprocessing.get_context("spawn")
     for number in (1, 2):
         rows = read(work)
-        if number == 1:
-            designs = [(config, "") for config in first_round()]
-        else:
-            designs = second_round(rows)
+        designs = [(c, "") for c in first_round()] if number == 1 else second_round(rows)
         left = list(jobs(designs, {row["key"] for row in rows}, root))
         print(f"round {number}: {len(left)} trainings left", flush=True)
         ignore = (signal.SIGINT, signal.SIG_IGN)

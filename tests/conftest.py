@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated MLflow database: making one takes seconds, so all test processes share it."""
-    folder = tmp_path_factory.getbasetemp().parent / "bequest-mlflow-template"
+    name = f"bequest-mlflow-{version('mlflow')}"
+    folder = tmp_path_factory.getbasetemp().parent / name
     folder.mkdir(exist_ok=True)
     template = folder / "mlflow.db"
     with FileLock(folder / "lock"):
