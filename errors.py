@@ -33,6 +33,10 @@ class EvaluationError(BequestError, RuntimeError):
     """A configuration could not be trained or measured."""
 
 
+class BankError(BequestError, RuntimeError):
+    """A bank, or a file for one, cannot be read or written as asked."""
+
+
 class StudyError(BequestError, RuntimeError):
     """A study cannot be run, resumed or read as asked."""
 

@@ -1,0 +1,75 @@
+"""What a bank remembers: tasks, and one record for each evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..spaces import Config, Space
+
+FULL = 1.0
+"""The fidelity of a whole training."""
+
+
+@dataclass(frozen=True)
+class BankTask:
+    """A task as the bank knows it.
+
+    Attributes:
+        name: What it is called; a bank holds one task of a name.
+        metric, direction: What is measured, and whether ``"maximize"`` or ``"minimize"``.
+        kind: ``"node classification"``, ``"table"``, ...; empty where nobody said.
+        facts: Plain facts (sizes, split), as the task describes itself.
+    """
+
+    name: str
+    metric: str
+    direction: str = "maximize"
+    kind: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One evaluation of one configuration.
+
+    Attributes:
+        config: What was evaluated.
+        value: The objective, in the task's own direction; ``None`` where it failed.
+        metrics: What else was measured, by name.
+        seed: The evaluation seed (split and initialisation).
+        fidelity: Which share of a whole training it was, in (0, 1].
+        seconds: What it cost, in CPU seconds; NaN where nobody measured it.
+        curve: The learning curve: validation metric by epoch.
+        error: Why it failed.
+        source: Where it comes from: a study, a table, ``bundled``.
+        origin: The task for which the configuration was bred, where there is one: whoever leaves
+            that task out leaves this configuration out, too.
+    """
+
+    config: Config
+    value: float | None
+    metrics: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+    fidelity: float = FULL
+    seconds: float = float("nan")
+    curve: dict[int, float] = field(default_factory=dict)
+    error: str | None = None
+    source: str = ""
+    origin: str = ""
+
+
+def design_key(space: Space, config: Config) -> str:
+    """A name for one configuration of one space; equal models of a space share it."""
+    return _digest([space.hash, space.canonical(config)])
+
+
+def record_key(task: str, design: str, seed: int, fidelity: float) -> str:
+    """A name for one evaluation: the same evaluation twice is one record."""
+    return _digest([task, design, seed, fidelity])
+
+
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
