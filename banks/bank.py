@@ -99,36 +99,23 @@ class Bank:
             How many records were new.
 
         Raises:
-            ConfigurationError: A configuration is not in the space; nothing is added.
+            ConfigurationError: A configuration is not in the space.
             BankError: The bank holds a task of that name with another metric or direction, or a
                 value is not finite.
         """
-        checked = [_checked(space, record) for record in records]
-        keys = [design_key(space, record.config) for record in checked]
+        return self.append_all([(task, space, records)])
+
+    def append_all(
+        self,
+        parts: Iterable[tuple[BankTask, Space, Iterable[Record]]],
+        fingerprints: Iterable[tuple[str, str, Sequence[float]]] = (),
+    ) -> int:
+        """Add several tasks' records and (task, name, vector) in one transaction; see `append`."""
         with schema.writing(self.engine).begin() as connection:
-            task_id = _task_id(connection, task)
-            schema.insert_new(
-                connection, schema.spaces, [{"hash": space.hash, "space": space.to_json()}]
-            )
-            designs = {
-                key: {
-                    "key": key,
-                    "space": space.hash,
-                    "config": record.config,
-                    "origin": record.origin,
-                }
-                for key, record in zip(keys, checked, strict=True)
-            }
-            for batch in _batches(list(designs.values())):
-                schema.insert_new(connection, schema.designs, batch)
-            places = _design_ids(connection, space, list(designs))
-            rows = [
-                _row(task_id, task.name, places[key], key, record)
-                for key, record in zip(keys, checked, strict=True)
-            ]
-            return sum(
-                schema.insert_new(connection, schema.records, batch) for batch in _batches(rows)
-            )
+            added = sum(_append(connection, *part) for part in parts)
+            for task, name, vector in fingerprints:
+                self._set_fingerprint(connection, task, name, vector)
+            return added
 
     def set_fingerprint(self, task: str, name: str, vector: Sequence[float]) -> None:
         """Keep a task's fingerprint; an earlier one of the same name is replaced.
@@ -136,12 +123,16 @@ class Bank:
         Raises:
             UnknownNameError: There is no such task.
         """
-        with schema.writing(self.engine).begin() as connection:
-            task_id = self._id_of(connection, task)
-            here = (schema.fingerprints.c.task == task_id) & (schema.fingerprints.c.name == name)
-            connection.execute(schema.fingerprints.delete().where(here))
-            values = {"task": task_id, "name": name, "vector": [float(v) for v in vector]}
-            connection.execute(schema.fingerprints.insert().values(**values))
+        self.append_all([], [(task, name, vector)])
+
+    def _set_fingerprint(
+        self, connection: sa.Connection, task: str, name: str, vector: Sequence[float]
+    ) -> None:
+        task_id = self._id_of(connection, task)
+        here = (schema.fingerprints.c.task == task_id) & (schema.fingerprints.c.name == name)
+        connection.execute(schema.fingerprints.delete().where(here))
+        values = {"task": task_id, "name": name, "vector": [float(v) for v in vector]}
+        connection.execute(schema.fingerprints.insert().values(**values))
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -217,6 +208,12 @@ class Bank:
         with self.engine.connect() as connection:
             return {task: np.array(vector) for task, vector in connection.execute(statement)}
 
+    def fingerprint_names(self) -> list[str]:
+        """The kinds of fingerprints that there are."""
+        name = schema.fingerprints.c.name
+        with self.engine.connect() as connection:
+            return [row[0] for row in connection.execute(sa.select(name).distinct().order_by(name))]
+
     def scores(self, space: Space) -> tuple[Scores, list[Overlap]]:
         """All that whole trainings in the bank say of a space.
 
@@ -265,6 +262,27 @@ class Bank:
 
     def __repr__(self) -> str:
         return f"Bank({self.url!r}, {sum(self.counts().values())} records)"
+
+
+def _append(
+    connection: sa.Connection, task: BankTask, space: Space, records: Iterable[Record]
+) -> int:
+    checked = [_checked(space, record) for record in records]
+    keys = [design_key(space, record.config) for record in checked]
+    task_id = _task_id(connection, task)
+    schema.insert_new(connection, schema.spaces, [{"hash": space.hash, "space": space.to_json()}])
+    designs = {
+        key: {"key": key, "space": space.hash, "config": r.config, "origin": r.origin}
+        for key, r in zip(keys, checked, strict=True)
+    }
+    for batch in _batches(list(designs.values())):
+        schema.insert_new(connection, schema.designs, batch)
+    places = _design_ids(connection, list(designs))
+    rows = [
+        _row(task_id, task.name, places[key], key, record)
+        for key, record in zip(keys, checked, strict=True)
+    ]
+    return sum(schema.insert_new(connection, schema.records, batch) for batch in _batches(rows))
 
 
 def _mean_scores(
@@ -327,7 +345,7 @@ def _task_id(connection: sa.Connection, task: BankTask) -> int:
     return int(found.id)
 
 
-def _design_ids(connection: sa.Connection, space: Space, keys: list[str]) -> dict[str, int]:
+def _design_ids(connection: sa.Connection, keys: list[str]) -> dict[str, int]:
     ids = {}
     columns = schema.designs.c
     for batch in _batches(keys, 500):

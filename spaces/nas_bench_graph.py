@@ -10,6 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
@@ -81,6 +82,12 @@ class NasBenchGraphSpace(Space):
         table, columns = _features()
         rows = [columns[tree_of(config)] for config in configs]
         return np.asarray(table[rows])
+
+
+def config_of_row(row: Any) -> Config:
+    """The configuration of a row (``link0..3``, ``op0..3``) of the published table."""
+    links = "".join(str(getattr(row, f"link{i}")) for i in range(4))
+    return {"links": links, **{f"op{i + 1}": getattr(row, f"op{i}") for i in range(4)}}
 
 
 def tree_of(config: Mapping[str, Value]) -> Tree:

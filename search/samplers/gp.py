@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class GPSampler(SpaceSampler):
     ) -> Config:
         if not history and space.default is not None:
             return space.default
-        known = {_key(space, o.config) for o in history}
+        known = {key_of(space, o.config) for o in history}
         done = [o for o in history if o.value is not None]
         if len(history) < self.startup or len(done) < 2:
             return self._unknown(space, known, rng)
@@ -66,7 +66,7 @@ class GPSampler(SpaceSampler):
         """A random configuration that was not tried yet, if one can be found."""
         config = space.sample(rng)
         for _ in range(100):
-            if _key(space, config) not in known:
+            if key_of(space, config) not in known:
                 break
             config = space.sample(rng)
         return config
@@ -88,12 +88,19 @@ class GPSampler(SpaceSampler):
         running = [o.config for o in history if o.running]
         if running:
             surrogate.believe(inputs(running))
-        search = _Search(space, inputs, surrogate, best, known)
         if space.size is not None and space.size <= EXHAUSTIVE:
-            found = search.exhaustive(self._all(space))
+            found = self._all(space).best(surrogate, best, known)
             return self._unknown(space, known, rng) if found is None else found
+
+        def acquisition(configs: Sequence[Config]) -> Tensor:
+            return surrogate.log_expected_improvement(inputs(configs), best)
+
+        search = Search(space, acquisition, known)
         leaders = sorted(ended, key=lambda o: -worst if o.value is None else -o.value)
-        return search.local([o.config for o in leaders[:STARTS]], rng)
+        pool = search.climb([o.config for o in leaders[:STARTS]], rng)
+        if not inputs.counts:
+            pool = search.ranked(pool + _polished(inputs, surrogate, best, pool[:POLISHED]))
+        return pool[0]
 
     def _all(self, space: Space) -> _Everything:
         # Kept by hash: without a space of its own, a sampler derives one anew for every trial.
@@ -107,66 +114,73 @@ class _Everything:
 
     def __init__(self, space: Space) -> None:
         self.configs = list(space.enumerate())
-        self.place = {_key(space, config): i for i, config in enumerate(self.configs)}
+        self.place = {key_of(space, config): i for i, config in enumerate(self.configs)}
         inputs = Inputs(space)
         x = inputs(self.configs)
         # On counts the noise is large enough for single precision; a fitted one may be tiny.
         self.x = x.float() if inputs.counts else x
 
-
-class _Search:
-    """The search for the largest acquisition value."""
-
-    def __init__(
-        self, space: Space, inputs: Inputs, surrogate: Surrogate, best: Tensor, known: set[str]
-    ) -> None:
-        self.space = space
-        self.inputs = inputs
-        self.surrogate = surrogate
-        self.best = best
-        self.known = known
-
     @torch.no_grad()
-    def exhaustive(self, everything: _Everything) -> Config | None:
-        """The best of all that are not known; ``None`` when all are."""
-        scores = self.surrogate.log_expected_improvement(everything.x, self.best)
-        places = [everything.place[key] for key in self.known if key in everything.place]
-        if len(places) == len(everything.configs):
+    def best(self, surrogate: Surrogate, best: Tensor, known: set[str]) -> Config | None:
+        """The one with the largest expected improvement of all that are not known."""
+        scores = surrogate.log_expected_improvement(self.x, best)
+        places = [self.place[key] for key in known if key in self.place]
+        if len(places) == len(self.configs):
             return None
         scores[places] = -torch.inf
-        return everything.configs[int(scores.argmax())]
+        return self.configs[int(scores.argmax())]
 
-    def local(self, leaders: list[Config], rng: np.random.Generator) -> Config:
-        """Screen random candidates and relatives of the leaders, then climb from the best."""
-        candidates = [self.space.sample(rng) for _ in range(SCREENED)]
+
+def _polished(
+    inputs: Inputs, surrogate: Surrogate, best: Tensor, configs: list[Config]
+) -> list[Config]:
+    def acquisition(x: Tensor) -> Tensor:
+        return surrogate.log_expected_improvement(x, best)
+
+    return polish(inputs.space, configs, inputs(configs), acquisition)
+
+
+class Search:
+    """The search for the largest acquisition value in a space that is too large to score whole.
+
+    Args:
+        space: What can be chosen.
+        acquisition: Scores configurations: ``[n]``, higher is better.
+        known: Keys of what was tried already.
+    """
+
+    def __init__(
+        self, space: Space, acquisition: Callable[[Sequence[Config]], Tensor], known: set[str]
+    ) -> None:
+        self.space = space
+        self.acquisition = acquisition
+        self.known = known
+
+    def climb(
+        self, leaders: list[Config], rng: np.random.Generator, starts: Sequence[Config] = ()
+    ) -> list[Config]:
+        """Screen random candidates, ``starts`` and relatives of the leaders, then climb."""
+        candidates = [self.space.sample(rng) for _ in range(SCREENED)] + list(starts)
         candidates += [
             neighbour(self.space, leader, rng, STEPS[0])
             for leader in leaders
             for _ in range(NEIGHBOURS)
         ]
-        pool = self._ranked(candidates)[:STARTS]
+        pool = self.ranked(candidates)[:STARTS]
         for step in STEPS:
             relatives = [
                 neighbour(self.space, config, rng, step)
                 for config in pool
                 for _ in range(NEIGHBOURS)
             ]
-            pool = self._ranked(pool + relatives)[:STARTS]
-        if not self.inputs.counts:
-            pool = self._ranked(pool + self._polished(pool[:POLISHED]))
-        return pool[0]
-
-    def _polished(self, configs: list[Config]) -> list[Config]:
-        def acquisition(x: Tensor) -> Tensor:
-            return self.surrogate.log_expected_improvement(x, self.best)
-
-        return polish(self.space, configs, self.inputs(configs), acquisition)
+            pool = self.ranked(pool + relatives)[:STARTS]
+        return pool
 
     @torch.no_grad()
-    def _ranked(self, candidates: list[Config]) -> list[Config]:
+    def ranked(self, candidates: list[Config]) -> list[Config]:
         """The candidates that are not known, best first; all of them, if all are known."""
-        new = [c for c in candidates if _key(self.space, c) not in self.known] or candidates
-        scores = self.surrogate.log_expected_improvement(self.inputs(new), self.best)
+        new = [c for c in candidates if key_of(self.space, c) not in self.known] or candidates
+        scores = self.acquisition(new)
         return [new[i] for i in scores.argsort(descending=True, stable=True).tolist()]
 
 
@@ -190,6 +204,6 @@ def _is_categorical(space: Space, name: str) -> bool:
     return bool(space.categorical[[p.name for p in space.parameters].index(name)])
 
 
-def _key(space: Space, config: Config) -> str:
+def key_of(space: Space, config: Config) -> str:
     """One string for each model."""
     return repr(sorted(space.canonical(config).items()))

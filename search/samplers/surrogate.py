@@ -25,8 +25,8 @@ from botorch.models.kernels import CategoricalKernel
 from gpytorch.kernels import Kernel, MaternKernel, ProductKernel
 from torch import Tensor
 
-from ...spaces import Config, Encoding, Space
-from ...spaces.encoding import choices
+from ...spaces import Config, Space
+from ...spaces.counts import counts
 from .fit import evidence, fit
 
 INACTIVE = 0.5
@@ -60,12 +60,9 @@ class Inputs:
 
     def __call__(self, configs: Sequence[Config]) -> Tensor:
         """``[n, d]`` float64."""
-        counts = self.space.features(configs)
-        if counts is not None:
-            return torch.from_numpy(counts)
+        if self.counts:
+            return torch.from_numpy(counts(self.space, configs))
         encoding = self.space.encode(configs)
-        if not self.numeric:
-            return torch.from_numpy(_one_count_a_choice(self.space, encoding))
         inactive = np.where(encoding.categorical, -1.0, INACTIVE)
         return torch.from_numpy(np.where(encoding.mask, encoding.values, inactive))
 
@@ -88,15 +85,6 @@ class Inputs:
                 kernel.lengthscale = scales[columns]
                 kernels.append(kernel)
         return ProductKernel(*kernels).requires_grad_(False)
-
-
-def _one_count_a_choice(space: Space, encoding: Encoding) -> np.ndarray:
-    """``[n, all choices]``: 1 where the choice is made. Counts differ in two places a choice."""
-    columns = []
-    for i, p in enumerate(space.parameters):
-        codes = np.where(encoding.mask[:, i], encoding.values[:, i], -1)
-        columns.append(codes[:, None] == np.arange(len(choices(p.distribution) or ())))
-    return np.concatenate(columns, axis=1).astype(np.float64)
 
 
 class CountKernel(Kernel):  # type: ignore[misc]
