@@ -134,6 +134,12 @@ class Bank:
         values = {"task": task_id, "name": name, "vector": [float(v) for v in vector]}
         connection.execute(schema.fingerprints.insert().values(**values))
 
+    def set_note(self, name: str, value: str) -> None:
+        """Keep a word about the bank itself, under a name."""
+        with schema.writing(self.engine).begin() as connection:
+            connection.execute(schema.meta.delete().where(schema.meta.c.name == name))
+            connection.execute(schema.meta.insert().values(name=name, value=value))
+
     # Reading ------------------------------------------------------------------------------------
 
     @property
@@ -214,10 +220,29 @@ class Bank:
         with self.engine.connect() as connection:
             return [row[0] for row in connection.execute(sa.select(name).distinct().order_by(name))]
 
-    def scores(self, space: Space) -> tuple[Scores, list[Overlap]]:
+    def note(self, name: str) -> str | None:
+        """What `set_note` kept."""
+        statement = sa.select(schema.meta.c.value).where(schema.meta.c.name == name)
+        with self.engine.connect() as connection:
+            value: str | None = connection.execute(statement).scalar()
+        return value
+
+    @property
+    def mark(self) -> int:
+        """A mark that grows with every record: `scores` can be asked for as of then."""
+        with self.engine.connect() as connection:
+            last = connection.execute(sa.select(sa.func.max(schema.records.c.id))).scalar()
+        return int(last or 0)
+
+    def scores(self, space: Space, until: int | None = None) -> tuple[Scores, list[Overlap]]:
         """All that whole trainings in the bank say of a space.
 
         Configurations of other spaces are carried over where they can be (see `Overlap`).
+
+        Args:
+            space: The space.
+            until: A `mark`: what was added after it is left out, so that a study which is resumed
+                inherits what it began with.
 
         Returns:
             The scores, and for each space in the bank how it overlaps with this one.
@@ -248,10 +273,10 @@ class Bank:
                         origins.append(origin)
                     place_of_design[design] = place_of_key[key]
             tasks = self.tasks
-            values = _mean_scores(connection, tasks, place_of_design, len(configs))
+            values = _mean_scores(connection, tasks, place_of_design, len(configs), until)
         scores = Scores(space, tuple(tasks), tuple(configs), values, tuple(origins))
         known = {t.name for t, row in zip(tasks, values, strict=True) if not np.isnan(row).all()}
-        return scores.only(known), overlaps
+        return scores.only(known), overlaps  # configurations that nobody scored are gone, too
 
     def _id_of(self, connection: sa.Connection, task: str) -> int:
         statement = sa.select(schema.tasks.c.id).where(schema.tasks.c.name == task)
@@ -286,7 +311,11 @@ def _append(
 
 
 def _mean_scores(
-    connection: sa.Connection, tasks: list[BankTask], places: Mapping[int, int], width: int
+    connection: sa.Connection,
+    tasks: list[BankTask],
+    places: Mapping[int, int],
+    width: int,
+    until: int | None,
 ) -> np.ndarray:
     """``[tasks, width]``: the mean over seeds of each task's values, higher is better."""
     r = schema.records.c
@@ -295,6 +324,8 @@ def _mean_scores(
     }
     rows_of = {ids[task.name]: row for row, task in enumerate(tasks)}
     statement = sa.select(r.task, r.design, r.value).where(r.fidelity == FULL)
+    if until is not None:
+        statement = statement.where(r.id <= until)
     found = connection.execute(statement).fetchall()
     if not found or not width:
         return np.full((len(tasks), width), np.nan)

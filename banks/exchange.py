@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -123,6 +124,14 @@ def import_bank(bank: Bank, folder: str | Path) -> int:
         if isinstance(error, BequestError):
             raise
         raise BankError(f"the bank in {str(place)!r} is damaged: {error!r}") from error
+
+
+def version_of(folder: str | Path) -> str:
+    """A name for what a folder holds: another content has another."""
+    digest = hashlib.sha256()
+    for name in TABLES:
+        digest.update((Path(folder) / f"{name}.parquet").read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _plain(item: object, columns: dict[str, Any]) -> dict[str, Any]:

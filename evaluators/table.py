@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from optuna.distributions import CategoricalDistribution
 
 from ..errors import DataError, EvaluationError
-from ..spaces import Config, Parameter, Space
-from ..spaces.nas_bench_graph import NasBenchGraphSpace, tree_of
+from ..spaces import Config, Space
+from ..spaces.graphgym import EXPERIMENT, GRID, graphgym_space
+from ..spaces.nas_bench_graph import NasBenchGraphSpace, config_of_row, tree_of
 from .task import Outcome, Report
 
 
@@ -88,8 +88,7 @@ class TableEvaluator:
         metric = str(rows["metric_name"].iloc[0])
         table: dict[Hashable, Outcome] = {}
         for row in rows.itertuples():
-            config = {f"op{i + 1}": getattr(row, f"op{i}") for i in range(4)}
-            config["links"] = "".join(str(getattr(row, f"link{i}")) for i in range(4))
+            config = config_of_row(row)
             metrics = {
                 f"test_{metric}": row.test_metric,
                 "latency_seconds": row.latency,
@@ -110,32 +109,17 @@ class TableEvaluator:
         Raises:
             DataError: There is no such file, or no such task in it.
         """
-        rows = _read(path, "task_id", task, "design_v2_grid_round2")
+        rows = _read(path, "task_id", task, EXPERIMENT)
         rows = rows[rows["metric_name"] == "accuracy"]
         space = graphgym_space()
         table: dict[Hashable, Outcome] = {
-            tuple(getattr(row, name) for name in _GRAPHGYM): Outcome(
+            tuple(getattr(row, name) for name in GRID): Outcome(
                 row.val_value, {"train_accuracy": row.train_value, "parameters": row.params}
             )
             for row in rows.itertuples()
         }
         facts = TableTask(f"graphgym-{task}", "accuracy", "GraphGym design_v2", len(table))
-        return cls(facts, space, table, lambda config: tuple(config[name] for name in _GRAPHGYM))
-
-
-_GRAPHGYM: dict[str, tuple[Any, ...]] = {
-    "l_pre": (1, 2),
-    "l_mp": (2, 4, 6, 8),
-    "l_post": (2, 3),
-    "stage_type": ("skipsum", "skipconcat"),
-    "agg": ("add", "mean", "max"),
-}
-
-
-def graphgym_space() -> Space:
-    """The grid that GraphGym published in full, under the table's own names."""
-    parameters = [Parameter(n, CategoricalDistribution(v)) for n, v in _GRAPHGYM.items()]
-    return Space("graphgym-v2", parameters)
+        return cls(facts, space, table, lambda config: tuple(config[name] for name in GRID))
 
 
 def _read(path: str | Path, column: str, value: str, experiment: str | None = None) -> pd.DataFrame:

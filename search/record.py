@@ -18,6 +18,9 @@ from .trial import COMPLETE, Trial, read_trials
 METADATA = "bequest"
 """The study attribute that holds what the study searches (see `Study.describe`) and its key."""
 
+INHERITED = "bequest:inherited"
+"""The study attribute that holds what earlier tasks handed down (see `Study.explain`)."""
+
 
 class StudyRecord:
     """What the store says of one study.
@@ -56,6 +59,12 @@ class StudyRecord:
         if found is None:
             raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
         return found
+
+    @property
+    def inherited(self) -> list[dict[str, Any]]:
+        """Which earlier tasks the sampler listened to (see `Study.explain`); may be empty."""
+        rows: list[dict[str, Any]] = self.optuna_study.user_attrs.get(INHERITED, [])
+        return rows
 
     @property
     def folder(self) -> Path:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import optuna
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from .. import __version__
+from ..banks.bank import Bank
 from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
+from .heritage import Heritage, explained, open_bank, remember
 from .pool import run_pool
 from .progress import Progress
 from .pruners import make_pruner
-from .record import METADATA, StudyRecord
+from .record import INHERITED, METADATA, StudyRecord, best_of
 from .recovery import recover
-from .samplers import make_sampler
+from .samplers import INHERITING, make_sampler
+from .samplers.base import Observation, observations
 from .slots import SlotStudy
 from .storage import open_storage
 from .tracking import Tracker, make_tracker
@@ -37,6 +40,19 @@ FAILURES_TOLERATED = 4
 """A run stops when at least so many trials, and more than half of its trials, have failed."""
 
 
+MARK = "bequest:bank_mark"
+"""The study attribute that holds the bank's mark when the study began."""
+
+
+@runtime_checkable
+class Inheriting(Protocol):
+    """A sampler that starts from a bank and can say what it took from it."""
+
+    def prepare(self) -> None: ...
+
+    def explain(self, history: Sequence[Observation]) -> dict[str, float]: ...
+
+
 class Study:
     """A search for the best configuration of one evaluator.
 
@@ -45,7 +61,11 @@ class Study:
 
     Args:
         evaluator: What measures a configuration; it brings its task and its space.
-        sampler: A name (``gp``, ``tpe``, ``evolution``, ``random``) or any Optuna sampler.
+        sampler: A name (``transfer``, ``autotransfer``, ``gp``, ``tpe``, ``evolution``,
+            ``random``) or any Optuna sampler. ``transfer`` without a bank that knows the space is
+            ``gp``.
+        bank: What earlier tasks found and this one is added to: a URL or a `Bank`; ``None`` for the
+            home's; ``"none"`` or ``False`` for no bank.
         pruner: A name (``none``, ``median``, ``hyperband``) or any Optuna pruner.
         name: The study's name; by default made of task, space, sampler and seed.
         storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's.
@@ -68,7 +88,8 @@ class Study:
         self,
         evaluator: Evaluator,
         *,
-        sampler: str | BaseSampler = "gp",
+        sampler: str | BaseSampler = "transfer",
+        bank: str | Bank | bool | None = None,
         pruner: str | BasePruner = "none",
         name: str | None = None,
         storage: str | BaseStorage | None = None,
@@ -82,6 +103,7 @@ class Study:
         space = evaluator.space
         self.name = name or f"{evaluator.task.name}-{space.name}-{self.sampler_name}-s{seed}"
         self.tracking = tracking
+        self._bank = bank
         self._storage = open_storage(storage)
         optuna.create_study(
             study_name=self.name,
@@ -92,10 +114,15 @@ class Study:
         self._study = SlotStudy(
             self.name,
             self._storage,
-            make_sampler(sampler, space, seed) if isinstance(sampler, str) else sampler,
+            RandomSampler(),
             make_pruner(pruner) if isinstance(pruner, str) else pruner,
         )
         self.record = StudyRecord(self._study, self._facts())
+        self._study.sampler = (
+            make_sampler(sampler, space, seed, self._heritage())
+            if isinstance(sampler, str)
+            else sampler
+        )
 
     @classmethod
     def of(
@@ -195,6 +222,8 @@ class Study:
                 self._stop_if_most_fail(before)
 
             try:
+                if isinstance(self._study.sampler, Inheriting):
+                    self._study.sampler.prepare()  # once, not in every worker
                 worker = Worker(self.evaluator, self._study, self.seed)
                 if workers == 1:
                     worker.run(budget, deadline, after_trial)
@@ -202,6 +231,7 @@ class Study:
                     run_pool(worker, workers, budget, deadline, after_trial)
                 finished = True
             finally:
+                self._hand_down()
                 self.tracker.close(finished=finished)
         return self
 
@@ -236,6 +266,57 @@ class Study:
             StudyError: MLflow cannot be reached.
         """
         return self.tracker.sync()
+
+    # The bank -----------------------------------------------------------------------------------
+
+    @cached_property
+    def bank(self) -> Bank | None:
+        """The bank that this study inherits from and adds to."""
+        return open_bank(self._bank)
+
+    def _heritage(self) -> Heritage | None:
+        """What the bank hands down: as it stood when the study began, however often it resumes."""
+        if self.sampler_name not in INHERITING or self.bank is None:
+            return None
+        mark = self._study.user_attrs.get(MARK)
+        if mark is None:
+            mark = self.bank.mark
+            self._study.set_user_attr(MARK, mark)
+        return Heritage(self.bank, self.evaluator.task.name, self.evaluator.space, mark)
+
+    def _hand_down(self) -> None:
+        """Add the trials to the bank, and write down what was inherited."""
+        explanation = self.explain()
+        if explanation:
+            self._study.set_user_attr(INHERITED, explanation)
+        if self._bank_wanted():
+            bank = self.bank
+            assert bank is not None
+            remember(bank, self.evaluator.task, self.evaluator.space, self.trials, self.name)
+
+    def _bank_wanted(self) -> bool:
+        if self._bank is None and not self._shareable():
+            return False  # a study in memory leaves nothing behind, unless it is told where
+        return self.bank is not None
+
+    def explain(self) -> list[dict[str, Any]]:
+        """Which earlier tasks the sampler listens to, how much, and what each thinks of the best.
+
+        Returns:
+            Rows with ``task``, ``weight`` (how far its opinion moves the prediction) and, for the
+            transfer sampler, ``opinion`` (its score of the best configuration in standard normal
+            quantiles: 0 is its median design, 2 its best few of a hundred). Empty where nothing
+            was inherited.
+        """
+        sampler = self._study.sampler
+        if not isinstance(sampler, Inheriting):
+            return []
+        space = self.evaluator.space
+        history = observations(self._study, None, space)
+        best = best_of(self.trials, self.record.direction)
+        inheritance = getattr(sampler, "inheritance", None)
+        opinions = inheritance.opinions(best.config) if best and inheritance else None
+        return explained(sampler.explain(history), opinions)
 
     # Results ------------------------------------------------------------------------------------
 

@@ -103,13 +103,13 @@ class SpaceSampler(BaseSampler):
         return draw(param_distribution, np.random.default_rng(entropy))
 
 
-def observations(study: optuna.Study, trial: FrozenTrial, space: Space) -> list[Observation]:
-    """The trials before ``trial`` that hold a whole configuration of ``space``."""
+def observations(study: optuna.Study, trial: FrozenTrial | None, space: Space) -> list[Observation]:
+    """The trials, but for ``trial``, that hold a whole configuration of ``space``."""
     sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
     found = []
     for other in study._get_trials(deepcopy=False, states=states, use_cache=True):
-        if other._trial_id == trial._trial_id or not other.params:
+        if (trial is not None and other._trial_id == trial._trial_id) or not other.params:
             continue
         config = {p.name: other.params[p.name] for p in space.parameters if p.name in other.params}
         active = [p.name for p in space.parameters if space.is_active(p, config)]

@@ -47,16 +47,21 @@ class EvolutionSampler(SpaceSampler):
         done = [o for o in history if o.value is not None]
         if len(history) < self.population or not done:
             return space.sample(rng)
-        alive = done[-self.population :]
-        drawn = rng.choice(len(alive), size=min(self.tournament, len(alive)), replace=False)
-        parent = max((alive[i] for i in drawn), key=lambda o: o.value or 0.0)
+        parent = self.parent(done, rng)
         known = [space.canonical(o.config) for o in history]
-        child = mutate(space, parent.config, rng)
+        child = mutate(space, parent, rng)
         for _ in range(20):
             if space.canonical(child) not in known:
                 break
-            child = mutate(space, parent.config, rng)
+            child = mutate(space, parent, rng)
         return child
+
+    def parent(self, done: Sequence[Observation], rng: np.random.Generator) -> Config:
+        """The winner of a tournament among the latest of the trials that have a value."""
+        alive = done[-self.population :]
+        drawn = rng.choice(len(alive), size=min(self.tournament, len(alive)), replace=False)
+        competing = [alive[int(i)] for i in drawn]
+        return max(competing, key=lambda o: o.value or 0.0).config
 
 
 def mutate(space: Space, config: Config, rng: np.random.Generator) -> Config:

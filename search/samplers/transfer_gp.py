@@ -18,11 +18,11 @@ from .fit import RATE, SHAPE
 from .gp import EXHAUSTIVE, STARTS, GPSampler, Search, key_of
 from .surrogate import NEGLIGIBLE, warp
 
-TRUST = (0.0, 0.3, 1.0, 3.0)
+TRUST = (0.0, 1.0)
 """How far the earlier tasks are trusted, as factors of what the bank says; 0 is the guard: where
 the sources mislead, the evidence moves there, and what is left is a plain Gaussian process."""
 
-OWN = (0.3, 1.0, 3.0)
+OWN = (1.0,)
 MEAN = (0.0, 0.5, 1.0)
 NOISE = (0.3, 1.0)
 OFFSET = 1.0
@@ -145,6 +145,11 @@ class TransferGPSampler(GPSampler):
         self.inheritance = inheritance
         self._best_first: list[Config] | None = None
         self._whole: tuple[list[Config], Views, dict[str, int]] | None = None
+
+    def prepare(self) -> None:
+        """Learn from the bank how far it may be trusted; else the second trial would wait."""
+        with one_thread():
+            _ = self.inheritance.weights
 
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator

@@ -1,0 +1,113 @@
+"""Joins banks and studies: what a study inherits, and what it leaves behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..banks.bank import Bank
+from ..banks.bundled import import_bundled
+from ..banks.inheritance import Inheritance
+from ..banks.overlap import Overlap
+from ..banks.prior import DesignPrior
+from ..banks.record import BankTask, Record
+from ..evaluators.task import Task
+from ..home import home
+from ..spaces import Space
+from .trial import COMPLETE, FAILED, Trial
+
+NO_BANK = "none"
+
+
+def open_bank(bank: str | Bank | bool | None) -> Bank | None:
+    """A bank by its URL; ``None`` is the home's, which holds the bundled one, too.
+
+    Args:
+        bank: A URL, a bank, ``None``, or ``"none"`` or ``False`` for no bank.
+
+    Raises:
+        BankError: It cannot be opened.
+    """
+    if bank is False or bank == NO_BANK:
+        return None
+    if isinstance(bank, Bank):
+        return bank
+    if isinstance(bank, str):
+        return Bank(bank)
+    own = Bank(f"sqlite:///{home() / 'bank.db'}")
+    import_bundled(own)
+    return own
+
+
+class Heritage:
+    """What a bank hands down to one study.
+
+    Args:
+        bank: The bank.
+        task: The new task; what the bank holds of it, or was bred for it, is left out.
+        space: What the study searches.
+        mark: The bank's mark when the study began (see `Bank.mark`).
+
+    Attributes:
+        overlaps: How each space in the bank overlaps with the study's.
+        tasks: The names of the tasks that have something to say.
+    """
+
+    def __init__(self, bank: Bank, task: str, space: Space, mark: int) -> None:
+        scores, self.overlaps = bank.scores(space, until=mark)
+        self.scores = scores.without([task])
+        self.tasks = [t.name for t in self.scores.tasks]
+
+    @property
+    def refused(self) -> list[Overlap]:
+        """The spaces of the bank that say nothing of the study's."""
+        return [overlap for overlap in self.overlaps if overlap.refused is not None]
+
+    def inheritance(self) -> Inheritance:
+        """The prior of `TransferGPSampler`."""
+        return Inheritance(self.scores)
+
+    def prior(self) -> DesignPrior:
+        """The prior of `AutoTransferSampler`."""
+        return DesignPrior(self.scores, {})
+
+
+def remember(bank: Bank, task: Task, space: Space, trials: Iterable[Trial], study: str) -> int:
+    """Append a study's ended trials to a bank; what is there already stays once.
+
+    Returns:
+        How many records were new.
+    """
+    facts = task.describe()
+    entry = BankTask(task.name, task.metric, task.direction, str(facts.get("kind", "")), facts)
+    records = [_record(t, study) for t in trials if t.state in (COMPLETE, FAILED)]
+    return bank.append(entry, space, [r for r in records if r.config]) if records else 0
+
+
+def _record(trial: Trial, study: str) -> Record:
+    metrics = {k: v for k, v in trial.metrics.items() if math.isfinite(v)}
+    return Record(
+        trial.config,
+        trial.value if trial.state == COMPLETE else None,
+        metrics,
+        seconds=metrics.get("seconds", math.nan),
+        curve=trial.curve,
+        error=trial.error,
+        source=f"study {study}",
+    )
+
+
+def explained(
+    weights: dict[str, float], opinions: dict[str, float] | None, top: int = 8
+) -> list[dict[str, Any]]:
+    """Rows for people: the earlier tasks by weight, and what each thinks of the best design."""
+    order = sorted(weights, key=lambda name: -abs(weights[name]))[:top]
+    return [
+        {
+            "task": name,
+            "weight": round(weights[name], 4),
+            **({} if opinions is None else {"opinion": round(opinions[name], 3)}),
+        }
+        for name in order
+    ]

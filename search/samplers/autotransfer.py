@@ -1,0 +1,129 @@
+"""AutoTransfer: an ordinary search algorithm under the prior of similar tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from ...banks.prior import DesignPrior
+from ...errors import unknown_name
+from ...spaces import Config, Space
+from .base import Observation, SpaceSampler
+from .evolution import EvolutionSampler
+from .tpe import TPESampler
+
+BASES = ("random", "tpe", "evolution")
+ENQUEUED = 10
+"""TPE begins after so many draws from the prior."""
+
+TRIES = 100
+
+
+class AutoTransferSampler(SpaceSampler):
+    """Draws from the prior where the base algorithm would draw uniformly.
+
+    Random search draws every configuration from it; evolution its first population and every
+    mutated choice; TPE the trials that precede its first model. A configuration is not drawn twice
+    while another is found.
+
+    Source: Cao et al., *AutoTransfer: AutoML with Knowledge Transfer*, ICLR 2023.
+
+    Args:
+        space: What can be chosen.
+        prior: What similar tasks prefer.
+        seed: With the slot, the only source of randomness.
+        base: ``random``, ``tpe`` or ``evolution``.
+
+    Raises:
+        UnknownNameError: The base is none of these.
+    """
+
+    def __init__(
+        self, space: Space, prior: DesignPrior, *, seed: int = 0, base: str = "random"
+    ) -> None:
+        super().__init__(space, seed=seed)
+        if base not in BASES:
+            raise unknown_name("base of AutoTransfer", base, BASES)
+        self.prior = prior
+        self.base = base
+        self._evolution = EvolutionSampler(space, seed=seed)
+        self._tpe = TPESampler(space, seed=seed)
+
+    def propose(
+        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
+    ) -> Config:
+        known = [space.canonical(o.config) for o in history]
+        done = [o for o in history if o.value is not None]
+        if self.base != "evolution" or len(history) < self._evolution.population or not done:
+            return self._new(lambda: self.prior.draw(rng), known)
+        parent = self._evolution.parent(done, rng)
+        return self._new(lambda: self._mutated(parent, rng), known)
+
+    def _new(self, make: Callable[[], Config], known: list[Config]) -> Config:
+        config = make()
+        for _ in range(TRIES):
+            if self.prior.space.canonical(config) not in known:
+                break
+            config = make()
+        return config
+
+    def _mutated(self, parent: Config, rng: np.random.Generator) -> Config:
+        """A copy in which one choice, and what hangs on it, is drawn from the prior."""
+        space = self.prior.space
+        names = [
+            p.name for p in space.parameters if p.name in parent and not p.distribution.single()
+        ]
+        if not names:
+            return dict(parent)
+        changed = names[int(rng.integers(len(names)))]
+        config: Config = {}
+        for p in space.parameters:
+            if space.is_active(p, config):
+                kept = p.name in parent and p.name != changed
+                config[p.name] = parent[p.name] if kept else self.prior.draw_value(p, rng)
+        return space.validate(config)
+
+    # TPE reads the study itself: it takes over once there is something to model.
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        if self._tpe_begins(study):
+            return self._tpe.infer_relative_search_space(study, trial)
+        return super().infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if trial._trial_id in self._proposals:
+            return super().sample_relative(study, trial, search_space)
+        return self._tpe.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        if self._tpe_begins(study):
+            return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+    def _tpe_begins(self, study: optuna.Study) -> bool:
+        if self.base != "tpe":
+            return False
+        ended = (TrialState.COMPLETE, TrialState.PRUNED)
+        return len(study._get_trials(deepcopy=False, states=ended, use_cache=True)) >= ENQUEUED
+
+    def prepare(self) -> None:
+        """Nothing to do: the prior is there."""
+
+    def explain(self, history: Sequence[Observation]) -> dict[str, float]:
+        """The weight of each task that the prior asks, by name; trials do not change it."""
+        return dict(self.prior.weights)
