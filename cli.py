@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_bank import BankUrl
+from .cli_bank import app as bank_app
+from .cli_output import Json, print_json, print_table
 from .errors import BequestError, StudyError
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+app.add_typer(bank_app, name="bank")
+
 Storage = Annotated[
     str | None,
     typer.Option(help="Study store: a SQLAlchemy URL. Default: studies.db in the Bequest home."),
@@ -58,10 +61,10 @@ def tasks(as_json: Json = False) -> None:
         for t in list_tasks()
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     shown = [{**row, "offline": "built in" if row["offline"] else "needs data"} for row in rows]
-    _print_table(shown)
+    print_table(shown)
     typer.echo("Any node task NAME is a link prediction task, too: NAME-links.")
 
 
@@ -71,7 +74,10 @@ def search(
     trials: Annotated[int, typer.Option(help="How many trials the study has in the end.")] = 30,
     timeout: Annotated[float | None, typer.Option(help="Begin no trial after this many s.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
-    sampler: Annotated[str, typer.Option(help="gp, tpe, evolution or random.")] = "gp",
+    sampler: Annotated[
+        str, typer.Option(help="transfer, autotransfer, gp, tpe, evolution or random.")
+    ] = "transfer",
+    bank: BankUrl = None,
     pruner: Annotated[str, typer.Option(help="none, median or hyperband.")] = "none",
     seed: Annotated[int, typer.Option(help="Seed of sampler, splits and trainings.")] = 0,
     name: Annotated[str | None, typer.Option(help="The study's name.")] = None,
@@ -93,6 +99,7 @@ def search(
     study = Study(
         GraphEvaluator(load_task(task, data_root)),
         sampler=sampler,
+        bank=bank,
         pruner=pruner,
         name=name,
         storage=storage,
@@ -121,14 +128,18 @@ def _print_result(
 ) -> None:
     summary = _summary(study.record)
     summary |= {"test": metrics, "model": model, "mlflow": study.tracker.link()}
+    summary["inherited"] = study.record.inherited
     if as_json:
-        _print_json(summary)
+        print_json(summary)
         return
     record, best = study.record, study.best
     typer.echo(f"{record.facts['task']}: {_counts(record)}")
     typer.echo(f"best validation {record.metric} {best.value:.4f} in trial {best.slot}, with")
     for key, value in best.config.items():
         typer.echo(f"  {key:16} {value:.4g}" if isinstance(value, float) else f"  {key:16} {value}")
+    if record.inherited:
+        heard = [f"{row['task']} {row['weight']:+.2f}" for row in record.inherited[:5]]
+        typer.echo(f"listened to earlier tasks (weight): {', '.join(heard)}")
     majority = record.facts["task_facts"].get("majority_share")
     if majority is not None:
         typer.echo(f"the majority class alone has {majority:.4f}")
@@ -147,12 +158,12 @@ def studies(storage: Storage = None, as_json: Json = False) -> None:
 
     rows = [_summary(record) for record in list_records(storage)]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     elif not rows:
         typer.echo("no study yet: begin with `bequest search digits-knn`")
     else:
         names = ("study", "task", "metric", "best_value", "sampler")
-        _print_table(
+        print_table(
             [{n: row[n] for n in names} | {"trials": sum(row["trials"].values())} for row in rows]
         )
 
@@ -168,12 +179,12 @@ def show(name: Name, storage: Storage = None, as_json: Json = False) -> None:
         for t in record.trials
     ]
     if as_json:
-        _print_json({**_summary(record), "rows": rows})
+        print_json({**_summary(record), "rows": rows})
         return
     sign = -1 if record.direction == "maximize" else 1
     rows.sort(key=lambda row: (row[record.metric] is None, sign * (row[record.metric] or 0.0)))
     typer.echo(f"{name}: {record.direction} {record.metric}; {_counts(record)}")
-    _print_table(rows)
+    print_table(rows)
 
 
 @app.command()
@@ -189,7 +200,7 @@ def report(
 
     path = write_report(open_record(name, storage), output or Path(f"{name}.html"))
     if as_json:
-        _print_json({"report": str(path)})
+        print_json({"report": str(path)})
     else:
         typer.echo(f"wrote {path}")
 
@@ -203,7 +214,7 @@ def sync(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     tracker = make_tracker(open_record(name, storage), None)
     written = tracker.sync()
     if as_json:
-        _print_json({"written": written, "mlflow": tracker.link()})
+        print_json({"written": written, "mlflow": tracker.link()})
     else:
         typer.echo(f"wrote {written} trials; {tracker.link()}")
 
@@ -254,32 +265,6 @@ def _summary(record: StudyRecord) -> dict[str, Any]:
 def _counts(record: StudyRecord) -> str:
     counts = _summary(record)["trials"]
     return ", ".join(f"{count} {state}" for state, count in counts.items()) + " trials"
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    columns = dict.fromkeys(name for row in rows for name in row)
-    shown = [c for c in columns if any(row.get(c) is not None for row in rows)]
-    table = Table(*shown, box=box.SIMPLE_HEAD)
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in shown))
-    console = Console()
-    if not console.is_terminal:
-        console.width = 10_000  # a pipe takes whole lines
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else str(value)
 
 
 def main() -> None:

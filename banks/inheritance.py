@@ -218,6 +218,7 @@ def _effects(x: np.ndarray, z: np.ndarray) -> np.ndarray:
     return found
 
 
+@torch.enable_grad()  # whoever asks may be predicting
 def _learn(
     z: np.ndarray,
     x: np.ndarray,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from ..banks.bank import Bank
@@ -12,9 +11,9 @@ from ..banks.inheritance import Inheritance
 from ..banks.overlap import Overlap
 from ..banks.prior import DesignPrior
 from ..banks.record import BankTask, Record
-from ..evaluators.task import Task
 from ..home import home
 from ..spaces import Space
+from .record import StudyRecord
 from .trial import COMPLETE, FAILED, Trial
 
 NO_BANK = "none"
@@ -73,16 +72,20 @@ class Heritage:
         return DesignPrior(self.scores, {})
 
 
-def remember(bank: Bank, task: Task, space: Space, trials: Iterable[Trial], study: str) -> int:
+def append_record(bank: Bank, study: StudyRecord) -> int:
     """Append a study's ended trials to a bank; what is there already stays once.
 
     Returns:
         How many records were new.
     """
-    facts = task.describe()
-    entry = BankTask(task.name, task.metric, task.direction, str(facts.get("kind", "")), facts)
-    records = [_record(t, study) for t in trials if t.state in (COMPLETE, FAILED)]
-    return bank.append(entry, space, [r for r in records if r.config]) if records else 0
+    facts = study.facts
+    kind = str(facts["task_facts"].get("kind", ""))
+    task = BankTask(facts["task"], study.metric, study.direction, kind, facts["task_facts"])
+    ended = [t for t in study.trials if t.state in (COMPLETE, FAILED) and t.config]
+    if not ended:
+        return 0
+    space = Space.from_json(facts["space"])
+    return bank.append(task, space, [_record(t, study.name) for t in ended])
 
 
 def _record(trial: Trial, study: str) -> Record:

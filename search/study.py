@@ -22,7 +22,7 @@ from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
-from .heritage import Heritage, explained, open_bank, remember
+from .heritage import Heritage, append_record, explained, open_bank
 from .pool import run_pool
 from .progress import Progress
 from .pruners import make_pruner
@@ -292,7 +292,7 @@ class Study:
         if self._bank_wanted():
             bank = self.bank
             assert bank is not None
-            remember(bank, self.evaluator.task, self.evaluator.space, self.trials, self.name)
+            append_record(bank, self.record)
 
     def _bank_wanted(self) -> bool:
         if self._bank is None and not self._shareable():

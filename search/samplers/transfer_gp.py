@@ -25,7 +25,7 @@ the sources mislead, the evidence moves there, and what is left is a plain Gauss
 OWN = (1.0,)
 MEAN = (0.0, 0.5, 1.0)
 NOISE = (0.3, 1.0)
-OFFSET = 1.0
+OFFSET = 4.0
 """The variance of the unknown mean."""
 
 CHUNK = 8192

@@ -1,0 +1,182 @@
+"""Records from what others have logged: Optuna's studies, MLflow's experiments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from ..errors import BankError, unknown_name
+from ..spaces import Condition, Config, Parameter, Space
+from .bank import Bank
+from .record import BankTask, Record
+
+
+def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
+    """Add the complete and failed trials of an Optuna study with one objective.
+
+    The space is that of its trials. A parameter that not every trial has is taken to hang on the
+    categorical parameter whose choices tell who has it.
+
+    Args:
+        bank: Where to.
+        storage: The study store's URL.
+        study: Its name; not needed where there is one only.
+
+    Returns:
+        How many records were new.
+
+    Raises:
+        BankError: There is no such study, it has several objectives, or no trial that can be used.
+    """
+    names = optuna.get_all_study_names(storage)
+    if study is None and len(names) == 1:
+        study = names[0]
+    if study is None:
+        raise BankError(f"{storage} holds {len(names)} studies: name one of {', '.join(names)}")
+    if study not in names:
+        raise unknown_name("study", study, names)
+    loaded = optuna.load_study(study_name=study, storage=storage)
+    if len(loaded.directions) != 1:
+        raise BankError(f"study {study!r} has {len(loaded.directions)} objectives, not one")
+    ended = (TrialState.COMPLETE, TrialState.FAIL)
+    trials = [t for t in loaded.get_trials(deepcopy=False, states=ended) if t.params]
+    space = _space_of(study, trials)
+    records = [
+        Record(
+            dict(trial.params),
+            trial.value if trial.state == TrialState.COMPLETE else None,
+            {k: float(v) for k, v in trial.user_attrs.items() if isinstance(v, (int, float))},
+            curve=dict(trial.intermediate_values),
+            source=f"Optuna study {study}",
+        )
+        for trial in trials
+    ]
+    task = BankTask(study, "value", loaded.direction.name.lower(), kind="Optuna study")
+    return bank.append(task, space, records)
+
+
+def import_mlflow(
+    bank: Bank, uri: str, experiment: str, metric: str, direction: str = "maximize"
+) -> int:
+    """Add the finished runs of an MLflow experiment: their parameters and one metric.
+
+    Parameters are text in MLflow: those that are numbers in every run become numeric ones, between
+    the smallest and the largest, the others become choices.
+
+    Args:
+        bank: Where to.
+        uri: MLflow's tracking URI.
+        experiment: The experiment's name.
+        metric: The metric that is the objective.
+        direction: ``"maximize"`` or ``"minimize"``.
+
+    Returns:
+        How many records were new.
+
+    Raises:
+        BankError: There is no such experiment, or no run in it has the metric.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        known = [e.name for e in client.search_experiments()]
+        raise unknown_name("MLflow experiment", experiment, known)
+    runs = [run for run in _all_runs(client, found.experiment_id) if metric in run.data.metrics]
+    runs = [run for run in runs if run.data.params]
+    if not runs:
+        raise BankError(f"no finished run of {experiment!r} has parameters and metric {metric!r}")
+    configs = _typed([dict(run.data.params) for run in runs])
+    space = _space_of_configs(experiment, configs)
+    records = [
+        Record(
+            config,
+            run.data.metrics[metric],
+            {k: v for k, v in run.data.metrics.items() if k != metric},
+            seconds=(run.info.end_time - run.info.start_time) / 1000,
+            source=f"MLflow run {run.info.run_id}",
+        )
+        for run, config in zip(runs, configs, strict=True)
+    ]
+    task = BankTask(experiment, metric, direction, kind="MLflow experiment")
+    return bank.append(task, space, records)
+
+
+def _all_runs(client: Any, experiment_id: str) -> list[Any]:
+    runs: list[Any] = []
+    token = None
+    while True:
+        rule = "attributes.status = 'FINISHED'"
+        page = client.search_runs([experiment_id], rule, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _space_of(name: str, trials: list[FrozenTrial]) -> Space:
+    if not trials:
+        raise BankError(f"study {name!r} has no complete trial with parameters")
+    distributions: dict[str, BaseDistribution] = {}
+    for trial in trials:
+        for key, distribution in trial.distributions.items():
+            if distributions.setdefault(key, distribution) != distribution:
+                raise BankError(f"study {name!r} searched {key!r} in more than one range")
+    return _conditional(name, distributions, [dict(trial.params) for trial in trials])
+
+
+def _conditional(
+    name: str, distributions: dict[str, BaseDistribution], configs: list[Config]
+) -> Space:
+    """First the parameters that all have; each other one hangs on one that tells who has it."""
+    always = [k for k in distributions if all(k in config for config in configs)]
+    parameters = [Parameter(k, distributions[k]) for k in always]
+    parameters += [
+        Parameter(key, distribution, _condition(key, always, configs))
+        for key, distribution in distributions.items()
+        if key not in always
+    ]
+    for p in parameters:
+        if p.condition is None and p.name not in always:
+            raise BankError(f"{name!r}: nothing tells which trials have parameter {p.name!r}")
+    return Space(name, parameters)
+
+
+def _condition(key: str, always: list[str], configs: list[Config]) -> Condition | None:
+    for parent in always:
+        having = {config[parent] for config in configs if key in config}
+        lacking = {config[parent] for config in configs if key not in config}
+        if not having & lacking:
+            return Condition(parent, tuple(sorted(having, key=str)))
+    return None
+
+
+def _typed(configs: list[dict[str, str]]) -> list[Config]:
+    """Text as numbers, for those parameters that are numbers in every run."""
+    names = dict.fromkeys(name for config in configs for name in config)
+    numeric = {n for n in names if all(_is_number(c[n]) for c in configs if n in c)}
+    return [{k: float(v) if k in numeric else v for k, v in config.items()} for config in configs]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _space_of_configs(name: str, configs: list[Config]) -> Space:
+    distributions: dict[str, BaseDistribution] = {}
+    for key in dict.fromkeys(k for config in configs for k in config):
+        values = [config[key] for config in configs if key in config]
+        if all(isinstance(v, float) for v in values):
+            numbers = [float(v) for v in values]
+            distributions[key] = FloatDistribution(min(numbers), max(numbers))
+        else:
+            distributions[key] = CategoricalDistribution(sorted({str(v) for v in values}))
+    return _conditional(name, distributions, configs)
