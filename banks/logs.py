@@ -8,7 +8,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ..errors import BankError, unknown_name
+from ..errors import BankError, ConfigurationError, unknown_name
 from ..spaces import Condition, Config, Parameter, Space
 from .bank import Bank
 from .record import BankTask, Record
@@ -41,9 +41,11 @@ def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
     loaded = optuna.load_study(study_name=study, storage=storage)
     if len(loaded.directions) != 1:
         raise BankError(f"study {study!r} has {len(loaded.directions)} objectives, not one")
-    ended = (TrialState.COMPLETE, TrialState.FAIL)
-    trials = [t for t in loaded.get_trials(deepcopy=False, states=ended) if t.params]
-    space = _space_of(study, trials)
+    complete = loaded.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    space = _space_of(study, [trial for trial in complete if trial.params])
+    # A failed trial may have stopped before all was asked: it is kept where it is whole.
+    failed = loaded.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    trials = complete + [trial for trial in failed if _fits(space, dict(trial.params))]
     records = [
         Record(
             dict(trial.params),
@@ -116,6 +118,14 @@ def _all_runs(client: Any, experiment_id: str) -> list[Any]:
         token = page.token
         if not token:
             return runs
+
+
+def _fits(space: Space, config: Config) -> bool:
+    try:
+        space.validate(config)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _space_of(name: str, trials: list[FrozenTrial]) -> Space:

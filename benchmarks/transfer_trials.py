@@ -246,8 +246,8 @@ def claims(table: Table, means: dict[tuple[str, str, str], float], result: Resul
                 name, means["transfer", "all", "test3"], means[rival, "all", "test30"], "higher"
             )
     if table.kind == "graphgym" and table.bank != "negative":
-        bar = 11 if table.bank == "real" else 7
-        result.claim(f"transfer: mean designs to the best of 96 ({table.bank})", got, bar, "lower")
+        most = 11 if table.bank == "real" else 7
+        result.claim(f"transfer: mean designs to the best of 96 ({table.bank})", got, most, "lower")
         if table.bank == "real":
             regret = means["transfer", "all", "regret3"]
             result.claim("transfer: normalised regret after 3 trials", regret, 0.25, "lower")

@@ -200,6 +200,11 @@ class Mirror:
             facts = {"slot": best.slot, "value": best.value, "config": best.config}
             self.client.log_dict(self.parent_id, {**facts, "metrics": best.metrics}, "best.json")
             self.client.set_tag(self.parent_id, "bequest.best_slot", best.slot)
+            if self.study.inherited:
+                rows = self.study.inherited
+                self.client.log_dict(self.parent_id, {"tasks": rows}, "inherited.json")
+                heard = ", ".join(f"{row['task']} {row['weight']:+.2f}" for row in rows)
+                self.client.set_tag(self.parent_id, "bequest.inherited_from", heard[:MAX_TEXT])
             for name, figure in static_plots(self.study.optuna_study).items():
                 self.client.log_figure(self.parent_id, figure, f"plots/{name}.png")
         self.client.set_terminated(self.parent_id, status)

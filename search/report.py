@@ -31,6 +31,8 @@ def write_report(study: StudyRecord, path: Path) -> Path:
         best=best,
         trials=trials,
         counts=_counts(trials),
+        inherited=study.inherited,
+        most=max((abs(row["weight"]) for row in study.inherited), default=0.0) or 1.0,
         columns=_columns(trials),
         plots=_plots(study) if best else [],
         metrics=_metric_names(trials),

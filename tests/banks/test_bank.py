@@ -1,0 +1,220 @@
+"""The bank: what goes in comes out once, whole, and as the space asks."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from bequest.banks.bank import Bank
+from bequest.banks.overlap import Overlap
+from bequest.banks.record import BankTask, Record
+from bequest.errors import BankError, ConfigurationError, UnknownNameError
+from bequest.spaces import Condition, Config, Parameter, Space
+from bequest.spaces.gnn import gnn_space
+
+SPACE = Space(
+    "small",
+    [
+        Parameter("layer", CategoricalDistribution(["gcn", "gat"])),
+        Parameter("heads", IntDistribution(1, 4), Condition("layer", ("gat",))),
+        Parameter("rate", FloatDistribution(0.0, 1.0)),
+    ],
+    default={"layer": "gcn", "rate": 0.5},
+)
+TASK = BankTask("photos", "accuracy", kind="node classification", facts={"nodes": 7})
+GCN: Config = {"layer": "gcn", "rate": 0.25}
+GAT: Config = {"layer": "gat", "heads": 2, "rate": 0.75}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'bank.db'}"
+
+
+@pytest.fixture
+def bank(url: str) -> Bank:
+    return Bank(url)
+
+
+def test_a_record_comes_back_as_it_was(bank: Bank) -> None:
+    record = Record(
+        GAT,
+        0.8,
+        {"test_accuracy": 0.7},
+        seed=3,
+        fidelity=0.5,
+        seconds=1.5,
+        curve={1: 0.4, 9: 0.8},
+        source="here",
+        origin="cora",
+    )
+    assert bank.append(TASK, SPACE, [record]) == 1
+    assert list(bank.records("photos")) == [(SPACE, record)]
+    assert bank.tasks == [TASK]
+
+
+def test_the_same_evaluation_is_kept_once(bank: Bank) -> None:
+    assert bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.6)]) == 2
+    assert bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GCN, 0.4, seed=1)]) == 1
+    assert bank.counts() == {"photos": 3}
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (Record({"layer": "gin", "rate": 0.5}, 0.5), ConfigurationError),
+        (Record(GAT, math.nan), BankError),
+        (Record(GAT, 0.5, {"loss": math.inf}), BankError),
+        (Record(GAT, 0.5, fidelity=0.0), BankError),
+    ],
+)
+def test_a_bad_record_leaves_the_bank_as_it_was(
+    bank: Bank, bad: Record, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        bank.append(TASK, SPACE, [Record(GCN, 0.5), bad])
+    assert bank.counts() == {}
+    assert bank.tasks == []
+
+
+def test_a_task_keeps_its_metric(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5)])
+    other = BankTask("photos", "loss", "minimize")
+    with pytest.raises(BankError, match="'accuracy' to maximize, not 'loss' to minimize"):
+        bank.append(other, SPACE, [Record(GAT, 0.5)])
+
+
+def _append_fifty(url: str, number: int) -> int:
+    bank = Bank(url)
+    return sum(
+        bank.append(
+            BankTask(f"task{number % 3}", "accuracy"),
+            SPACE,
+            [Record({"layer": "gcn", "rate": (number * 50 + i) / 400}, 0.5)],
+        )
+        for i in range(50)
+    )
+
+
+def test_eight_processes_append_at_once(url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(8) as pool:
+        added = pool.starmap(_append_fifty, [(url, i) for i in range(8)])
+    assert sum(added) == 400
+    assert sum(Bank(url).counts().values()) == 400
+
+
+def test_a_killed_append_loses_and_doubles_nothing(url: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_bank import *
+bank = Bank({url!r})
+for part in range(1000):
+    rows = [Record({{"layer": "gcn", "rate": (part * 20 + i) / 20000}}, 0.5) for i in range(20)]
+    bank.append(TASK, SPACE, rows)
+    print(part, flush=True)
+"""
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        process.stdout.readline()  # it has begun
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        said = [0, *map(int, process.stdout.read().split())]
+        process.wait()
+        count = Bank(url).counts()["photos"]
+        assert count % 20 == 0, "an append is there whole or not at all"
+        assert count >= 20 * (1 + max(said)), "what was said to be there is there"
+        rates = [record.config["rate"] for _, record in Bank(url).records("photos")]
+        assert len(set(rates)) == len(rates) == count
+
+
+def test_scores_are_means_over_seeds_and_higher_is_better(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GCN, 0.7, seed=1), Record(GAT, 0.9)])
+    loss = BankTask("prices", "error", "minimize")
+    bank.append(loss, SPACE, [Record(GCN, 3.0), Record({**GCN, "rate": 0.5}, None, error="boom")])
+    scores, overlaps = bank.scores(SPACE)
+    assert [t.name for t in scores.tasks] == ["photos", "prices"]
+    by_config = {json.dumps(c): scores.values[:, j] for j, c in enumerate(scores.configs)}
+    assert by_config[json.dumps(GCN)] == pytest.approx([0.6, -3.0])
+    assert by_config[json.dumps(GAT)] == pytest.approx([0.9, np.nan], nan_ok=True)
+    failed = by_config[json.dumps({**GCN, "rate": 0.5})]
+    assert failed == pytest.approx([np.nan, -3.0], nan_ok=True), "a failure counts as the worst"
+    assert [str(o) for o in overlaps] == ["small: the same space"]
+
+
+def test_part_trainings_are_no_scores(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5, fidelity=0.1)])
+    assert bank.scores(SPACE)[0].tasks == ()
+
+
+def test_leaving_a_task_out_leaves_out_what_was_bred_for_it(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.6, origin="prices")])
+    bank.append(BankTask("prices", "accuracy"), SPACE, [Record(GCN, 0.1)])
+    left = bank.scores(SPACE)[0].without(["prices"])
+    assert [t.name for t in left.tasks] == ["photos"]
+    assert left.configs == (GCN,)
+
+
+def test_a_mark_shows_the_bank_as_it_was(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5)])
+    mark = bank.mark
+    before = bank.scores(SPACE, until=mark)[0]
+    bank.append(TASK, SPACE, [Record(GAT, 0.9), Record(GCN, 0.1, seed=1)])
+    after = bank.scores(SPACE, until=mark)[0]
+    assert after.configs == before.configs
+    np.testing.assert_array_equal(after.values, before.values)
+
+
+def test_fingerprints_are_replaced(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5)])
+    bank.set_fingerprint("photos", "fisher", [1.0, 2.0])
+    bank.set_fingerprint("photos", "fisher", [3.0, 4.0])
+    assert {k: v.tolist() for k, v in bank.fingerprints("fisher").items()} == {"photos": [3.0, 4.0]}
+    with pytest.raises(UnknownNameError, match="did you mean 'photos'"):
+        bank.set_fingerprint("photo", "fisher", [1.0])
+
+
+def test_what_cannot_be_opened_says_so() -> None:
+    with pytest.raises(BankError, match="cannot open the bank at sqlite:////nowhere/bank.db"):
+        Bank("sqlite:////nowhere/bank.db")
+
+
+# Spaces that overlap in part ----------------------------------------------------------------------
+
+
+def test_graph_designs_are_carried_to_nodes_and_back() -> None:
+    nodes, graphs = gnn_space("node"), gnn_space("graph")
+    assert graphs.default is not None
+    down = Overlap(graphs, nodes)
+    assert down.dropped == ["batch_size", "pooling"]
+    carried = down.carry(graphs.default)
+    assert carried == {k: v for k, v in graphs.default.items() if k not in down.dropped}
+    up = Overlap(nodes, graphs)
+    assert up.filled == ["pooling", "batch_size"]
+    assert up.carry(carried) == graphs.default
+
+
+def test_a_value_that_the_target_does_not_allow_is_left_behind() -> None:
+    narrow = Space("narrow", [SPACE.parameters[0], Parameter("rate", FloatDistribution(0.0, 0.5))])
+    overlap = Overlap(SPACE, narrow)
+    assert overlap.carry(GCN) == GCN
+    assert overlap.carry({**GCN, "rate": 0.75}) is None
+
+
+def test_spaces_with_little_in_common_are_refused_with_the_reason() -> None:
+    other = Space("trees", [Parameter("depth", IntDistribution(1, 9))])
+    assert Overlap(other, SPACE).refused == "space 'trees' has 0 of the 3 parameters of 'small'"
+    bare = Space("bare", [*SPACE.parameters, Parameter("width", IntDistribution(1, 9))])
+    assert "lacks width, and 'bare' has no default" in str(Overlap(SPACE, bare).refused)

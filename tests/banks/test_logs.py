@@ -1,0 +1,94 @@
+"""Records from Optuna's studies and MLflow's experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+
+from bequest.banks.bank import Bank
+from bequest.banks.logs import import_mlflow, import_optuna
+from bequest.errors import BankError, UnknownNameError
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Bank:
+    return Bank(f"sqlite:///{tmp_path / 'bank.db'}")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+
+    def objective(trial: optuna.Trial) -> float:
+        kernel = trial.suggest_categorical("kernel", ["linear", "rbf"])
+        width = trial.suggest_float("width", 0.1, 10, log=True) if kernel == "rbf" else 0.0
+        if trial.number == 3:
+            raise RuntimeError("boom")
+        return trial.suggest_int("depth", 1, 5) + width
+
+    study = optuna.create_study(
+        storage=url, study_name="theirs", sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+    study.optimize(objective, n_trials=12, catch=(RuntimeError,))
+    return url
+
+
+def test_failed_trials_are_kept_where_they_are_whole(bank: Bank, store: str) -> None:
+    import_optuna(bank, store)
+    records = [record for _, record in bank.records("theirs")]
+    assert all("depth" in record.config for record in records), "trial 3 was never asked for it"
+    assert len(records) == 11
+
+
+def test_an_optuna_study(bank: Bank, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'plain.db'}"
+
+    def objective(trial: optuna.Trial) -> float:
+        kernel = trial.suggest_categorical("kernel", ["linear", "rbf"])
+        width = trial.suggest_float("width", 0.1, 10, log=True) if kernel == "rbf" else 0.0
+        trial.set_user_attr("seconds", 1.5)
+        return width
+
+    study = optuna.create_study(storage=url, study_name="theirs")
+    study.optimize(objective, n_trials=15)
+    assert import_optuna(bank, url) == len({tuple(t.params.items()) for t in study.trials})
+    assert import_optuna(bank, url, "theirs") == 0
+    ((space, record), *_) = bank.records("theirs")
+    assert {p.name for p in space.parameters} == {"kernel", "width"}
+    condition = next(p.condition for p in space.parameters if p.name == "width")
+    assert condition is not None
+    assert condition.values == ("rbf",)
+    assert record.metrics == {"seconds": 1.5}
+    assert bank.tasks[0].direction == "minimize"
+
+
+def test_an_unknown_study(bank: Bank, store: str) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'theirs'"):
+        import_optuna(bank, store, "their")
+
+
+def test_an_mlflow_experiment(bank: Bank, mlflow_home: Path) -> None:
+    uri = f"sqlite:///{mlflow_home / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment("ours")
+    for i in range(4):
+        run = client.create_run(experiment).info.run_id
+        client.log_param(run, "rate", str(0.1 * (i + 1)))
+        client.log_param(run, "layer", ["gcn", "gat"][i % 2])
+        client.log_metric(run, "accuracy", i / 4)
+        client.log_metric(run, "loss", 1.0)
+        client.set_terminated(run, "FINISHED" if i else "FAILED")
+    assert import_mlflow(bank, uri, "ours", "accuracy") == 3
+    records = [record for _, record in bank.records("ours")]
+    assert sorted(r.value or 0.0 for r in records) == [0.25, 0.5, 0.75]
+    assert {str(r.config["layer"]) for r in records} == {"gcn", "gat"}
+    assert all(isinstance(r.config["rate"], float) for r in records)
+    with pytest.raises(BankError, match="no finished run of 'ours' has parameters and metric 'f1'"):
+        import_mlflow(bank, uri, "ours", "f1")
+    with pytest.raises(UnknownNameError, match="did you mean 'ours'"):
+        import_mlflow(bank, uri, "our", "accuracy")

@@ -1,0 +1,140 @@
+"""Studies and banks: what a study inherits, leaves behind, and says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from bequest import Parameter, Space, Study
+from bequest.banks.bank import Bank
+from bequest.errors import BankError, EvaluationError
+from bequest.search.heritage import open_bank
+from bequest.search.rehearsal import rehearse, summarised
+from bequest.search.samplers.gp import GPSampler
+from bequest.search.samplers.transfer_gp import TransferGPSampler
+from bequest.spaces import Config
+
+SPACE = Space(
+    "shapes",
+    [
+        Parameter("layer", CategoricalDistribution(["gcn", "gat", "gin"])),
+        Parameter("rate", FloatDistribution(0, 1)),
+    ],
+    default={"layer": "gcn", "rate": 0.9},
+)
+
+
+def objective(config: Config, shift: float = 0.0) -> float:
+    worth = {"gcn": 0.0, "gat": 0.5, "gin": 0.2}[str(config["layer"])]
+    return worth - (float(config["rate"]) - 0.3 - shift) ** 2
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'bank.db'}"
+
+
+def study_of(
+    name: str, bank: str | bool | None, storage: str = "memory", **options: object
+) -> Study:
+    return Study.of(
+        options.pop("function", objective),  # type: ignore[arg-type]
+        SPACE,
+        name=name,
+        bank=bank,
+        storage=storage,
+        tracking=False,
+        **options,
+    )
+
+
+def fill(url: str, tasks: int = 4) -> None:
+    for i in range(tasks):
+        shift = 0.02 * i
+        study_of(
+            f"task{i}",
+            url,
+            sampler="random",
+            seed=i,
+            function=lambda config, shift=shift: objective(config, shift),
+        ).run(trials=25, progress=False)
+
+
+def test_a_study_adds_to_the_bank_and_later_ones_inherit(url: str) -> None:
+    fill(url)
+    assert Bank(url).counts() == {f"task{i}": 25 for i in range(4)}
+    study = study_of("new", url).run(trials=3, progress=False)
+    assert isinstance(study.optuna_study.sampler, TransferGPSampler)
+    assert study.trials[0].config["layer"] == "gat", "earlier tasks say so; the default is gcn"
+    assert study.best.value is not None
+    assert study.best.value > 0.49
+    rows = study.record.inherited
+    assert {row["task"] for row in rows} == {f"task{i}" for i in range(4)}
+    assert all(row["opinion"] > 0.5 for row in rows), "all think well of the best design"
+
+
+def test_a_task_does_not_inherit_from_itself(url: str) -> None:
+    fill(url, 1)
+    again = study_of("task0", url, seed=7)
+    assert isinstance(again.optuna_study.sampler, GPSampler)
+    assert not isinstance(again.optuna_study.sampler, TransferGPSampler)
+
+
+def test_a_resumed_study_inherits_what_it_began_with(url: str, tmp_path: Path) -> None:
+    fill(url)
+    whole = study_of("new", url, f"sqlite:///{tmp_path / 'a.db'}").run(trials=7, progress=False)
+    bank = Bank(url)
+    parts = f"sqlite:///{tmp_path / 'b.db'}"
+    # The bank holds the whole study's trials by now; "new" itself is left out anyway.
+    study_of("new", url, parts).run(trials=3, progress=False)
+    opposite = study_of("late", url, sampler="random", function=lambda c: -objective(c))
+    opposite.run(trials=25, progress=False)
+    assert "late" in bank.counts()
+    resumed = study_of("new", url, parts).run(trials=7, progress=False)
+    assert [t.config for t in resumed.trials] == [t.config for t in whole.trials]
+
+
+def test_failures_are_remembered(url: str) -> None:
+    def fails(config: Config) -> float:
+        if config["layer"] == "gin":
+            raise EvaluationError("no gin today")
+        return 1.0
+
+    study_of("fails", url, sampler="random", function=fails).run(trials=12, progress=False)
+    records = [record for _, record in Bank(url).records("fails")]
+    errors = [r.error for r in records if r.value is None]
+    assert errors
+    assert all(e is not None and "no gin today" in e for e in errors)
+
+
+@pytest.mark.parametrize("bank", ["none", False])
+def test_no_bank_is_wanted(bank: str | bool, bequest_home: Path) -> None:
+    study = study_of("alone", bank, f"sqlite:///{bequest_home / 's.db'}")
+    study.run(trials=2, progress=False)
+    assert study.bank is None
+    assert not (bequest_home / "bank.db").exists()
+
+
+def test_the_home_bank_is_the_default_for_stored_studies(bequest_home: Path) -> None:
+    study_of("kept", None, f"sqlite:///{bequest_home / 's.db'}").run(trials=2, progress=False)
+    study_of("memory", None).run(trials=2, progress=False)
+    bank = open_bank(None)
+    assert bank is not None
+    assert bank.counts()["kept"] == 2
+    assert "memory" not in bank.counts()
+
+
+def test_the_rehearsal_finds_the_saving(url: str) -> None:
+    fill(url)
+    runs = list(rehearse(Bank(url).scores(SPACE)[0], budget=15, seeds=3))
+    mean = summarised(runs)["mean"]
+    assert mean["transfer"] <= mean["random"]
+    assert {run.task for run in runs} == {f"task{i}" for i in range(4)}
+
+
+def test_a_rehearsal_needs_tasks(url: str) -> None:
+    fill(url, 2)
+    with pytest.raises(BankError, match="2 tasks with 20 designs"):
+        list(rehearse(Bank(url).scores(SPACE)[0]))
