@@ -23,7 +23,7 @@ BATCH = 5_000
 """Rows an INSERT carries."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """What the tasks of a bank say of the configurations of one space.
 
@@ -44,6 +44,8 @@ class Scores:
 
     def without(self, names: Collection[str]) -> Scores:
         """The scores as if these tasks had never been: neither them nor what was bred for them."""
+        if not any(t.name in names for t in self.tasks) and not set(names) & set(self.origins):
+            return self
         rows = [i for i, task in enumerate(self.tasks) if task.name not in names]
         columns = [j for j, origin in enumerate(self.origins) if origin not in names]
         return self._part(rows, columns)
@@ -89,6 +91,7 @@ class Bank:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = schema.connect(url)
+        self._warm: dict[tuple[str, int], tuple[Scores, list[Overlap]]] = {}
 
     # Writing ------------------------------------------------------------------------------------
 
@@ -245,8 +248,15 @@ class Bank:
                 inherits what it began with.
 
         Returns:
-            The scores, and for each space in the bank how it overlaps with this one.
+            The scores, and for each space in the bank how it overlaps with this one. They are
+            kept: asked again, a bank in which nothing was added answers at once.
         """
+        asked = (space.hash, self.mark if until is None else until)
+        if asked not in self._warm:
+            self._warm = {asked: self._scores(space, asked[1])}
+        return self._warm[asked]
+
+    def _scores(self, space: Space, until: int) -> tuple[Scores, list[Overlap]]:
         overlaps = [Overlap(other, space) for other in self.spaces()]
         configs: list[Config] = []
         origins: list[str] = []
@@ -315,7 +325,7 @@ def _mean_scores(
     tasks: list[BankTask],
     places: Mapping[int, int],
     width: int,
-    until: int | None,
+    until: int,
 ) -> np.ndarray:
     """``[tasks, width]``: the mean over seeds of each task's values, higher is better."""
     r = schema.records.c
@@ -323,9 +333,7 @@ def _mean_scores(
         name: i for i, name in connection.execute(sa.select(schema.tasks.c.id, schema.tasks.c.name))
     }
     rows_of = {ids[task.name]: row for row, task in enumerate(tasks)}
-    statement = sa.select(r.task, r.design, r.value).where(r.fidelity == FULL)
-    if until is not None:
-        statement = statement.where(r.id <= until)
+    statement = sa.select(r.task, r.design, r.value).where((r.fidelity == FULL) & (r.id <= until))
     found = connection.execute(statement).fetchall()
     if not found or not width:
         return np.full((len(tasks), width), np.nan)

@@ -16,8 +16,9 @@ the bank that says how far its tasks may be trusted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -36,8 +37,9 @@ RIDGE = 10.0
 SCALES, CHOICE_SCALES = (1.5, 3.0), (1.0, 1.8)
 """Length scales of the two Gaussian kernels: on a space's own counts, on one count a choice."""
 
-PSEUDO_TARGETS, DRAWS, SAMPLE = 24, 4, 150
-"""Tasks that play the new one while the weights are learned, how often, with how many designs."""
+PSEUDO_TARGETS, DRAWS, SAMPLE, PROBLEMS = 24, 4, 150, 44
+"""While the weights are learned: tasks that play the new one, how often each, with how many
+designs; and how many such problems there are in all, for large banks teach as much with fewer."""
 
 _PRIOR = -2.0
 """Where a kernel's log weight lies before the bank is asked; its deviation is 2."""
@@ -149,6 +151,14 @@ class Inheritance:
         held[:, np.array(places, dtype=int) < 0] = np.nan
         return self._sources.views(x, held)
 
+    def with_relevance(self, relevance: Mapping[str, float]) -> Inheritance:
+        """The same prior when something is known of how far each task matters."""
+        other = copy(self)
+        other.relevance = np.array([relevance.get(name, 1.0) for name in self.tasks])
+        other._sources = _Sources(self._z, self._counts, self._effects, other.relevance)
+        other.__dict__.pop("bank_views", None)  # what was learned of the bank's weights stays
+        return other
+
     @cached_property
     def bank_views(self) -> Views:
         """The bank's own configurations."""
@@ -162,6 +172,12 @@ class Inheritance:
     def opinions(self, config: Config) -> dict[str, float]:
         """Each task's score of a configuration, by name: Gaussian ranks, 0 is the median."""
         return dict(zip(self.tasks, self.views([config]).held[0].tolist(), strict=True))
+
+
+@lru_cache(maxsize=4)
+def inheritance_of(scores: Scores) -> Inheritance:
+    """The prior that scores give; the same scores are learned from once a process."""
+    return Inheritance(scores)
 
 
 class _Sources:
@@ -232,6 +248,7 @@ def _learn(
         return Weights((0.1, 0.2, 0.1, 0.1, 0.4), 0.05, 0.2)
     rng = np.random.default_rng(0)
     targets = rng.permutation(tasks)[:PSEUDO_TARGETS]
+    draws = min(max(PROBLEMS // len(targets), 1), DRAWS)
     problems: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     for target in targets:
         known = np.flatnonzero(~np.isnan(z[target]))
@@ -239,7 +256,7 @@ def _learn(
             continue
         others = np.arange(tasks) != target
         sources = _Sources(z[others], x, effects[others], relevance[others])
-        for _ in range(DRAWS):
+        for _ in range(draws):
             size = min(SAMPLE, len(known))
             drawn = rng.choice(known, size, replace=False)
             views = sources.views(x[drawn], z[others][:, drawn])

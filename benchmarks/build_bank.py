@@ -6,7 +6,7 @@ stopped and run again at any time: what was measured is kept in FOLDER, one line
 Two rounds of designs, the same on every task. The first spreads over the space (textbook networks,
 then draws from the part of it that trains at all). The second breeds the best designs of each task;
 such a design remembers the task that it came from (``origin``), so that whoever leaves a task out
-can leave its offspring out, too.
+can leave its offspring out, too. ``--pack`` writes what is there into ``banks/bundled``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,11 +44,16 @@ GRAPH_TASKS = (
 )
 TASKS = NODE_TASKS + GRAPH_TASKS
 SLOW = ("cs", "computers", "photo", "nci1", "actor")
-"""Done last in each round, so that a bank without them is there early."""
+"""Done last, and not bred from, so that a bank without them is there early."""
 
-FIRST_ROUND, SECOND_ROUND = 80, 2 * len(TASKS)
+FIRST_ROUND = 80
 SECONDS = 45.0
 """CPU time: a training that takes longer is stopped, and its curve so far is its result."""
+
+LEAST_DESIGNS = 20
+"""A task with fewer is not packed."""
+
+CURVE_POINTS = 40
 
 _TEXTBOOK: list[Config] = [
     {},
@@ -92,10 +98,12 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def second_round(rows: list[dict[str, Any]]) -> list[tuple[Config, str]]:
-    """Two children of each task's best designs, with the task."""
+    """A child of each of the two best designs of each task that is not slow, with the task."""
     space = gnn_space("graph")
     children = []
     for index, task in enumerate(TASKS):
+        if task in SLOW:
+            continue
         done = [r for r in rows if r["task"] == task and r["value"] is not None and not r["origin"]]
         done.sort(key=lambda r: -r["value"])
         for child, parent in enumerate(done[:2]):
@@ -175,52 +183,113 @@ def read(work: Path) -> list[dict[str, Any]]:
 
 
 def jobs(
-    designs: list[tuple[Config, str]], done: set[str], root: str | None
+    designs: list[tuple[Config, str]], tasks: list[str], done: set[str], root: str | None
 ) -> Iterator[tuple[str, Config, str, str | None]]:
-    """What is left to do: task by task in blocks of designs, slow tasks last."""
-    tasks = sorted(TASKS, key=lambda t: (t in SLOW, t))
-    for slow in (False, True):
-        for start in range(0, len(designs), 10):
-            for task in tasks:
-                if (task in SLOW) != slow:
-                    continue
-                for config, origin in designs[start : start + 10]:
-                    own = of_task(config, task)
-                    if key(task, own) not in done:
-                        yield task, own, origin, root
+    """What is left to do: task by task, in blocks of designs."""
+    for start in range(0, len(designs), 10):
+        for task in tasks:
+            for config, origin in designs[start : start + 10]:
+                own = of_task(config, task)
+                if key(task, own) not in done:
+                    yield task, own, origin, root
 
 
 def run(work: Path, root: str | None, processes: int) -> None:
     """Measure whatever is missing."""
     work.mkdir(parents=True, exist_ok=True)
+    first = [(config, "") for config in first_round()]
+    fast = sorted(task for task in TASKS if task not in SLOW)
+    _measure_all("first round", first, fast, work, root, processes)
+    second = second_round(read(work))
+    _measure_all("second round", second, fast, work, root, processes)
+    _measure_all("slow tasks", first + second, sorted(SLOW), work, root, processes)
+
+
+def _measure_all(
+    what: str,
+    designs: list[tuple[Config, str]],
+    tasks: list[str],
+    work: Path,
+    root: str | None,
+    processes: int,
+) -> None:
+    left = list(jobs(designs, tasks, {row["key"] for row in read(work)}, root))
+    print(f"{what}: {len(left)} trainings left", flush=True)
     context = multiprocessing.get_context("spawn")
-    for number in (1, 2):
-        rows = read(work)
-        designs = [(c, "") for c in first_round()] if number == 1 else second_round(rows)
-        left = list(jobs(designs, {row["key"] for row in rows}, root))
-        print(f"round {number}: {len(left)} trainings left", flush=True)
-        ignore = (signal.SIGINT, signal.SIG_IGN)
-        with (
-            context.Pool(processes, signal.signal, ignore, maxtasksperchild=40) as pool,
-            (work / "trainings.jsonl").open("a") as file,
-        ):
-            file.write("\n")  # ends a line that a kill has cut off
-            began = time.time()
-            for i, row in enumerate(pool.imap_unordered(measure, left), 1):
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-                if i % 10 == 0:
-                    ahead = (time.time() - began) / i * (len(left) - i)
-                    print(f"{i}/{len(left)}, {ahead / 60:.0f} min left ({row['task']})", flush=True)
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    with (
+        context.Pool(processes, signal.signal, ignore, maxtasksperchild=40) as pool,
+        (work / "trainings.jsonl").open("a") as file,
+    ):
+        file.write("\n")  # ends a line that a kill has cut off
+        began = time.time()
+        for i, row in enumerate(pool.imap_unordered(measure, left), 1):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            if i % 10 == 0:
+                ahead = (time.time() - began) / i * (len(left) - i)
+                print(f"{i}/{len(left)}, {ahead / 60:.0f} min left ({row['task']})", flush=True)
+
+
+def pack(work: Path, root: str | None, folder: Path) -> int:
+    """Write the tasks that have been measured as Parquet; return how many records there are.
+
+    Of a learning curve ``CURVE_POINTS`` points are kept, the last one among them.
+    """
+    from bequest.banks.bank import Bank
+    from bequest.banks.exchange import export_bank
+    from bequest.banks.record import BankTask, Record
+    from bequest.evaluators import load_task
+
+    rows = read(work)
+    parts = []
+    for name in TASKS:
+        mine = [row for row in rows if row["task"] == name]
+        if len(mine) < LEAST_DESIGNS:
+            continue
+        task = load_task(name, root)
+        facts = task.describe()
+        entry = BankTask(name, task.metric, task.direction, str(facts["kind"]), facts)
+        records = [
+            Record(
+                row["config"],
+                row["value"],
+                {k: float(f"{v:.5g}") for k, v in row["metrics"].items()},
+                seed=row["seed"],
+                seconds=row["seconds"],
+                curve=_thinned({int(k): v for k, v in row["curve"].items()}),
+                error=row["error"],
+                source="bundled",
+                origin=row["origin"],
+            )
+            for row in mine
+        ]
+        parts.append((entry, gnn_space("graph" if name in GRAPH_TASKS else "node"), records))
+    with tempfile.TemporaryDirectory() as place:
+        bank = Bank(f"sqlite:///{place}/bank.db")
+        bank.append_all(parts)
+        return export_bank(bank, folder)
+
+
+def _thinned(curve: dict[int, float]) -> dict[int, float]:
+    steps = sorted(curve)
+    if len(steps) <= CURVE_POINTS:
+        return curve
+    kept = np.unique(np.geomspace(1, len(steps), CURVE_POINTS).round().astype(int)) - 1
+    return {steps[i]: curve[steps[i]] for i in kept}
 
 
 def main() -> None:
-    """Run both rounds."""
+    """Run both rounds, or pack what they have measured."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data-root", default=os.environ.get("BEQUEST_DATA"))
     parser.add_argument("--work", type=Path, default=Path("build/bank"))
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--pack", type=Path, metavar="FOLDER", help="write Parquet, train nothing")
     args = parser.parse_args()
+    if args.pack is not None:
+        print(f"wrote {pack(args.work, args.data_root, args.pack)} records to {args.pack}")
+        return
     run(args.work, args.data_root, args.processes)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..banks.bank import Bank
 from ..banks.bundled import import_bundled
-from ..banks.inheritance import Inheritance
+from ..banks.inheritance import Inheritance, inheritance_of
 from ..banks.overlap import Overlap
 from ..banks.prior import DesignPrior
 from ..banks.record import BankTask, Record
@@ -65,7 +65,7 @@ class Heritage:
 
     def inheritance(self) -> Inheritance:
         """The prior of `TransferGPSampler`."""
-        return Inheritance(self.scores)
+        return inheritance_of(self.scores)
 
     def prior(self) -> DesignPrior:
         """The prior of `AutoTransferSampler`."""
