@@ -118,3 +118,50 @@ def test_wrong_options_are_explained(bequest: Any) -> None:
 
 def test_version(bequest: Any) -> None:
     assert bequest("--version").stdout.strip() == "0.1.0"
+
+
+def test_banks_from_the_shell(bequest: Any, tmp_path: Path) -> None:
+    """A search leaves its trials, the next one starts from them; banks go out and come in."""
+    quick = ("--trials", "3", "--no-mlflow", "--no-fit", "--json")
+    bequest("search", "breast-cancer-knn", "--sampler", "random", *quick)
+    heir = json.loads(bequest("search", "wine-knn", *quick).stdout)
+    assert "breast-cancer-knn" in {row["task"] for row in heir["inherited"]}
+    shown = json.loads(bequest("bank", "show", "--json").stdout)
+    counts = {row["task"]: row["records"] for row in shown["tasks"]}
+    assert counts["wine-knn"] >= 3
+    folder = str(tmp_path / "out")
+    written = json.loads(bequest("bank", "export", folder, "--json").stdout)["records"]
+    other = ("--bank", f"sqlite:///{tmp_path / 'other.db'}", "--json")
+    assert json.loads(bequest("bank", "import", folder, *other).stdout)["records"] == written
+    assert json.loads(bequest("bank", "append", heir["study"], "--json").stdout)["records"] == 0
+    alone = bequest("search", "wine-knn", "--bank", "none", "--name", "alone", *quick)
+    assert json.loads(alone.stdout)["inherited"] == []
+
+
+def test_bank_check_says_what_to_expect(bequest: Any, data_root: Path, tmp_path: Path) -> None:
+    bank = ("--bank", f"sqlite:///{tmp_path / 'gg.db'}")
+    table = str(data_root / "gnn_bank" / "graphgym.parquet")
+    bequest("bank", "import", table, "--format", "graphgym", *bank)
+    (summary,) = json.loads(bequest("bank", "check", "--seeds", "1", *bank, "--json").stdout)
+    assert summary["space"] == "graphgym-v2"
+    assert len(summary["tasks"]) == 32
+    assert summary["mean"]["transfer"] < summary["mean"]["random"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("import", "/nowhere"), "holds no bank: there is no bank.json in it"),
+        (("import", "x", "--format", "exel"), "unknown format 'exel'"),
+        (("import", "sqlite:///x.db", "--format", "mlflow"), "name the MLflow experiment"),
+        (("show", "--bank", "sqlite:////nowhere/b.db"), "cannot open the bank"),
+        (("check", "--space", "gnnn", "--bank", "sqlite://"), "unknown space in the bank 'gnnn'"),
+        (("append", "nothing"), "the store is empty"),
+    ],
+)
+def test_bank_errors_are_one_sentence(
+    bequest: Any, arguments: tuple[str, ...], message: str
+) -> None:
+    error = bequest("bank", *arguments, code=2).stderr
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
