@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -54,3 +58,32 @@ def data_root() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs the real data: set BEQUEST_DATA to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an empty database on a server of its own."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("needs Debian's postgresql")
+    folder = tmp_path_factory.mktemp("postgresql")
+    # The server refuses to run as root: root lends the folder to the package's user.
+    user = "postgres" if os.geteuid() == 0 else getpass.getuser()
+    if os.geteuid() == 0:
+        shutil.chown(folder, user)
+        for parent in list(folder.parents)[:3]:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def run(program: str, *arguments: str) -> None:
+        command = [str(programs[-1] / program), "-D", str(folder / "data"), *arguments]
+        log = subprocess.DEVNULL
+        subprocess.run(command, check=True, user=user, stdout=log, stderr=log, cwd="/")
+
+    run("initdb", "--auth=trust", "--username=bequest")
+    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
+    yield f"postgresql+psycopg://bequest@127.0.0.1:{port}/postgres"
+    run("pg_ctl", "-m", "immediate", "stop")

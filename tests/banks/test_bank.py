@@ -106,12 +106,22 @@ def _append_fifty(url: str, number: int) -> int:
     )
 
 
-def test_eight_processes_append_at_once(url: str) -> None:
+@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+def test_eight_processes_append_at_once(
+    server: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    own = f"sqlite:///{tmp_path / 'bank.db'}"
+    url = own if server == "sqlite" else request.getfixturevalue("postgresql")
     context = multiprocessing.get_context("spawn")
     with context.Pool(8) as pool:
         added = pool.starmap(_append_fifty, [(url, i) for i in range(8)])
+    bank = Bank(url)
     assert sum(added) == 400
-    assert sum(Bank(url).counts().values()) == 400
+    assert bank.counts() == {"task0": 150, "task1": 150, "task2": 100}
+    assert (
+        bank.append(BankTask("task0", "accuracy"), SPACE, [Record({**GCN, "rate": 0.0}, 0.5)]) == 0
+    )
+    assert bank.scores(SPACE)[0].values.shape == (3, 400)
 
 
 def test_a_killed_append_loses_and_doubles_nothing(url: str, tmp_path: Path) -> None:

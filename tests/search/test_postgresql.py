@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 import multiprocessing
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from bequest.search.study import Study
 
 MakeStudy = Callable[..., Study]
 FORK = multiprocessing.get_context("fork")
-
-
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty database on a server of its own."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
-        pytest.skip("needs Debian's postgresql")
-    folder = tmp_path_factory.mktemp("postgresql")
-    # The server refuses to run as root: root lends the folder to the package's user.
-    user = "postgres" if os.geteuid() == 0 else getpass.getuser()
-    if os.geteuid() == 0:
-        shutil.chown(folder, user)
-        for parent in list(folder.parents)[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(programs[-1] / program), "-D", str(folder / "data"), *arguments]
-        log = subprocess.DEVNULL
-        subprocess.run(command, check=True, user=user, stdout=log, stderr=log, cwd="/")
-
-    run("initdb", "--auth=trust", "--username=bequest")
-    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
-    yield f"postgresql+psycopg://bequest@127.0.0.1:{port}/postgres"
-    run("pg_ctl", "-m", "immediate", "stop")
 
 
 def _train(config: dict[str, Any]) -> float:
