@@ -81,7 +81,7 @@ def summarise(runs: list[Run], result: Result) -> None:
             row = {"task": task, "method": method, "what": "test", "seeds": len(mine)}
             result.rows.append({**row, **test.row()})
         for rival in ("random", "tpe"):
-            if (task, rival) in means:
+            if (task, rival) in means and (task, "transfer") in means:
                 name = f"{task}: best validation after 5 trials, {rival}'s after 30 as the bar"
                 result.claim(name, means[task, "transfer"], means[task, rival], "higher")
     tests = [r.test for r in runs if (r.task, r.method) == (TESTED, "transfer")]
