@@ -37,9 +37,9 @@ RIDGE = 10.0
 SCALES, CHOICE_SCALES = (1.5, 3.0), (1.0, 1.8)
 """Length scales of the two Gaussian kernels: on a space's own counts, on one count a choice."""
 
-PSEUDO_TARGETS, DRAWS, SAMPLE, PROBLEMS = 24, 4, 150, 44
+PSEUDO_TARGETS, DRAWS, SAMPLE, MANY = 24, 4, 150, 12
 """While the weights are learned: tasks that play the new one, how often each, with how many
-designs; and how many such problems there are in all, for large banks teach as much with fewer."""
+designs. More tasks than ``MANY`` teach enough with one draw each."""
 
 _PRIOR = -2.0
 """Where a kernel's log weight lies before the bank is asked; its deviation is 2."""
@@ -248,7 +248,7 @@ def _learn(
         return Weights((0.1, 0.2, 0.1, 0.1, 0.4), 0.05, 0.2)
     rng = np.random.default_rng(0)
     targets = rng.permutation(tasks)[:PSEUDO_TARGETS]
-    draws = min(max(PROBLEMS // len(targets), 1), DRAWS)
+    draws = DRAWS if tasks <= MANY else 1
     problems: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
     for target in targets:
         known = np.flatnonzero(~np.isnan(z[target]))
