@@ -1,7 +1,8 @@
 """Make the bank that ships with the package: every design on every task, with Bequest's evaluator.
 
 ``python -m benchmarks.build_bank --data-root DATA --work FOLDER [--processes 2]``. It can be
-stopped and run again at any time: what was measured is kept in FOLDER, one line a training.
+stopped and run again at any time: what was measured is kept in FOLDER, one line a training, and
+what ``banks/bundled`` already holds is not measured again.
 
 Two rounds of designs, the same on every task. The first spreads over the space (textbook networks,
 then draws from the part of it that trains at all). The second breeds the best designs of each task;
@@ -20,6 +21,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from bequest.banks.bank import Bank
+from bequest.banks.bundled import FOLDER
+from bequest.banks.exchange import export_bank, import_bank
+from bequest.banks.record import BankTask, Record
 from bequest.errors import BequestError
 from bequest.search.samplers.evolution import mutate
 from bequest.spaces import Config
@@ -154,6 +160,8 @@ def measure(job: tuple[str, Config, str, str | None]) -> dict[str, Any]:
 
     def report(step: int, value: float) -> None:
         curve[step] = value
+        if multiprocessing.parent_process() is not None and os.getppid() == 1:
+            os._exit(1)  # the run was killed: nobody is left to take the result
         if time.process_time() - began > SECONDS:
             raise _OverTime
 
@@ -169,10 +177,10 @@ def measure(job: tuple[str, Config, str, str | None]) -> dict[str, Any]:
     return row
 
 
-def read(work: Path) -> list[dict[str, Any]]:
-    """What was measured so far; a last line that a kill cut off is left out."""
+def read(work: Path, packed: Path = FOLDER) -> list[dict[str, Any]]:
+    """What was packed or measured so far; a last line that a kill cut off is left out."""
     path = work / "trainings.jsonl"
-    rows = {}
+    rows = {row["key"]: row for row in read_packed(packed)}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             row = json.loads(line)
@@ -180,6 +188,19 @@ def read(work: Path) -> list[dict[str, Any]]:
             continue
         rows[row["key"]] = row
     return list(rows.values())
+
+
+def read_packed(folder: Path) -> Iterator[dict[str, Any]]:
+    """The trainings of a packed bank."""
+    if not (folder / "bank.json").exists():
+        return
+    with tempfile.TemporaryDirectory() as place:
+        bank = Bank(f"sqlite:///{place}/bank.db")
+        import_bank(bank, folder)
+        for task in bank.tasks:
+            for _, record in bank.records(task.name):
+                row = asdict(record)
+                yield row | {"key": key(task.name, record.config), "task": task.name}
 
 
 def jobs(
@@ -236,9 +257,6 @@ def pack(work: Path, root: str | None, folder: Path) -> int:
 
     Of a learning curve ``CURVE_POINTS`` points are kept, the last one among them.
     """
-    from bequest.banks.bank import Bank
-    from bequest.banks.exchange import export_bank
-    from bequest.banks.record import BankTask, Record
     from bequest.evaluators import load_task
 
     rows = read(work)

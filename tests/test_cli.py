@@ -122,19 +122,22 @@ def test_version(bequest: Any) -> None:
 
 def test_banks_from_the_shell(bequest: Any, tmp_path: Path) -> None:
     """A search leaves its trials, the next one starts from them; banks go out and come in."""
-    quick = ("--trials", "3", "--no-mlflow", "--no-fit", "--json")
+    bank = ("--bank", f"sqlite:///{tmp_path / 'bank.db'}")
+    quick = ("--trials", "3", "--no-mlflow", "--no-fit", "--json", *bank)
     bequest("search", "breast-cancer-knn", "--sampler", "random", *quick)
     heir = json.loads(bequest("search", "wine-knn", *quick).stdout)
     assert "breast-cancer-knn" in {row["task"] for row in heir["inherited"]}
-    shown = json.loads(bequest("bank", "show", "--json").stdout)
+    shown = json.loads(bequest("bank", "show", *bank, "--json").stdout)
     counts = {row["task"]: row["records"] for row in shown["tasks"]}
     assert counts["wine-knn"] >= 3
     folder = str(tmp_path / "out")
-    written = json.loads(bequest("bank", "export", folder, "--json").stdout)["records"]
+    written = json.loads(bequest("bank", "export", folder, *bank, "--json").stdout)["records"]
     other = ("--bank", f"sqlite:///{tmp_path / 'other.db'}", "--json")
     assert json.loads(bequest("bank", "import", folder, *other).stdout)["records"] == written
-    assert json.loads(bequest("bank", "append", heir["study"], "--json").stdout)["records"] == 0
-    alone = bequest("search", "wine-knn", "--bank", "none", "--name", "alone", *quick)
+    assert (
+        json.loads(bequest("bank", "append", heir["study"], *bank, "--json").stdout)["records"] == 0
+    )
+    alone = bequest("search", "wine-knn", "--name", "alone", *quick[:-2], "--bank", "none")
     assert json.loads(alone.stdout)["inherited"] == []
 
 
