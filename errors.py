@@ -41,6 +41,10 @@ class StudyError(BequestError, RuntimeError):
     """A study cannot be run, resumed or read as asked."""
 
 
+class SelectionError(BequestError, ValueError):
+    """A choice of training tasks is asked or told something that makes no sense."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """An error for an unknown name, with the closest known one as the remedy.
 

@@ -1,0 +1,372 @@
+"""Proximal policy optimisation of many sources at once: their weights lie in one stack.
+
+Schulman et al., *Proximal Policy Optimization Algorithms* (arXiv 1707.06347), with the clipped
+objective and generalised advantage estimation. Each source has networks, an optimiser state and
+copies of its environment of its own; one batched product serves all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .environments import Environment, Physics
+
+LOG_DEVIATION = -0.5
+"""Where the log deviation of a real action starts."""
+
+
+@dataclass(frozen=True)
+class PPO:
+    """Settings of the training.
+
+    Attributes:
+        steps: Environment steps a source.
+        copies: Copies of its environment that a source acts in at a time.
+        rollout: Steps of each copy between two updates.
+        epochs: Passes over a rollout.
+        minibatches: Parts of a pass.
+        learning_rate: At the start; it falls to 0 linearly.
+        discount, trace: Of rewards, and of advantages.
+        clip: How far the ratio of probabilities counts.
+        entropy: The weight of the policy's entropy.
+        width: Of the two hidden layers.
+    """
+
+    steps: int = 200_000
+    copies: int = 8
+    rollout: int = 32
+    epochs: int = 10
+    minibatches: int = 1
+    learning_rate: float = 1e-3
+    discount: float = 0.98
+    trace: float = 0.8
+    clip: float = 0.2
+    entropy: float = 0.0
+    width: int = 64
+
+
+class Policies:
+    """The networks of many sources, as one stack of weights.
+
+    Attributes:
+        tensors: By name, each ``[sources, ...]``: ``policy_w0``, ``policy_b0``, ..., ``value_b2``,
+            and ``log_deviation`` where actions are real numbers.
+        discrete: How many actions there are, or 0.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], discrete: int) -> None:
+        self.tensors = tensors
+        self.discrete = discrete
+
+    @classmethod
+    def fresh(
+        cls, sources: int, inputs: int, discrete: int, width: int, generator: torch.Generator
+    ) -> Policies:
+        """Orthogonal weights; the policy's last layer is small, so that it starts undecided."""
+        tensors = {}
+        for name, outputs, last in (("policy", discrete or 1, 0.01), ("value", 1, 1.0)):
+            sizes = (inputs, width, width, outputs)
+            for i, gain in enumerate((math.sqrt(2), math.sqrt(2), last)):
+                shape = (sources, sizes[i], sizes[i + 1])
+                tensors[f"{name}_w{i}"] = gain * _orthogonal(shape, generator)
+                tensors[f"{name}_b{i}"] = torch.zeros(sources, 1, sizes[i + 1], device=generator.device)
+        if not discrete:
+            tensors["log_deviation"] = torch.full((sources, 1), LOG_DEVIATION, device=generator.device)
+        return cls(tensors, discrete)
+
+    def __len__(self) -> int:
+        return len(self.tensors["policy_w0"])
+
+    def outputs(self, part: str, x: Tensor) -> Tensor:
+        """``[sources, n, outputs]`` of inputs ``[sources, n, inputs]``; part is policy or value."""
+        t = self.tensors
+        for i in range(2):
+            x = torch.baddbmm(t[f"{part}_b{i}"], x, t[f"{part}_w{i}"]).tanh()
+        return torch.baddbmm(t[f"{part}_b2"], x, t[f"{part}_w2"])
+
+    def values(self, x: Tensor) -> Tensor:
+        """Expected returns ``[sources, n]``."""
+        return self.outputs("value", x).squeeze(-1)
+
+    def best(self, x: Tensor) -> Tensor:
+        """The most probable actions ``[sources, n]``."""
+        found = self.outputs("policy", x)
+        return found.argmax(-1) if self.discrete else found.squeeze(-1)
+
+    def sample(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Actions and their log probabilities, each ``[sources, n]``."""
+        found = self.outputs("policy", x)
+        if self.discrete:
+            uniform = torch.rand(found.shape, generator=generator, device=found.device)
+            action = (found - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)
+        else:
+            noise = torch.randn(found.shape[:-1], generator=generator, device=found.device)
+            action = found.squeeze(-1) + self.tensors["log_deviation"].exp() * noise
+        return action, self._log_probability(found, action)
+
+    def judge(self, x: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probabilities of actions, and the policy's entropy, each ``[sources, n]``."""
+        found = self.outputs("policy", x)
+        if self.discrete:
+            logs = found.log_softmax(-1)
+            entropy = -(logs.exp() * logs).sum(-1)
+        else:
+            entropy = self.tensors["log_deviation"] + 0.5 * math.log(2 * math.pi * math.e)
+            entropy = entropy.expand(action.shape)
+        return self._log_probability(found, action), entropy
+
+    def _log_probability(self, found: Tensor, action: Tensor) -> Tensor:
+        if self.discrete:
+            return found.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        log_deviation = self.tensors["log_deviation"]
+        z = (action - found.squeeze(-1)) / log_deviation.exp()
+        return -0.5 * z.square() - log_deviation - 0.5 * math.log(2 * math.pi)
+
+    def of(self, sources: slice | list[int]) -> Policies:
+        """Some of the sources."""
+        return Policies({name: t[sources] for name, t in self.tensors.items()}, self.discrete)
+
+
+def train_policies(
+    environment: Environment,
+    physics: Physics,
+    inputs: Tensor,
+    settings: PPO,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Policies:
+    """Train one policy a source.
+
+    Args:
+        environment: What is controlled.
+        physics: Each quantity ``[sources]``.
+        inputs: What a policy is told of its context, beside the observation ``[sources, c]``.
+        settings: Of the training.
+        seed: Decides initialisation, episodes and actions.
+        progress: Takes (updates done, updates in all).
+    """
+    device = inputs.device
+    generator = torch.Generator(device).manual_seed(seed)
+    sources = len(inputs)
+    width = environment.observations + inputs.shape[1]
+    policies = Policies.fresh(sources, width, environment.actions, settings.width, generator)
+    stack = [t.requires_grad_() for t in policies.tensors.values()]
+    optimizer = torch.optim.Adam(stack, settings.learning_rate, eps=1e-5)
+    copies = _Copies(environment, physics, inputs, settings.copies, generator)
+    updates = max(1, settings.steps // (settings.copies * settings.rollout))
+    for update in range(updates):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * (1 - update / updates)
+        batch = _rollout(copies, policies, settings, generator)
+        _update(policies, stack, optimizer, batch, settings, generator)
+        if progress is not None:
+            progress(update + 1, updates)
+    return Policies({name: t.detach() for name, t in policies.tensors.items()}, policies.discrete)
+
+
+class _Copies:
+    """Copies of each source's environment, started anew when an episode ends."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        physics: Physics,
+        inputs: Tensor,
+        copies: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.environment, self.generator = environment, generator
+        self.shape = (len(inputs), copies)
+        self.physics = {name: value[:, None] for name, value in physics.items()}
+        self.inputs = inputs[:, None].expand(-1, copies, -1)
+        self.state = environment.reset(self.shape, generator)
+        # Copies start at different times of their episodes, or all would be cut off together.
+        ages = torch.rand(self.shape, generator=generator, device=inputs.device)
+        self.age = (ages * environment.horizon).long()
+
+    def observe(self) -> Tensor:
+        return torch.cat([self.environment.observe(self.state), self.inputs], dim=-1)
+
+    def step(self, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Rewards, what is seen after the step, whether it ended, whether it was cut off."""
+        state, reward, ended = self.environment.step(self.state, action, self.physics)
+        self.age += 1
+        cut = (self.age >= self.environment.horizon) & ~ended
+        seen = torch.cat([self.environment.observe(state), self.inputs], dim=-1)
+        over = ended | cut
+        fresh = self.environment.reset(self.shape, self.generator)
+        self.state = torch.where(over[..., None], fresh, state)
+        self.age = torch.where(over, 0, self.age)
+        return reward, seen, ended, cut
+
+
+@dataclass
+class _Batch:
+    """A rollout, time and copies in one dimension: each ``[sources, n, ...]``."""
+
+    seen: Tensor
+    action: Tensor
+    log_probability: Tensor
+    advantage: Tensor
+    target: Tensor
+
+
+@torch.no_grad()
+def _rollout(
+    copies: _Copies, policies: Policies, settings: PPO, generator: torch.Generator
+) -> _Batch:
+    seen, actions, logs, rewards, values, following, stops, ends = ([] for _ in range(8))
+    for _ in range(settings.rollout):
+        now = copies.observe()
+        action, log_probability = policies.sample(now, generator)
+        reward, after, ended, cut = copies.step(action)
+        seen.append(now)
+        actions.append(action)
+        logs.append(log_probability)
+        rewards.append(reward)
+        values.append(policies.values(now))
+        following.append(policies.values(after))
+        ends.append(ended)
+        stops.append(ended | cut)
+    advantages, carried = [], torch.zeros_like(rewards[0])
+    for t in reversed(range(settings.rollout)):
+        # An episode that was cut off goes on in expectation; one that ended has nothing to come.
+        ahead = torch.where(ends[t], 0.0, following[t])
+        surprise = rewards[t] + settings.discount * ahead - values[t]
+        decay = settings.discount * settings.trace * (~stops[t])
+        carried = surprise + decay * carried
+        advantages.append(carried)
+    advantage = torch.stack(advantages[::-1], dim=1).flatten(1, 2)
+    return _Batch(
+        torch.stack(seen, dim=1).flatten(1, 2),
+        torch.stack(actions, dim=1).flatten(1, 2),
+        torch.stack(logs, dim=1).flatten(1, 2),
+        advantage,
+        advantage + torch.stack(values, dim=1).flatten(1, 2),
+    )
+
+
+def _update(
+    policies: Policies,
+    stack: list[Tensor],
+    optimizer: torch.optim.Optimizer,
+    batch: _Batch,
+    settings: PPO,
+    generator: torch.Generator,
+) -> None:
+    n = batch.action.shape[1]
+    for _ in range(settings.epochs):
+        order = torch.randperm(n, generator=generator, device=batch.action.device)
+        for part in order.chunk(settings.minibatches):
+            advantage = batch.advantage[:, part]
+            deviation = advantage.std(dim=1, keepdim=True) + 1e-8
+            advantage = (advantage - advantage.mean(dim=1, keepdim=True)) / deviation
+            log_probability, entropy = policies.judge(batch.seen[:, part], batch.action[:, part])
+            ratio = (log_probability - batch.log_probability[:, part]).exp()
+            clipped = ratio.clamp(1 - settings.clip, 1 + settings.clip)
+            gain = torch.minimum(ratio * advantage, clipped * advantage)
+            values = policies.values(batch.seen[:, part])
+            error = (values - batch.target[:, part]).square()
+            loss = (0.5 * error - gain - settings.entropy * entropy).mean(dim=1)
+            optimizer.zero_grad()
+            # Sources share nothing: the sum's gradient is each one's own.
+            loss.sum().backward()  # type: ignore[no-untyped-call]
+            _clip_each(stack)
+            optimizer.step()
+
+
+def _clip_each(stack: list[Tensor], largest: float = 0.5) -> None:
+    """Bound the norm of each source's own gradient."""
+    gradients = [t.grad for t in stack if t.grad is not None]
+    norms = sum(g.flatten(1).square().sum(1) for g in gradients)
+    assert isinstance(norms, Tensor)
+    factors = (largest / (norms.sqrt() + 1e-6)).clamp(max=1.0)
+    for g in gradients:
+        g *= factors.view(-1, *[1] * (g.dim() - 1))
+
+
+@torch.no_grad()
+def transfer_matrix(
+    environment: Environment,
+    policies: Policies,
+    physics: Physics,
+    inputs: Tensor,
+    *,
+    episodes: int,
+    seed: int,
+) -> Tensor:
+    """Mean returns of every policy on every context, between 0 (worst) and 1 (best possible).
+
+    Args:
+        environment: What is controlled.
+        policies: One a source; the most probable action is taken.
+        physics: Each quantity of the contexts ``[contexts]``.
+        inputs: What a policy is told of each context ``[contexts, c]``.
+        episodes: So many a cell; the same initial states for every policy.
+        seed: Decides the initial states.
+
+    Returns:
+        ``[sources, contexts]``.
+    """
+    device = inputs.device
+    generator = torch.Generator(device).manual_seed(seed)
+    contexts = len(inputs)
+    start = environment.reset((contexts, episodes), generator)
+    found = []
+    for source in range(len(policies)):
+        one = policies.of([source])
+        found.append(_returns(environment, one, physics, inputs, start))
+    returns = torch.stack(found)
+    return (returns - environment.worst) / (environment.best - environment.worst)
+
+
+def _returns(
+    environment: Environment, policy: Policies, physics: Physics, inputs: Tensor, start: Tensor
+) -> Tensor:
+    contexts, episodes = start.shape[:2]
+    told = inputs[:, None].expand(-1, episodes, -1).flatten(0, 1)
+    state = start.flatten(0, 1)
+    own = {name: value.repeat_interleave(episodes) for name, value in physics.items()}
+    total = torch.zeros(contexts * episodes, device=inputs.device)
+    running = torch.arange(contexts * episodes, device=inputs.device)
+    for _ in range(environment.horizon):
+        seen = torch.cat([environment.observe(state), told], dim=-1)
+        state, reward, ended = environment.step(state, policy.best(seen[None])[0], own)
+        total[running] += reward
+        if bool(ended.any()):
+            going = ~ended
+            running, state, told = running[going], state[going], told[going]
+            own = {name: value[going] for name, value in own.items()}
+            if not len(running):
+                break
+    return total.view(contexts, episodes).mean(1)
+
+
+def _orthogonal(shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+    """Matrices with orthogonal rows or columns, whichever are fewer."""
+    count, rows, columns = shape
+    drawn = torch.randn(
+        (count, max(rows, columns), min(rows, columns)),
+        generator=generator,
+        device=generator.device,
+    )
+    found, upper = torch.linalg.qr(drawn)
+    found = found * upper.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return (found if rows >= columns else found.mT).contiguous()
+
+
+def physics_of(
+    environment: Environment, contexts: Mapping[str, Tensor], count: int
+) -> dict[str, Tensor]:
+    """Every quantity ``[count]``: what the contexts set, the standard value for the rest."""
+    device = next(iter(contexts.values())).device
+    return {
+        name: contexts.get(name, torch.full((count,), value, device=device))
+        for name, value in environment.defaults.items()
+    }

@@ -1,0 +1,135 @@
+"""The default selector: the source whose row is expected to raise V most.
+
+``E[max(J_ij - v(j), 0)]`` in closed form under the two-way model, averaged over targets: there is
+no confidence constant to tune. A cell's noise is part of what a row gives, so it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import ndtr
+
+from .selector import Selector
+from .two_way import Rows, TwoWayModel, expected_rows, rows_of
+
+TARGETS = 512
+"""At most so many targets are looked at; of more, a random sample stands for all."""
+
+COARSE = 64
+"""Where there are many candidates, so many targets decide which are looked at closely."""
+
+CLOSE = 512
+CHUNK = 8192
+IMPUTATIONS = 3
+
+
+class TwoWaySelector(Selector):
+    """Expected improvement of the generalised performance under a two-way model.
+
+    Args:
+        contexts: Where the tasks lie ``[N, d]``.
+        costs: What training on each costs ``[N]``: improvement a unit of cost is maximised.
+        seed: Decides which targets are looked at where there are more than 512.
+
+    Example:
+        >>> contexts = np.linspace(0, 1, 20)
+        >>> returns = 1 - np.abs(contexts[:, None] - contexts)
+        >>> selector = TwoWaySelector(contexts)
+        >>> for _ in range(3):
+        ...     source = selector.ask()
+        ...     selector.tell(source, returns[source])
+        >>> round(selector.value, 2)
+        0.92
+    """
+
+    uses_costs = True
+
+    def __init__(
+        self,
+        contexts: np.ndarray | Sequence[Sequence[float]] | Sequence[float],
+        *,
+        costs: np.ndarray | Sequence[float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(contexts, costs=costs, seed=seed)
+        rng = np.random.default_rng(seed)
+        order = np.arange(self.size) if self.size <= TARGETS else rng.permutation(self.size)
+        self._targets = order[:TARGETS]
+        self._whole: Rows | None = Rows(self.points, self._targets)
+
+    def _told(self, index: int, row: np.ndarray) -> None:
+        row = row[self._targets]
+        if self._whole is not None and not np.isnan(row).any():
+            self._whole.append(index, row)
+        else:  # from now on cells are filled in anew with each row
+            self._whole = None
+
+    def _choose(self, free: np.ndarray, pending: list[int]) -> int:
+        if not self.trained:
+            return self._first(free, pending)
+        rows = self._rows_with(pending)
+        gains = self._gains(TwoWayModel(rows), free, rows.values.max(0))
+        rates = gains / self.costs[free]
+        best = int(rates.argmax())
+        self.expected_gain = float(gains[best])
+        return int(free[best])
+
+    def _first(self, free: np.ndarray, pending: list[int]) -> int:
+        """The middle; the next ones, without any row, as far from each other as can be."""
+        if not pending:
+            return self._middle(free)
+        taken = self.points[pending]
+        gaps = np.abs(self.points[free][:, None] - taken).sum(2).min(1)
+        return int(free[gaps.argmax()])
+
+    def model(self) -> TwoWayModel:
+        """What the rows told so far say of all others."""
+        return TwoWayModel(self._rows_with([]))
+
+    def _rows_with(self, pending: list[int]) -> Rows:
+        """The rows told, and for what is being trained what is expected of it."""
+        rows = self._whole if self._whole is not None else self._filled()
+        if pending:
+            expected = TwoWayModel(rows).cells(np.array(pending))[0]
+            rows = rows.copy()
+            for source, row in zip(pending, expected, strict=True):
+                rows.append(source, row)
+        return rows
+
+    def _filled(self) -> Rows:
+        """The rows, cells that were not evaluated filled with what the model expects there."""
+        values = self.rows[:, self._targets]
+        missing = np.isnan(values)
+        known = (~missing).sum(0)
+        columns = np.nansum(values, axis=0) / np.maximum(known, 1)
+        values = np.where(missing, np.where(known > 0, columns, np.nanmean(values)), values)
+        rows = rows_of(self.points, self._targets, self.trained, values)
+        for _ in range(IMPUTATIONS):
+            values = np.where(missing, expected_rows(TwoWayModel(rows)), values)
+            rows = rows_of(self.points, self._targets, self.trained, values)
+        return rows
+
+    def _gains(self, model: TwoWayModel, free: np.ndarray, served: np.ndarray) -> np.ndarray:
+        """By how much each candidate is expected to raise V ``[free]``."""
+        if len(free) <= 2 * CLOSE:
+            return _improvement(model, free, served, slice(None))
+        coarse = slice(0, COARSE)
+        parts = [free[start : start + CHUNK] for start in range(0, len(free), CHUNK)]
+        gains = np.concatenate([_improvement(model, part, served, coarse) for part in parts])
+        close = np.argpartition(-gains / self.costs[free], CLOSE)[:CLOSE]
+        found = np.zeros(len(free))
+        found[close] = _improvement(model, free[close], served, slice(None))
+        return found
+
+
+def _improvement(
+    model: TwoWayModel, sources: np.ndarray, served: np.ndarray, columns: slice
+) -> np.ndarray:
+    """``mean_j E[max(J_ij - v_j, 0)]`` over some columns ``[sources]``."""
+    mean, variance = model.cells(sources, columns)
+    deviation = np.sqrt(variance)[:, None]
+    z = (mean - served[columns]) / deviation
+    gains = z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    return np.asarray(gains.mean(1) * deviation[:, 0])

@@ -1,0 +1,148 @@
+"""The published methods: GP-MBTL, M-MBTL and the switch between them.
+
+Sources: Cho et al., *Model-Based Transfer Learning for Contextual Reinforcement Learning*, NeurIPS
+2024 (arXiv 2408.04498); *Structure Detection for Contextual RL* (SD-MBTL, arXiv 2601.08120).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+from .selector import Selector
+
+NOISE = 0.1
+MOUNTAIN_STEPS = 5
+SLOPE = 0.005
+"""The given slope of the one-dimensional method, an index of the grid."""
+
+
+class MMBTLSelector(Selector):
+    """M-MBTL: equal training everywhere and a symmetric gap, so that distance alone counts.
+
+    Each source is the point that lowers the sum of every context's L1 distance to its nearest
+    source most.
+    """
+
+    def __init__(self, contexts: np.ndarray, *, seed: int = 0) -> None:
+        super().__init__(contexts, seed=seed)
+        self._nearest = np.full(self.size, np.inf)
+
+    def _told(self, index: int, row: np.ndarray) -> None:
+        self._nearest = np.minimum(self._nearest, self._distances(np.array([index]))[0])
+
+    def _distances(self, sources: np.ndarray) -> np.ndarray:
+        return np.abs(self.contexts[sources, None] - self.contexts[None]).sum(2)
+
+    def _choose(self, free: np.ndarray, pending: list[int]) -> int:
+        nearest = self._nearest
+        if pending:
+            nearest = np.minimum(nearest, self._distances(np.array(pending)).min(0))
+        sums = [
+            np.minimum(nearest, self._distances(free[start : start + 256])).sum(1)
+            for start in range(0, len(free), 256)
+        ]
+        return int(free[np.concatenate(sums).argmin()])
+
+
+class GPMBTLSelector(Selector):
+    """GP-MBTL: training performance by a Gaussian process, a gap linear in the difference.
+
+    ``mean_j max(mu_i + sqrt(ln(k + 1)) sigma_i - gap(i, j) - v(j), 0)`` is maximised. In one
+    dimension the gap has a given slope; in more, slopes for either side of each dimension are
+    fitted to all cells observed.
+
+    Args:
+        contexts: See `Selector`.
+        slope: In one dimension, the loss an index of the grid.
+        seed: Without effect: nothing is drawn.
+    """
+
+    def __init__(self, contexts: np.ndarray, *, slope: float = SLOPE, seed: int = 0) -> None:
+        super().__init__(contexts, seed=seed)
+        self.slope = slope
+
+    def _choose(self, free: np.ndarray, pending: list[int]) -> int:
+        k = len(self.trained)
+        if k == 0:
+            return self._middle(free)
+        if self.contexts.shape[1] > 1 and k < 3:
+            order = np.argsort(np.where(np.isnan(self._served), -np.inf, self._served)[free])
+            return int(free[order[0]])
+        return self._improving(free)
+
+    def _improving(self, free: np.ndarray) -> int:
+        mean, deviation = self._training(free)
+        hopeful = mean + math.sqrt(math.log(len(self.trained) + 1)) * deviation
+        served = np.where(np.isnan(self._served), -np.inf, self._served)
+        best, chosen = -np.inf, int(free[0])
+        for start in range(0, len(free), 256):
+            part = free[start : start + 256]
+            above = hopeful[start : start + 256, None] - self._gap(part) - served
+            gains = np.maximum(above, 0).mean(1)
+            if gains.max() > best:
+                best, chosen = float(gains.max()), int(part[gains.argmax()])
+        return chosen
+
+    def _training(self, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior mean and deviation of ``J[i, i]``."""
+        own = np.array([row[i] for i, row in zip(self.trained, self._rows, strict=True)])
+        known = ~np.isnan(own)
+        process = GaussianProcessRegressor(
+            ConstantKernel(1.0, (1e-3, 1e3)) * RBF(1.0, (1e-2, 1e2)), alpha=NOISE**2
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            process.fit(self.contexts[self.trained][known], own[known])
+        return process.predict(self.contexts[free], return_std=True)  # type: ignore[no-any-return]
+
+    def _gap(self, sources: np.ndarray) -> np.ndarray:
+        """Expected losses ``[sources, N]``."""
+        if self.contexts.shape[1] == 1:
+            per_index = self.slope * (self.size - 1) / max(np.ptp(self.contexts), 1e-12)
+            return per_index * np.abs(self.contexts[sources] - self.contexts[:, 0])
+        left, right = self.slopes()
+        difference = self.contexts[sources, None] - self.contexts[None]
+        return -(np.minimum(difference, 0) @ left + np.maximum(difference, 0) @ right)
+
+    def slopes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Slopes of J below and above the target, a dimension each, by least squares."""
+        difference = self.contexts[self.trained][:, None] - self.contexts[None]
+        features = np.concatenate(
+            [np.ones((*difference.shape[:2], 1)), np.minimum(difference, 0), np.maximum(difference, 0)],
+            axis=2,
+        ).reshape(-1, 1 + 2 * difference.shape[2])
+        y = self.rows.ravel()
+        known = ~np.isnan(y)
+        found = np.linalg.lstsq(features[known], y[known], rcond=None)[0]
+        return np.split(found[1:], 2)[0], np.split(found[1:], 2)[1]
+
+
+class MGPMBTLSelector(GPMBTLSelector):
+    """M/GP-MBTL: five steps of M-MBTL, then whichever of the two the rows speak for."""
+
+    def __init__(self, contexts: np.ndarray, *, seed: int = 0) -> None:
+        super().__init__(contexts, seed=seed)
+        self._mountain = MMBTLSelector(contexts)
+
+    def _told(self, index: int, row: np.ndarray) -> None:
+        self._mountain.tell(index, row)
+
+    def _choose(self, free: np.ndarray, pending: list[int]) -> int:
+        if len(self.trained) < MOUNTAIN_STEPS or self.looks_like_a_mountain():
+            return self._mountain.ask(pending)
+        return self._improving(free)
+
+    def looks_like_a_mountain(self) -> bool:
+        """Whether training is equally good everywhere and transfer fades on either side."""
+        centred = self.rows - np.nanmean(self.rows, axis=0)
+        own = centred[np.arange(len(self.trained)), self.trained]
+        constant = np.nanstd(own) < np.nanstd(centred, axis=1).mean()
+        left, right = self.slopes()
+        mountain = (left * right < 0).sum() > len(left) / 2
+        return bool(constant and mountain)

@@ -1,0 +1,167 @@
+"""Choosing sources one after another: ask which task to train on, tell how it transfers.
+
+Contexts ``x_1 .. x_N`` are points in R^d. ``J[i, j]`` is the return on context j of what was trained
+on context i; training one source reveals one row. After training S, the tasks are served by
+``v(j) = max_{i in S} J[i, j]``, and the generalised performance is ``V(S) = mean_j v(j)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...errors import SelectionError
+
+
+class Selector(ABC):
+    """Picks the next source; a pure function of contexts, seed and the rows told so far.
+
+    Args:
+        contexts: Where the tasks lie ``[N, d]`` (or ``[N]`` in one dimension); all are targets, and
+            each may be a source. For a continuous range, give points that fill it.
+        costs: What training on each context costs ``[N]``, in any unit; equal by default.
+        seed: Decides whatever is drawn at random.
+
+    Attributes:
+        contexts: ``[N, d]`` as they were given.
+        points: ``[N, d]``, each dimension scaled to [0, 1].
+        trained: The sources in the order in which they were told.
+        rows: What was told ``[k, N]``; NaN where a source was not evaluated.
+        expected_gain: By how much the last source asked for was expected to raise V (before costs);
+            NaN where a method expects nothing.
+
+    Raises:
+        SelectionError: There are no contexts, or they or the costs are not finite.
+    """
+
+    uses_costs = False
+
+    def __init__(
+        self,
+        contexts: np.ndarray | Sequence[Sequence[float]] | Sequence[float],
+        *,
+        costs: np.ndarray | Sequence[float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        given = np.asarray(contexts, dtype=float)
+        self.contexts = given[:, None] if given.ndim == 1 else given
+        if self.contexts.ndim != 2 or self.contexts.size == 0:
+            raise SelectionError(
+                f"contexts of shape {given.shape}: give [N, d], one row for each context"
+            )
+        if not np.isfinite(self.contexts).all():
+            raise SelectionError("the contexts hold NaN or infinite numbers: leave such tasks out")
+        low, high = self.contexts.min(0), self.contexts.max(0)
+        self.points = (self.contexts - low) / np.where(high > low, high - low, 1.0)
+        self.costs = self._checked_costs(costs)
+        self.seed = seed
+        self.trained: list[int] = []
+        self.failed: set[int] = set()
+        self.expected_gain = float("nan")
+        self._rows: list[np.ndarray] = []
+        self._served = np.full(self.size, np.nan)
+
+    def _checked_costs(self, costs: np.ndarray | Sequence[float] | None) -> np.ndarray:
+        if costs is None:
+            return np.ones(self.size)
+        found = np.asarray(costs, dtype=float)
+        if found.shape != (self.size,) or not (np.isfinite(found) & (found > 0)).all():
+            raise SelectionError(f"costs must be {self.size} positive numbers, one a context")
+        return found
+
+    @property
+    def size(self) -> int:
+        """How many contexts there are."""
+        return len(self.contexts)
+
+    @property
+    def rows(self) -> np.ndarray:
+        return np.array(self._rows).reshape(-1, self.size)
+
+    @property
+    def served(self) -> np.ndarray:
+        """``v(j)``: the best return that any source has on each context ``[N]``; NaN unknown."""
+        return self._served
+
+    @property
+    def value(self) -> float:
+        """``V``: the mean of `served` over the contexts that were evaluated; NaN before any."""
+        known = ~np.isnan(self._served)
+        return float(self._served[known].mean()) if known.any() else float("nan")
+
+    @property
+    def untrained(self) -> np.ndarray:
+        """The contexts that may be asked for, in order."""
+        free = np.ones(self.size, dtype=bool)
+        free[self.trained] = False
+        free[list(self.failed)] = False
+        return np.flatnonzero(free)
+
+    def ask(self, pending: Sequence[int] = ()) -> int:
+        """The context to train on next.
+
+        Args:
+            pending: Sources that are being trained and not told yet.
+
+        Raises:
+            SelectionError: Every context is trained, failed or pending.
+        """
+        free = self.untrained
+        free = free[~np.isin(free, list(pending))]
+        if not len(free):
+            raise SelectionError(f"all {self.size} contexts are trained: there is none to ask for")
+        self.expected_gain = float("nan")
+        return int(free[0]) if len(free) == 1 else self._choose(free, list(pending))
+
+    def ask_batch(self, q: int) -> list[int]:
+        """``q`` contexts to train at the same time; fewer where fewer are left."""
+        found: list[int] = []
+        while len(found) < min(q, len(self.untrained)):
+            found.append(self.ask(found))
+        return found
+
+    def tell(self, index: int, row: np.ndarray | Sequence[float]) -> None:
+        """What training on a context has given.
+
+        Args:
+            index: The source.
+            row: The return on every context ``[N]``, higher is better; NaN where it was not
+                evaluated. A row of NaN alone is a training that failed: it is not asked for again.
+
+        Raises:
+            SelectionError: The row has another length, or infinite numbers; or there is no such
+                context, or it has been told before.
+        """
+        found = np.asarray(row, dtype=float)
+        if not 0 <= index < self.size:
+            raise SelectionError(f"context {index} of {self.size}: there is none of that number")
+        if index in self.trained:
+            raise SelectionError(f"context {index} was told before: a source has one row")
+        if found.shape != (self.size,):
+            raise SelectionError(
+                f"the row of context {index} has shape {found.shape}: give one return for each of "
+                f"the {self.size} contexts, NaN where it was not evaluated"
+            )
+        if np.isinf(found).any():
+            raise SelectionError(f"the row of context {index} holds infinite numbers")
+        if np.isnan(found).all():
+            self.failed.add(index)
+            return
+        self.trained.append(int(index))
+        self._rows.append(found)
+        self._served = np.fmax(self._served, found)
+        self._told(int(index), found)
+
+    @abstractmethod
+    def _choose(self, free: np.ndarray, pending: list[int]) -> int:
+        """One of the ``free`` contexts."""
+
+    def _told(self, index: int, row: np.ndarray) -> None:
+        """A row has come."""
+
+    def _middle(self, free: np.ndarray) -> int:
+        """The free context nearest to the mean of all."""
+        gaps = np.square(self.points[free] - self.points.mean(0)).sum(1)
+        return int(free[gaps.argmin()])

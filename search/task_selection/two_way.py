@@ -1,0 +1,271 @@
+"""How training on one context does on another, from few rows: a two-way model.
+
+``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + noise``: how well a source is learned, how easy a
+target is, and a gap between them. Every cell of a row teaches, so one row already tells the gap
+from noise.
+
+* ``h_d`` is a multiple of ``|D|`` plus bells of several widths, each side of its own. A gap with
+  two slopes is in it: ``l min(D, 0) + r max(D, 0) = (l + r)/2 D + (r - l)/2 |D|``, and what is
+  linear in ``D`` belongs to ``F`` and ``G``. How much the bells may say is decided by evidence.
+* ``G`` is linear in the context plus an effect of its own for each target, shrunk by as much as the
+  columns disagree no more than noise does (a random effect, its variance by analysis of variance).
+* ``F`` is a Gaussian process with a linear trend, its settings averaged by evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+WIDTHS = (0.05, 0.12, 0.3)
+"""Of the bells; contexts lie in a unit cube."""
+
+BELLS = ((1e-9, 0.98), (1e-2, 0.01), (1.0, 0.01))
+"""(variance, prior probability) of the bells' heights, in units of a row's variance; the first has
+none: a gap that one slope explains needs no other."""
+
+SLOPES = 10.0
+"""The prior variance of slopes, in the same unit."""
+
+TREND = (0.01, 0.1, 1.0)
+"""Prior variances of F's trend, in units of the variance of what rows have in common."""
+
+BUMPS = ((0.0, 1.0), (0.1, 0.5), (0.1, 1.5), (1.0, 0.5), (1.0, 1.5))
+"""(variance, length scale) of F's deviations from its trend."""
+
+LUCK = (1e-4, 0.01)
+"""Variances of what sets one training apart from its neighbours."""
+
+MEAN = 10.0
+"""The prior variance of F's mean, in the same unit."""
+
+NEGLIGIBLE = 0.02
+"""Settings with a smaller share of the evidence are left out."""
+
+LATTICE = 5040
+"""Steps of the table in which a gap is looked up."""
+
+PASSES = 3
+
+
+class Rows:
+    """Whole rows, with what a regression needs of them; grows row by row.
+
+    Args:
+        points: Where the contexts lie, in a unit cube ``[N, d]``.
+        targets: The columns that are looked at ``[T]``.
+    """
+
+    def __init__(self, points: np.ndarray, targets: np.ndarray) -> None:
+        self.points, self.targets = points, targets
+        self.sources: list[int] = []
+        self.values = np.zeros((0, len(targets)))
+        self._features: list[np.ndarray] = []
+        place = points[targets]
+        self._linear = place - place.mean(0)
+        self.gram: np.ndarray | float = 0.0
+        self.moment: np.ndarray | float = 0.0
+
+    def append(self, source: int, row: np.ndarray) -> None:
+        """Add the row ``[T]`` of a source."""
+        features = gap_features(self.points[source] - self.points[self.targets])
+        centred = np.concatenate([features - features.mean(0), self._linear], axis=1)
+        self.sources.append(source)
+        self.values = np.concatenate([self.values, row[None]])
+        self._features.append(centred)
+        self.gram = self.gram + centred.T @ centred
+        self.moment = self.moment + centred.T @ (row - row.mean())
+
+    def copy(self) -> Rows:
+        """The same rows, to be added to."""
+        other = Rows.__new__(Rows)
+        other.__dict__.update(self.__dict__)
+        other.sources, other._features = [*self.sources], [*self._features]
+        return other
+
+    @property
+    def features(self) -> np.ndarray:
+        """``[k, T, p]``: of the gap, then the targets' contexts; centred in each row."""
+        return np.stack(self._features)
+
+
+def gap_features(difference: np.ndarray) -> np.ndarray:
+    """``|D|`` and one-sided bells: ``[n, d (1 + 2 widths)]`` of source minus target ``[n, d]``."""
+    parts = [np.abs(difference)]
+    for width in WIDTHS:
+        bell = np.exp(-0.5 * np.square(difference / width))
+        parts += [np.where(difference < 0, bell, 1.0), np.where(difference > 0, bell, 1.0)]
+    return np.concatenate(parts, axis=1)
+
+
+class TwoWayModel:
+    """The posterior of every cell, given some whole rows.
+
+    Attributes:
+        noise: The variance of a cell.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.points, self.targets = rows.points, rows.targets
+        self.sources = np.array(rows.sources)
+        self._dimensions = self.points.shape[1]
+        self._regress(rows)
+        self._weigh()
+
+    # Columns and the gap --------------------------------------------------------------------------
+
+    def _regress(self, rows: Rows) -> None:
+        """The gap's shape and the columns' effects: ridge regression, columns' effects shrunk."""
+        values, features = rows.values, rows.features
+        k, count = values.shape
+        y = values - values.mean(1, keepdims=True)
+        mean, mean_y = features.mean(0), y.mean(0)
+        mean_gram, mean_moment = k * mean.T @ mean, k * mean.T @ mean_y
+        square, mean_square = float(np.square(y).sum()), k * float(np.square(mean_y).sum())
+        unit = max(square / y.size, 1e-300)
+        share, noise = 0.0, 0.1 * unit
+        for _ in range(PASSES):
+            # Generalised least squares: of what a column's cells share, a part is its own effect.
+            coefficients = self._ridge(
+                np.asarray(rows.gram) - share * mean_gram,
+                np.asarray(rows.moment) - share * mean_moment,
+                square - share * mean_square,
+                y.size,
+                unit,
+                noise,
+            )
+            rest = y - features @ coefficients
+            own, noise = rest.mean(0), float(np.square(rest).mean())
+            share = 0.0
+            if k > 1 and count > 1:
+                between = k * float(np.square(own).sum()) / (count - 1)
+                within = float(np.square(rest - own).sum()) / ((k - 1) * (count - 1))
+                effect = max(0.0, (between - within) / k)
+                if effect > 0:
+                    share, noise = k * effect / (k * effect + within), within
+            noise = max(noise, 1e-8 * unit)
+        shape = features.shape[2] - self._dimensions
+        self.shape = coefficients[:shape]
+        place = self.points[self.targets]
+        self.columns = (place - place.mean(0)) @ coefficients[shape:] + share * own
+        self._tabulate()
+        self.training = (values - self.columns - self.gap(self.sources)).mean(1)
+        self.noise = noise
+        spread = float(values.var())
+        self.scale = max(spread - noise, 1e-3 * spread, 1e-300)
+
+    def _ridge(
+        self,
+        gram: np.ndarray,
+        moment: np.ndarray,
+        square: float,
+        cells: int,
+        unit: float,
+        noise: float,
+    ) -> np.ndarray:
+        """Coefficients, averaged over how much the bells may say by evidence."""
+        d = self._dimensions
+        is_bell = np.zeros(len(gram), dtype=bool)
+        is_bell[d : len(gram) - d] = True
+        evidence, found = [], []
+        for bells, odds in BELLS:
+            prior = unit * np.where(is_bell, bells, SLOPES)
+            root = np.sqrt(prior)
+            # In units of the prior's deviations the matrix is well conditioned.
+            scaled = gram * root[:, None] * root / noise + np.eye(len(gram))
+            cholesky = np.linalg.cholesky(scaled)
+            half = np.linalg.solve(cholesky, root * moment / noise)
+            left = square / noise - half @ half
+            fit = -0.5 * cells * np.log(max(left, 1e-9))
+            evidence.append(np.log(odds) + fit - np.log(np.diag(cholesky)).sum())
+            found.append(root * np.linalg.solve(cholesky.T, half))
+        shares = np.exp(np.array(evidence) - max(evidence))
+        averaged: np.ndarray = shares / shares.sum() @ np.array(found)
+        return averaged
+
+    def _tabulate(self) -> None:
+        """Each dimension's gap on a lattice of differences."""
+        d = self._dimensions
+        steps = np.linspace(-1.0, 1.0, 2 * LATTICE + 1)
+        features = gap_features(steps[:, None])  # [steps, 1 + 2 widths]
+        self._tables = features @ self.shape.reshape(-1, d)
+        self._lattice = np.rint(self.points * LATTICE).astype(np.int32)
+
+    def gap(self, sources: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+        """What the difference of contexts adds ``[n, T]``."""
+        targets = self.targets[columns]
+        total = np.zeros((len(sources), len(targets)))
+        for d in range(self._dimensions):
+            place = self._lattice[:, d]
+            total += self._tables[:, d][place[sources, None] - place[targets] + LATTICE]
+        return total
+
+    # Training performance -------------------------------------------------------------------------
+
+    def _weigh(self) -> None:
+        """Condition F under each setting; keep those for which the rows speak."""
+        x = self.points[self.sources] - 0.5
+        self._mean = float(self.training.mean())
+        y = self.training - self._mean
+        settings = np.array([(t, v, s, u) for t in TREND for v, s in BUMPS for u in LUCK])
+        own = settings[:, 3] + 1e-6 + self.noise / len(self.targets) / self.scale
+        covariances = self._kernels(x, x, settings) + own[:, None, None] * np.eye(len(x))
+        cholesky = np.linalg.cholesky(self.scale * covariances)
+        halves = np.linalg.solve(cholesky, np.broadcast_to(y[:, None], (len(settings), len(y), 1)))
+        logs = -0.5 * np.square(halves[..., 0]).sum(1)
+        logs -= np.log(np.diagonal(cholesky, axis1=1, axis2=2)).sum(1)
+        shares = np.exp(logs - logs.max())
+        kept = shares >= NEGLIGIBLE * shares.sum()
+        self._settings, self._cholesky = settings[kept], cholesky[kept]
+        self._halves = halves[kept, :, 0]
+        self._shares = shares[kept] / shares[kept].sum()
+
+    @staticmethod
+    def _kernels(a: np.ndarray, b: np.ndarray, settings: np.ndarray) -> np.ndarray:
+        """``[settings, a, b]`` in units of the scale."""
+        inner = a @ b.T
+        squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * inner
+        bumps = {s: np.exp(squares / (-2 * s * s)) for s in set(settings[:, 2].tolist())}
+        return np.stack([MEAN + t * inner + v * bumps[s] for t, v, s, _ in settings])
+
+    def training_of(self, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of ``F`` of contexts that are not trained yet: two ``[n]``."""
+        x = self.points[sources] - 0.5
+        cross = self.scale * self._kernels(self.points[self.sources] - 0.5, x, self._settings)
+        trend, bump, luck = self._settings[:, :1], self._settings[:, 1:2], self._settings[:, 3:4]
+        prior = self.scale * (MEAN + trend * np.square(x).sum(1) + bump + luck)
+        means, explained = [], []
+        for i in range(len(self._settings)):
+            half = solve_triangular(self._cholesky[i], cross[i], lower=True, check_finite=False)
+            means.append(self._halves[i] @ half)
+            explained.append(np.square(half).sum(0))
+        mean = self._shares @ np.array(means)
+        spread = self._shares @ np.square(np.array(means) - mean)
+        rest = np.maximum(prior - np.array(explained), 1e-12 * self.scale)
+        return self._mean + mean, self._shares @ rest + spread
+
+    def cells(
+        self, sources: np.ndarray, columns: slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean ``[n, T]`` and variance ``[n]`` (noise included) of what sources would give."""
+        mean, variance = self.training_of(sources)
+        expected = mean[:, None] + self.columns[columns] + self.gap(sources, columns)
+        return expected, variance + self.noise
+
+
+def expected_rows(model: TwoWayModel) -> np.ndarray:
+    """The model's own view of the rows it was given ``[k, T]``."""
+    found: np.ndarray = model.training[:, None] + model.columns + model.gap(model.sources)
+    return found
+
+
+def rows_of(
+    points: np.ndarray, targets: np.ndarray, sources: Sequence[int], values: np.ndarray
+) -> Rows:
+    """`Rows` of values ``[k, T]``."""
+    rows = Rows(points, targets)
+    for source, row in zip(sources, values, strict=True):
+        rows.append(source, row)
+    return rows
