@@ -12,6 +12,7 @@ from . import __version__
 from .cli_bank import BankUrl
 from .cli_bank import app as bank_app
 from .cli_output import Json, print_json, print_table
+from .cli_selection import select_tasks
 from .errors import BequestError, StudyError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bank_app, name="bank")
+app.command("select-tasks")(select_tasks)
 
 Storage = Annotated[
     str | None,

@@ -126,7 +126,7 @@ def configurations(dimensions: int, noise: float) -> list[Configuration]:
 
 
 def _cubes(dimensions: int, points: int, noise: float) -> list[Configuration]:
-    """Three dimensions (and, where nothing was published, one): f, g and gap in all combinations."""
+    """f, g and gap in all combinations; in one dimension nothing of the kind was published."""
     found = []
     right = (3.0,) * dimensions
     gaps = {"L1": (SYMMETRIC,) * dimensions, "non-distance": (1.0, 1.0, -3.0)[-dimensions:]}

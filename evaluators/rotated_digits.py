@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -33,19 +34,19 @@ class RotatedDigits:
         cut = int(len(labels) * (1 - TEST_SHARE))
         self._train, self._test = order[:cut], order[cut:]
 
-    def train(self, index: int) -> object:
+    def train(self, context: np.ndarray) -> Any:
         """A support vector classifier of the training images, turned by one angle."""
         from sklearn.svm import SVC
 
-        images, labels = _digits()
-        turned = _turned(float(self.contexts[index, 0]))[self._train]
-        return SVC(C=10.0).fit(turned, labels[self._train])
+        labels = _digits()[1][self._train]
+        turned = _turned(float(context[0]))[self._train]
+        return SVC(C=10.0).fit(turned, labels)
 
-    def evaluate(self, model: object) -> np.ndarray:
-        """The accuracy on the other images, turned by each angle ``[N]``."""
+    def evaluate(self, model: Any, contexts: np.ndarray) -> np.ndarray:
+        """The accuracy on the other images, turned by each angle ``[N, 1]``: ``[N]``."""
         labels = _digits()[1][self._test]
-        turned = np.concatenate([_turned(float(a))[self._test] for a in self.contexts[:, 0]])
-        right = model.predict(turned).reshape(len(self.contexts), -1) == labels  # type: ignore[attr-defined]
+        turned = np.concatenate([_turned(float(a))[self._test] for a in contexts[:, 0]])
+        right = model.predict(turned).reshape(len(contexts), -1) == labels
         accuracy: np.ndarray = right.mean(1)
         return accuracy
 

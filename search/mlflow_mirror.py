@@ -8,31 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
-import sqlite3
 import tempfile
-import time
 import warnings
-from collections.abc import Iterable
-from contextlib import closing
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from filelock import FileLock
-from sqlalchemy import make_url
-
-from ..home import home
+from .mlflow_client import (
+    MAX_METRICS,
+    MAX_PARAMS,
+    MAX_TEXT,
+    connect,
+    experiment,
+    link_to,
+    milliseconds,
+)
 from .record import StudyRecord, incumbents
 from .trial import COMPLETE, FAILED, LOST_STATE, PRUNED, RUNNING, Trial
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-MAX_PARAMS, MAX_METRICS, MAX_TEXT = 100, 900, 6000
-"""What an MLflow server takes in one batch (1,000 of both together), and in one value (longer ones
-are cut silently)."""
 
 OBJECTIVE = "objective"
 STATUS = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
@@ -53,27 +44,14 @@ class Mirror:
         self.study = study
         self.uri = uri
         self.key = study.key
-        self.client = _client(uri)
-        self.experiment_id = self._experiment()
+        self.client = connect(uri)
+        self.experiment_id = experiment(self.client, uri, f"bequest/{study.facts['task']}")
         self.parent_id = self._parent()
         self.written: set[int] = set()
         self.unfinished: dict[int, str] = {}
         self._find_children()
 
     # The study ----------------------------------------------------------------------------------
-
-    def _experiment(self) -> str:
-        name = f"bequest/{self.study.facts['task']}"
-        with _lock():
-            found = self.client.get_experiment_by_name(name)
-            if found is not None:
-                return str(found.experiment_id)
-            # Without a server, MLflow would put artifacts below the current folder.
-            local = self.uri.startswith("sqlite")
-            place = (home() / "artifacts" / "mlflow").as_uri() if local else None
-            # Without its kind, MLflow's pages open the experiment as one on language models.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
-            return str(self.client.create_experiment(name, artifact_location=place, tags=kind))
 
     def _parent(self) -> str:
         rule = f"tags.`bequest.study` = '{self.key}' and tags.`bequest.role` = 'study'"
@@ -123,9 +101,9 @@ class Mirror:
             if not token:
                 return
 
-    def write(self, trials: Iterable[Trial]) -> int:
+    def write(self) -> int:
         """Write the trials that have ended and are not there yet."""
-        trials = list(trials)
+        trials = self.study.trials
         new = [t for t in trials if t.state in STATUS and t.number not in self.written]
         for trial in new:
             self._write_child(trial)
@@ -138,7 +116,7 @@ class Mirror:
         from mlflow.entities import Metric, Param
 
         run_id = self.unfinished.pop(trial.number, None) or self._create_child(trial)
-        ended = _milliseconds(trial.finished)
+        ended = milliseconds(trial.finished)
         metrics = [Metric(name, value, ended, 0) for name, value in trial.metrics.items()]
         if trial.value is not None:
             metrics.append(Metric(OBJECTIVE, trial.value, ended, 0))
@@ -167,7 +145,7 @@ class Mirror:
         if trial.error is not None:
             tags["bequest.error"] = tags["mlflow.note.content"] = trial.error[:MAX_TEXT]
         run = self.client.create_run(
-            self.experiment_id, _milliseconds(trial.started), tags, f"trial {trial.slot}"
+            self.experiment_id, milliseconds(trial.started), tags, f"trial {trial.slot}"
         )
         return str(run.info.run_id)
 
@@ -177,7 +155,7 @@ class Mirror:
 
         best = incumbents(trials, self.study.direction)
         points = [
-            Metric("best", value, _milliseconds(trial.finished), trial.slot)
+            Metric("best", value, milliseconds(trial.finished), trial.slot)
             for trial, value in zip(trials, best, strict=True)
             if trial.slot in new and value is not None
         ]
@@ -245,8 +223,7 @@ class Mirror:
 
     def link(self) -> str:
         """The parent run's page; on a local database, as ``bequest ui`` serves it."""
-        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{base.rstrip('/')}/#/experiments/{self.experiment_id}/runs/{self.parent_id}"
+        return link_to(self.uri, self.experiment_id, self.parent_id)
 
 
 _COUNTED = (COMPLETE, PRUNED, FAILED, RUNNING, LOST_STATE)
@@ -259,38 +236,3 @@ def _study_tags(facts: dict[str, Any]) -> dict[str, str]:
     )
     names = ("task", "metric", "direction", "sampler", "pruner", "seed", "version", "space_hash")
     return {"mlflow.note.content": note, **{f"bequest.{n}": str(facts[n]) for n in names}}
-
-
-def _client(uri: str) -> MlflowClient:
-    # A server that is down must not hold the writer for minutes (MLflow's default is 7 retries).
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
-
-    for name in ("mlflow.store.db.utils", "mlflow.tracking", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # Two processes that migrate one new database at once would break it.
-    with _lock():
-        client = MlflowClient(tracking_uri=uri)
-        if uri.startswith("sqlite"):
-            _write_ahead(uri)
-        return client
-
-
-def _write_ahead(uri: str) -> None:
-    """Let the database be read while it is written (MLflow's pages beside a search); it also
-    commits faster. The setting stays with the file."""
-    path = make_url(uri).database
-    if path and path != ":memory:":
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-
-
-def _lock() -> FileLock:
-    return FileLock(home() / "mlflow.lock")
-
-
-def _milliseconds(moment: datetime | None) -> int:
-    return int((moment.timestamp() if moment else time.time()) * 1000)

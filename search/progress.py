@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .record import StudyRecord, best_of
 from .trial import COMPLETE, FAILED, PRUNED, Trial
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 
 class Progress:
@@ -23,31 +26,10 @@ class Progress:
     def __init__(
         self, study: StudyRecord, trials: int | None, deadline: float | None, *, enabled: bool
     ) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as RichProgress
-
-        console = Console(stderr=True)
         self._study = study
         self._deadline = deadline
-        self._bar = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("best {task.fields[best]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            disable=not (enabled and console.is_terminal),
-        )
-        self._task = self._bar.add_task(study.name, total=trials, best="-")
+        self._bar = progress_bar("best", enabled=enabled)
+        self._task = self._bar.add_task(study.name, total=trials, shown="-")
         self.visible = not self._bar.disable
 
     def update(self) -> None:
@@ -55,7 +37,7 @@ class Progress:
         if not self.visible:
             return
         done = [t for t in self._study.trials if t.state in (COMPLETE, PRUNED, FAILED)]
-        self._bar.update(self._task, completed=len(done), best=self._best(done))
+        self._bar.update(self._task, completed=len(done), shown=self._best(done))
 
     def _best(self, done: list[Trial]) -> str:
         best = best_of(done, self._study.direction)
@@ -78,3 +60,29 @@ class Progress:
     ) -> None:
         if self.visible:
             self._bar.stop()
+
+
+def progress_bar(label: str, *, enabled: bool) -> RichProgress:
+    """A bar on standard error, if that is a terminal, with one field, ``shown``, behind a label."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as RichProgress
+
+    console = Console(stderr=True)
+    return RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{label} {{task.fields[shown]}}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+        disable=not (enabled and console.is_terminal),
+    )

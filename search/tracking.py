@@ -1,7 +1,7 @@
-"""The study as people review it: mirrored into MLflow, off the critical path.
+"""What people review: a search mirrored into MLflow, off the critical path.
 
-The study store is the record; MLflow is a view of it that can be made again at any time. A thread
-follows the store and writes a parent run for the study and a child run for each trial. Where MLflow
+The store is the record; MLflow is a view of it that can be made again at any time. A thread follows
+the store and writes a parent run for the search and a child run for each step of it. Where MLflow
 cannot be reached the search goes on: the store keeps what was missed, and the next run, or
 ``bequest sync``, writes it with its original times.
 """
@@ -12,6 +12,7 @@ import os
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ..errors import StudyError
@@ -25,26 +26,42 @@ PACE_SECONDS = 1.0
 """Trials that end within so short a time are written together: it costs less."""
 
 
+class Mirrored(Protocol):
+    """One search's runs in MLflow; whatever MLflow raises comes through."""
+
+    def write(self) -> int:
+        """Write what has ended and is not there yet; return how much that was."""
+
+    def finish(self, status: str) -> None:
+        """Put pictures and results on the parent, and end it."""
+
+    def log_model(self, folder: str, metrics: dict[str, float]) -> None:
+        """Log a saved model, register it, and give it the alias ``best``."""
+
+    def link(self) -> str:
+        """The parent run's page."""
+
+
 class Tracker(Protocol):
-    """Follows one study."""
+    """Follows one search."""
 
     def start(self) -> None:
         """Begin to follow; returns at once."""
 
     def notify(self) -> None:
-        """Say that a trial has ended; returns at once."""
+        """Say that something has ended; returns at once."""
 
     def close(self, *, finished: bool) -> None:
         """Write what is missing and stop following."""
 
     def sync(self) -> int:
-        """Write what is missing, now; return how many trials that were."""
+        """Write what is missing, now; return how much that was."""
 
     def log_model(self, folder: str, metrics: dict[str, float]) -> None:
         """Log a saved model, register it, and give it the alias ``best``."""
 
     def link(self) -> str | None:
-        """Where a person finds the study."""
+        """Where a person finds it."""
 
 
 class NoTracker:
@@ -71,7 +88,20 @@ def tracking_uri() -> str:
 
 
 def make_tracker(study: StudyRecord, tracking: str | bool | None) -> Tracker:
-    """The tracker for a study's ``tracking`` setting.
+    """The tracker of a study; see `tracker_of`."""
+    remedy = f"`bequest sync {study.name}` logs what is missing"
+    return tracker_of(lambda uri: Mirror(study, uri), tracking, remedy)
+
+
+def tracker_of(
+    mirror: Callable[[str], Mirrored], tracking: str | bool | None, remedy: str
+) -> Tracker:
+    """The tracker for a ``tracking`` setting.
+
+    Args:
+        mirror: Opens the runs under a tracking URI.
+        tracking: A URI; ``None`` for the usual one; ``False`` for no tracking.
+        remedy: What to do when MLflow could not be written.
 
     Raises:
         StudyError: The URI is a folder: MLflow's file store is no longer kept up.
@@ -84,22 +114,24 @@ def make_tracker(study: StudyRecord, tracking: str | bool | None) -> Tracker:
             f"tracking URI {uri!r} is a folder, which MLflow no longer keeps up: "
             "use sqlite:///mlflow.db or a server's address"
         )
-    return MlflowTracker(study, uri)
+    return MlflowTracker(mirror, uri, remedy)
 
 
 class MlflowTracker:
-    """Mirrors a study into MLflow from a thread of its own.
+    """Mirrors a search into MLflow from a thread of its own.
 
     Args:
-        study: The study to follow.
+        mirror: Opens the runs under a tracking URI.
         uri: MLflow's tracking URI.
+        remedy: What to do when MLflow could not be written.
     """
 
-    def __init__(self, study: StudyRecord, uri: str) -> None:
-        self.study = study
+    def __init__(self, mirror: Callable[[str], Mirrored], uri: str, remedy: str) -> None:
         self.uri = uri
+        self.remedy = remedy
+        self._open = mirror
         self.error: str | None = None
-        self._mirror: Mirror | None = None
+        self._mirror: Mirrored | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -124,14 +156,14 @@ class MlflowTracker:
         if self.error is not None:
             warnings.warn(
                 f"MLflow at {self.uri} could not be written ({self.error}): nothing is lost, "
-                f"`bequest sync {self.study.name}` logs what is missing",
+                f"{self.remedy}",
                 stacklevel=3,
             )
 
     def sync(self) -> int:
         try:
-            self._mirror = Mirror(self.study, self.uri)
-            written = self._mirror.write(self.study.trials)
+            self._mirror = self._open(self.uri)
+            written = self._mirror.write()
             self._mirror.finish("FINISHED")
         except Exception as error:
             raise StudyError(f"MLflow at {self.uri} cannot be written: {_reason(error)}") from error
@@ -150,18 +182,18 @@ class MlflowTracker:
         # The first import of MLflow takes seconds: it is done here, beside the first trial.
         while not self._closing.is_set():
             if time.time() >= self._retry_at:
-                self._attempt(lambda mirror: mirror.write(self.study.trials))
+                self._attempt(lambda mirror: mirror.write())
             self._wake.wait(timeout=RETRY_SECONDS)
             self._wake.clear()
             self._closing.wait(timeout=PACE_SECONDS)
         if self.error is None:
-            self._attempt(lambda mirror: mirror.write(self.study.trials))
+            self._attempt(lambda mirror: mirror.write())
 
     def _attempt(self, action: Any) -> None:
         """Whatever MLflow throws, the search goes on; the reason is kept."""
         try:
             if self._mirror is None:
-                self._mirror = Mirror(self.study, self.uri)
+                self._mirror = self._open(self.uri)
             action(self._mirror)
             self.error = None
         except Exception as error:

@@ -41,7 +41,9 @@ class Environment(Protocol):
     def observe(self, state: Tensor) -> Tensor:
         """``[*batch, observations]`` of states ``[*batch, state]``."""
 
-    def step(self, state: Tensor, action: Tensor, physics: Physics) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, state: Tensor, action: Tensor, physics: Physics
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """One step.
 
         Args:
@@ -79,7 +81,9 @@ class CartPole:
     def observe(self, state: Tensor) -> Tensor:
         return state
 
-    def step(self, state: Tensor, action: Tensor, physics: Physics) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, state: Tensor, action: Tensor, physics: Physics
+    ) -> tuple[Tensor, Tensor, Tensor]:
         x, speed, angle, turning = state.unbind(-1)
         length, pole = physics["pole_length"], physics["pole_mass"]
         mass, tau = pole + physics["cart_mass"], physics["time_step"]
@@ -123,7 +127,9 @@ class Pendulum:
         angle, turning = state.unbind(-1)
         return torch.stack([angle.cos(), angle.sin(), turning], dim=-1)
 
-    def step(self, state: Tensor, action: Tensor, physics: Physics) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, state: Tensor, action: Tensor, physics: Physics
+    ) -> tuple[Tensor, Tensor, Tensor]:
         angle, turning = state.unbind(-1)
         mass, length, tau = physics["mass"], physics["length"], physics["time_step"]
         torque = action.clamp(-self.TORQUE, self.TORQUE)
@@ -155,7 +161,9 @@ class MountainCar:
     def observe(self, state: Tensor) -> Tensor:
         return state
 
-    def step(self, state: Tensor, action: Tensor, physics: Physics) -> tuple[Tensor, Tensor, Tensor]:
+    def step(
+        self, state: Tensor, action: Tensor, physics: Physics
+    ) -> tuple[Tensor, Tensor, Tensor]:
         position, speed = state.unbind(-1)
         pull = (3 * position).cos() * -physics["gravity"]
         speed = (speed + (action - 1) * physics["force"] + pull).clamp(-self.FASTEST, self.FASTEST)
@@ -165,8 +173,6 @@ class MountainCar:
         return torch.stack([position, speed], dim=-1), -torch.ones_like(position), arrived
 
 
-def _uniform(
-    shape: tuple[int, ...], low: float, high: float, generator: torch.Generator
-) -> Tensor:
+def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
     drawn = torch.rand(shape, generator=generator, device=generator.device)
     return low + (high - low) * drawn

@@ -74,9 +74,13 @@ class Policies:
             for i, gain in enumerate((math.sqrt(2), math.sqrt(2), last)):
                 shape = (sources, sizes[i], sizes[i + 1])
                 tensors[f"{name}_w{i}"] = gain * _orthogonal(shape, generator)
-                tensors[f"{name}_b{i}"] = torch.zeros(sources, 1, sizes[i + 1], device=generator.device)
+                tensors[f"{name}_b{i}"] = torch.zeros(
+                    sources, 1, sizes[i + 1], device=generator.device
+                )
         if not discrete:
-            tensors["log_deviation"] = torch.full((sources, 1), LOG_DEVIATION, device=generator.device)
+            tensors["log_deviation"] = torch.full(
+                (sources, 1), LOG_DEVIATION, device=generator.device
+            )
         return cls(tensors, discrete)
 
     def __len__(self) -> int:
@@ -358,7 +362,8 @@ def _orthogonal(shape: tuple[int, int, int], generator: torch.Generator) -> Tens
     )
     found, upper = torch.linalg.qr(drawn)
     found = found * upper.diagonal(dim1=1, dim2=2).sign()[:, None]
-    return (found if rows >= columns else found.mT).contiguous()
+    square: Tensor = found if rows >= columns else found.mT
+    return square.contiguous()
 
 
 def physics_of(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import SelectionError
-from .selector import Selector
+from .selector import Contexts, Costs, Selector
 
 
 class RandomSelector(Selector):
@@ -29,7 +29,7 @@ class EquidistantSelector(Selector):
         seed: Scrambles the sequence in two and more dimensions.
     """
 
-    def __init__(self, contexts: np.ndarray, *, budget: int, seed: int = 0) -> None:
+    def __init__(self, contexts: Contexts, *, budget: int, seed: int = 0) -> None:
         super().__init__(contexts, seed=seed)
         if budget < 1:
             raise SelectionError(f"a budget of {budget} sources: give at least 1")
@@ -56,8 +56,8 @@ class GreedyGapSelector(Selector):
         SelectionError: The contexts have more than one dimension.
     """
 
-    def __init__(self, contexts: np.ndarray, *, seed: int = 0) -> None:
-        super().__init__(contexts, seed=seed)
+    def __init__(self, contexts: Contexts, *, costs: Costs = None, seed: int = 0) -> None:
+        super().__init__(contexts, costs=costs, seed=seed)
         if self.points.shape[1] != 1:
             raise SelectionError("the greedy gap selector works in one dimension only")
 
@@ -86,7 +86,7 @@ class OracleSelector(Selector):
     """
 
     def __init__(
-        self, contexts: np.ndarray, *, matrix: np.ndarray | Sequence[np.ndarray], seed: int = 0
+        self, contexts: Contexts, *, matrix: np.ndarray | Sequence[np.ndarray], seed: int = 0
     ) -> None:
         super().__init__(contexts, seed=seed)
         self.matrix = np.asarray(matrix, dtype=float)

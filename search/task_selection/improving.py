@@ -6,12 +6,10 @@ no confidence constant to tune. A cell's noise is part of what a row gives, so i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.special import ndtr
 
-from .selector import Selector
+from .selector import Contexts, Costs, Selector
 from .two_way import Rows, TwoWayModel, expected_rows, rows_of
 
 TARGETS = 512
@@ -48,9 +46,9 @@ class TwoWaySelector(Selector):
 
     def __init__(
         self,
-        contexts: np.ndarray | Sequence[Sequence[float]] | Sequence[float],
+        contexts: Contexts,
         *,
-        costs: np.ndarray | Sequence[float] | None = None,
+        costs: Costs = None,
         seed: int = 0,
     ) -> None:
         super().__init__(contexts, costs=costs, seed=seed)

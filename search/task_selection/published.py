@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from .selector import Selector
+from .selector import Contexts, Costs, Selector
 
 NOISE = 0.1
 MOUNTAIN_STEPS = 5
@@ -29,15 +29,16 @@ class MMBTLSelector(Selector):
     source most.
     """
 
-    def __init__(self, contexts: np.ndarray, *, seed: int = 0) -> None:
-        super().__init__(contexts, seed=seed)
+    def __init__(self, contexts: Contexts, *, costs: Costs = None, seed: int = 0) -> None:
+        super().__init__(contexts, costs=costs, seed=seed)
         self._nearest = np.full(self.size, np.inf)
 
     def _told(self, index: int, row: np.ndarray) -> None:
         self._nearest = np.minimum(self._nearest, self._distances(np.array([index]))[0])
 
     def _distances(self, sources: np.ndarray) -> np.ndarray:
-        return np.abs(self.contexts[sources, None] - self.contexts[None]).sum(2)
+        gaps: np.ndarray = np.abs(self.contexts[sources, None] - self.contexts[None]).sum(2)
+        return gaps
 
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
         nearest = self._nearest
@@ -63,8 +64,10 @@ class GPMBTLSelector(Selector):
         seed: Without effect: nothing is drawn.
     """
 
-    def __init__(self, contexts: np.ndarray, *, slope: float = SLOPE, seed: int = 0) -> None:
-        super().__init__(contexts, seed=seed)
+    def __init__(
+        self, contexts: Contexts, *, slope: float = SLOPE, costs: Costs = None, seed: int = 0
+    ) -> None:
+        super().__init__(contexts, costs=costs, seed=seed)
         self.slope = slope
 
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
@@ -105,16 +108,22 @@ class GPMBTLSelector(Selector):
         """Expected losses ``[sources, N]``."""
         if self.contexts.shape[1] == 1:
             per_index = self.slope * (self.size - 1) / max(np.ptp(self.contexts), 1e-12)
-            return per_index * np.abs(self.contexts[sources] - self.contexts[:, 0])
+            gap: np.ndarray = per_index * np.abs(self.contexts[sources] - self.contexts[:, 0])
+            return gap
         left, right = self.slopes()
         difference = self.contexts[sources, None] - self.contexts[None]
-        return -(np.minimum(difference, 0) @ left + np.maximum(difference, 0) @ right)
+        fitted: np.ndarray = np.minimum(difference, 0) @ left + np.maximum(difference, 0) @ right
+        return -fitted
 
     def slopes(self) -> tuple[np.ndarray, np.ndarray]:
         """Slopes of J below and above the target, a dimension each, by least squares."""
         difference = self.contexts[self.trained][:, None] - self.contexts[None]
         features = np.concatenate(
-            [np.ones((*difference.shape[:2], 1)), np.minimum(difference, 0), np.maximum(difference, 0)],
+            [
+                np.ones((*difference.shape[:2], 1)),
+                np.minimum(difference, 0),
+                np.maximum(difference, 0),
+            ],
             axis=2,
         ).reshape(-1, 1 + 2 * difference.shape[2])
         y = self.rows.ravel()
@@ -126,8 +135,8 @@ class GPMBTLSelector(Selector):
 class MGPMBTLSelector(GPMBTLSelector):
     """M/GP-MBTL: five steps of M-MBTL, then whichever of the two the rows speak for."""
 
-    def __init__(self, contexts: np.ndarray, *, seed: int = 0) -> None:
-        super().__init__(contexts, seed=seed)
+    def __init__(self, contexts: Contexts, *, costs: Costs = None, seed: int = 0) -> None:
+        super().__init__(contexts, costs=costs, seed=seed)
         self._mountain = MMBTLSelector(contexts)
 
     def _told(self, index: int, row: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Choosing sources one after another: ask which task to train on, tell how it transfers.
 
-Contexts ``x_1 .. x_N`` are points in R^d. ``J[i, j]`` is the return on context j of what was trained
-on context i; training one source reveals one row. After training S, the tasks are served by
+Contexts ``x_1 .. x_N`` are points in R^d. ``J[i, j]`` is the return on context j of what was
+trained on context i; training one source reveals one row. After training S, the tasks are served by
 ``v(j) = max_{i in S} J[i, j]``, and the generalised performance is ``V(S) = mean_j v(j)``.
 """
 
@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...errors import SelectionError
+
+Contexts = np.ndarray | Sequence[Any]
+Costs = np.ndarray | Sequence[float] | None
 
 
 class Selector(ABC):
@@ -37,12 +41,13 @@ class Selector(ABC):
     """
 
     uses_costs = False
+    """Whether ``costs`` change what is asked for."""
 
     def __init__(
         self,
-        contexts: np.ndarray | Sequence[Sequence[float]] | Sequence[float],
+        contexts: Contexts,
         *,
-        costs: np.ndarray | Sequence[float] | None = None,
+        costs: Costs = None,
         seed: int = 0,
     ) -> None:
         given = np.asarray(contexts, dtype=float)
@@ -63,9 +68,11 @@ class Selector(ABC):
         self._rows: list[np.ndarray] = []
         self._served = np.full(self.size, np.nan)
 
-    def _checked_costs(self, costs: np.ndarray | Sequence[float] | None) -> np.ndarray:
+    def _checked_costs(self, costs: Costs) -> np.ndarray:
         if costs is None:
             return np.ones(self.size)
+        if not self.uses_costs:
+            raise SelectionError(f"{type(self).__name__} does not weigh costs: use TwoWaySelector")
         found = np.asarray(costs, dtype=float)
         if found.shape != (self.size,) or not (np.isfinite(found) & (found > 0)).all():
             raise SelectionError(f"costs must be {self.size} positive numbers, one a context")
@@ -158,7 +165,7 @@ class Selector(ABC):
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
         """One of the ``free`` contexts."""
 
-    def _told(self, index: int, row: np.ndarray) -> None:
+    def _told(self, index: int, row: np.ndarray) -> None:  # noqa: B027  optional
         """A row has come."""
 
     def _middle(self, free: np.ndarray) -> int:

@@ -1,7 +1,7 @@
 """How training on one context does on another, from few rows: a two-way model.
 
-``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + noise``: how well a source is learned, how easy a
-target is, and a gap between them. Every cell of a row teaches, so one row already tells the gap
+``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + noise``: how well a source is learned, how easy
+a target is, and a gap between them. Every cell of a row teaches, so one row already tells the gap
 from noise.
 
 * ``h_d`` is a multiple of ``|D|`` plus bells of several widths, each side of its own. A gap with
@@ -179,9 +179,10 @@ class TwoWayModel:
             half = np.linalg.solve(cholesky, root * moment / noise)
             left = square / noise - half @ half
             fit = -0.5 * cells * np.log(max(left, 1e-9))
-            evidence.append(np.log(odds) + fit - np.log(np.diag(cholesky)).sum())
+            evidence.append(np.log(odds) + fit - float(np.log(np.diag(cholesky)).sum()))
             found.append(root * np.linalg.solve(cholesky.T, half))
-        shares = np.exp(np.array(evidence) - max(evidence))
+        logs = np.array(evidence)
+        shares = np.exp(logs - logs.max())
         averaged: np.ndarray = shares / shares.sum() @ np.array(found)
         return averaged
 

@@ -1,0 +1,79 @@
+"""How Bequest speaks to MLflow: a client that does not wait for ever, experiments, limits."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from contextlib import closing
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from sqlalchemy import make_url
+
+from ..home import home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MAX_PARAMS, MAX_METRICS, MAX_TEXT = 100, 900, 6000
+"""What an MLflow server takes in one batch (1,000 of both together), and in one value (longer ones
+are cut silently)."""
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of a tracking URI; a new local database is made by one process alone."""
+    # A server that is down must not hold the writer for minutes (MLflow's default is 7 retries).
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from mlflow import MlflowClient
+
+    for name in ("mlflow.store.db.utils", "mlflow.tracking", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Two processes that migrate one new database at once would break it.
+    with _lock():
+        client = MlflowClient(tracking_uri=uri)
+        if uri.startswith("sqlite"):
+            _write_ahead(uri)
+        return client
+
+
+def experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """The id of the experiment of that name; made where there is none."""
+    with _lock():
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        # Without a server, MLflow would put artifacts below the current folder.
+        place = (home() / "artifacts" / "mlflow").as_uri() if uri.startswith("sqlite") else None
+        # Without its kind, MLflow's pages open the experiment as one on language models.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(name, artifact_location=place, tags=kind))
+
+
+def link_to(uri: str, experiment_id: str, run_id: str) -> str:
+    """A run's page; on a local database, as ``bequest ui`` serves it."""
+    base = uri if uri.startswith("http") else "http://127.0.0.1:5000"
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def _write_ahead(uri: str) -> None:
+    """Let the database be read while it is written (MLflow's pages beside a search); it also
+    commits faster. The setting stays with the file."""
+    path = make_url(uri).database
+    if path and path != ":memory:":
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _lock() -> FileLock:
+    return FileLock(home() / "mlflow.lock")
+
+
+def milliseconds(moment: datetime | None) -> int:
+    """MLflow's time; now, where there is none."""
+    return int((moment.timestamp() if moment else time.time()) * 1000)

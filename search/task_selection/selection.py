@@ -1,0 +1,366 @@
+"""A selection of training tasks from end to end: train, evaluate, log, stop, resume."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from ... import __version__
+from ...banks.bank import Bank
+from ...banks.matrices import append_rows
+from ...errors import BequestError, SelectionError
+from ..tracking import Tracker
+from . import make_selector
+from .progress import SelectionProgress
+from .selector import Contexts, Costs, Selector
+from .store import SelectionStore, Source
+from .tracking import make_tracker
+
+FAILURES_TOLERATED = 3
+"""A run stops when more than so many trainings, and more than half of them, have failed."""
+
+FAILURES = (BequestError, ArithmeticError, RuntimeError, ValueError)
+"""What a training may raise without ending the selection: the source counts as failed."""
+
+
+class Family(Protocol):
+    """Related tasks that differ by their context; see `TaskSelection.of`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def contexts(self) -> np.ndarray: ...
+
+    @property
+    def dimensions(self) -> Sequence[str]: ...
+
+    def train(self, context: np.ndarray) -> Any: ...
+
+    def evaluate(self, model: Any, contexts: np.ndarray) -> np.ndarray: ...
+
+
+class TaskSelection:
+    """Chooses on which of many related tasks to train, one after another.
+
+    What was trained is kept; a selection of the same name goes on where it stopped.
+
+    Args:
+        contexts: Where the tasks lie ``[N, d]`` (or ``[N]``).
+        train: Takes a context ``[d]`` and returns a model. Where it has a parameter ``seed``, it
+            gets one.
+        evaluate: Takes a model and the contexts ``[N, d]`` and returns ``N`` returns, higher is
+            better, NaN where it was not evaluated.
+        name: Of the selection.
+        train_batch: Takes contexts ``[q, d]`` and returns q models: used where several sources are
+            trained at a time; without it they are trained one after another.
+        dimensions: What the dimensions of the contexts are called.
+        selector: A name (see `SELECTORS`) or a `Selector`.
+        costs: What training on each context costs ``[N]``.
+        seed: Of the selector and of every training.
+        folder: Where what was trained is kept; by default ``selections/NAME`` in the Bequest home.
+        tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
+            database; ``False`` for no tracking.
+
+    Attributes:
+        selector: The selector, told everything that was trained.
+        sources: What was trained, in order.
+
+    Raises:
+        SelectionError: A selection of that name was begun with other contexts, selector or seed.
+
+    Example:
+        >>> import numpy as np
+        >>> from bequest import TaskSelection
+        >>> noises = np.linspace(0, 1, 30)
+        >>> selection = TaskSelection(
+        ...     noises,
+        ...     train=lambda context: context[0],
+        ...     evaluate=lambda model, contexts: 1 - np.abs(model - contexts[:, 0]),
+        ...     name="doc",
+        ...     tracking=False,
+        ... )  # doctest: +SKIP
+        >>> selection.run(budget=4).value  # doctest: +SKIP
+        0.93
+    """
+
+    def __init__(
+        self,
+        contexts: Contexts,
+        train: Callable[..., Any],
+        evaluate: Callable[..., Any],
+        *,
+        name: str,
+        train_batch: Callable[..., Any] | None = None,
+        dimensions: Sequence[str] | None = None,
+        selector: str | Selector = "bequest",
+        costs: Costs = None,
+        seed: int = 0,
+        folder: str | Path | None = None,
+        tracking: str | bool | None = None,
+    ) -> None:
+        self.name, self.seed = name, seed
+        self._train, self._train_batch, self._evaluate = train, train_batch, evaluate
+        self.selector = (
+            make_selector(selector, contexts, costs=costs, seed=seed)
+            if isinstance(selector, str)
+            else selector
+        )
+        points = self.selector.contexts
+        self.dimensions = tuple(dimensions or (f"x{d}" for d in range(points.shape[1])))
+        if len(self.dimensions) != points.shape[1]:
+            raise SelectionError(
+                f"{len(self.dimensions)} names for contexts of {points.shape[1]} dimensions"
+            )
+        method = selector if isinstance(selector, str) else type(selector).__name__
+        self.store = SelectionStore(name, None if folder is None else Path(folder))
+        self.facts = self.store.open(
+            {
+                "name": name,
+                "key": uuid.uuid4().hex,
+                "version": __version__,
+                "dimensions": list(self.dimensions),
+                "contexts": points.tolist(),
+                "costs": None if costs is None else self.selector.costs.tolist(),
+                "selector": method,
+                "seed": seed,
+            }
+        )
+        self.sources: list[Source] = self.store.sources()
+        for source in self.sources:
+            self.selector.tell(source.index, source.row)
+        self._tracking = tracking
+        self._models: dict[int, Any] = {}
+
+    @classmethod
+    def of(cls, family: Family, *, name: str | None = None, **options: Any) -> Self:
+        """A selection among the tasks of a family, for example `RotatedDigits`.
+
+        Args:
+            family: Has ``name``, ``contexts``, ``dimensions``, ``train`` and ``evaluate``.
+            name: Of the selection; by default made of the family's, the selector's and the seed.
+            **options: As for `TaskSelection`.
+        """
+        method, seed = options.get("selector", "bequest"), options.get("seed", 0)
+        title = name or f"{family.name}-{method}-s{seed}".replace("/", "-")
+        return cls(
+            family.contexts,
+            family.train,
+            family.evaluate,
+            name=title,
+            train_batch=getattr(family, "train_batch", None),
+            dimensions=family.dimensions,
+            **options,
+        )
+
+    # Reading --------------------------------------------------------------------------------------
+
+    @property
+    def contexts(self) -> np.ndarray:
+        """``[N, d]``."""
+        return self.selector.contexts
+
+    @property
+    def value(self) -> float:
+        """V: the mean over the contexts of the best return that any trained source has there."""
+        return self.selector.value
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """The contexts that were trained, in order ``[k, d]``."""
+        return self.contexts[self.selector.trained]
+
+    @property
+    def assignment(self) -> np.ndarray:
+        """Which trained source serves each context best: indices of contexts ``[N]``.
+
+        -1 where a context was never evaluated.
+        """
+        rows = self.selector.rows
+        if not len(rows):
+            return np.full(self.selector.size, -1)
+        best = np.where(np.isnan(rows), -np.inf, rows).argmax(0)
+        found = np.array(self.selector.trained)[best]
+        return np.where(np.isnan(rows).all(0), -1, found)
+
+    def model(self, index: int) -> Any:
+        """The model trained on a context; trained again where an earlier process trained it.
+
+        Raises:
+            SelectionError: That context is not among those trained.
+        """
+        if index not in self.selector.trained:
+            raise SelectionError(f"context {index} was not trained")
+        if index not in self._models:
+            self._models[index] = self._called(self._train, self.contexts[index])
+        return self._models[index]
+
+    # Running --------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        budget: int | None = None,
+        *,
+        batch: int = 1,
+        tolerance: float | None = None,
+        timeout: float | None = None,
+        progress: bool = True,
+    ) -> Self:
+        """Train sources until there are ``budget``, or none is expected to help.
+
+        Ctrl-C stops cleanly: the source being trained is given up, the next run goes on.
+
+        Args:
+            budget: How many sources there shall be in the end, earlier ones included; more than
+                there are contexts means all of them.
+            batch: Sources that are chosen, and trained, at a time.
+            tolerance: Stop when the best source left is expected to raise V by less.
+            timeout: Seconds after which no further source is begun.
+            progress: Show a progress bar, if standard error is a terminal.
+
+        Raises:
+            SelectionError: No limit is given, or more than half of the trainings fail.
+        """
+        if budget is None and tolerance is None and timeout is None:
+            raise SelectionError("give a limit: run(budget=15) or run(tolerance=.001)")
+        if budget is not None and budget < 1:
+            raise SelectionError(f"a budget of {budget} sources: give at least 1")
+        most = min(budget or self.selector.size, self.selector.size)
+        deadline = None if timeout is None else time.time() + timeout
+        tracker = self.tracker
+        tracker.start()
+        finished = False
+        try:
+            with SelectionProgress(self, most, enabled=progress) as bar:
+                while len(self.sources) < most and len(self.selector.untrained):
+                    if deadline is not None and time.time() > deadline:
+                        break
+                    first = self.selector.ask()
+                    if self._has_converged(tolerance):
+                        break
+                    for source in self._step(first, min(batch, most - len(self.sources))):
+                        self._keep(source)
+                        tracker.notify()
+                        bar.update()
+                    self._stop_if_most_fail()
+            finished = True
+        finally:
+            tracker.close(finished=finished)
+        return self
+
+    def _has_converged(self, tolerance: float | None) -> bool:
+        if tolerance is None or not self.sources:
+            return False
+        return self.selector.expected_gain < tolerance
+
+    def _step(self, first: int, batch: int) -> Iterator[Source]:
+        """Train and measure the next sources; each is told when it is measured."""
+        gain = self.selector.expected_gain
+        indices = [first]
+        while len(indices) < min(batch, len(self.selector.untrained)):
+            indices.append(self.selector.ask(indices))
+        began = time.time()
+        for index, model in zip(indices, self._trained(indices), strict=True):
+            row = np.full(self.selector.size, np.nan)
+            error = None
+            try:
+                if isinstance(model, Exception):
+                    raise model
+                row = np.asarray(self._evaluate(model, self.contexts), dtype=float)
+                self._models[index] = model
+            except FAILURES as failure:
+                error = f"{type(failure).__name__}: {failure}"
+            self.selector.tell(index, row)
+            if error is None and index in self.selector.failed:
+                error = "every return is NaN"
+            now = time.time()
+            yield Source(index, row, self.value, gain, now - began, now, error)
+            began = now
+
+    def _trained(self, indices: list[int]) -> Iterator[Any]:
+        """A model, or the reason why there is none, for each context."""
+        contexts = self.contexts[indices]
+        if len(indices) > 1 and self._train_batch is not None:
+            try:
+                yield from self._called(self._train_batch, contexts)
+            except FAILURES as failure:
+                yield from [failure] * len(indices)
+            return
+        for context in contexts:
+            try:
+                yield self._called(self._train, context)
+            except FAILURES as failure:
+                yield failure
+
+    def _called(self, train: Callable[..., Any], where: np.ndarray) -> Any:
+        if "seed" in inspect.signature(train).parameters:
+            return train(where, seed=self.seed)
+        return train(where)
+
+    def _keep(self, source: Source) -> None:
+        self.store.append(source)
+        self.sources.append(source)
+
+    def _stop_if_most_fail(self) -> None:
+        failed = [s for s in self.sources if s.error is not None]
+        if len(failed) > FAILURES_TOLERATED and 2 * len(failed) > len(self.sources):
+            raise SelectionError(
+                f"stopped: {len(failed)} of {len(self.sources)} trainings failed, the last one "
+                f"with: {failed[-1].error}"
+            )
+
+    # Showing --------------------------------------------------------------------------------------
+
+    def plot(self, folder: str | Path | None = None) -> list[Path]:
+        """Draw V against the number of sources, the chosen contexts, and the transfer matrix.
+
+        Returns:
+            PNG files, by default beside what was trained.
+        """
+        from .pictures import pictures
+
+        place = Path(folder or self.store.folder)
+        place.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, figure in pictures(self).items():
+            paths.append(place / f"{name}.png")
+            figure.savefig(paths[-1], dpi=120)
+        return paths
+
+    def append_to(self, bank: Bank, family: str | None = None) -> int:
+        """Add the returns that were measured to a bank, under the family's name.
+
+        Returns:
+            How many records were new.
+        """
+        name = family or self.name
+        trained, rows = self.selector.trained, self.selector.rows
+        return append_rows(
+            bank, name, self.contexts, self.dimensions, trained, rows, seed=self.seed
+        )
+
+    def sync(self) -> int:
+        """Log to MLflow what it lacks, for example after it was down.
+
+        Returns:
+            How many sources were written.
+
+        Raises:
+            SelectionError: MLflow cannot be reached.
+        """
+        return self.tracker.sync()
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """The mirror of this selection in MLflow, as set by ``tracking``."""
+        return make_tracker(self, self._tracking)
+
+    def __repr__(self) -> str:
+        return f"TaskSelection({self.name!r}, {len(self.sources)} sources, V = {self.value:.4f})"
