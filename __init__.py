@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         load_task,
     )
     from .search.study import Study
+    from .search.task_selection.selection import TaskSelection
     from .spaces import Condition, Parameter, Space
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ _EXPORTS = {
     "Space": "spaces",
     "Study": "search.study",
     "TableEvaluator": "evaluators",
+    "TaskSelection": "search.task_selection.selection",
     "load_model": "evaluators",
     "load_task": "evaluators",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "Space",
     "Study",
     "TableEvaluator",
+    "TaskSelection",
     "__version__",
     "load_model",
     "load_task",

@@ -168,3 +168,14 @@ def test_bank_errors_are_one_sentence(
     error = bequest("bank", *arguments, code=2).stderr
     assert message in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_training_tasks_from_the_shell(bequest: Any) -> None:
+    quick = ("select-tasks", "rotated-digits", "--no-mlflow", "--json")
+    first = json.loads(bequest(*quick, "--budget", "2").stdout)
+    more = json.loads(bequest(*quick, "--budget", "3").stdout)
+    assert more["sources"][:2] == first["sources"]
+    assert more["value"] > first["value"] > 0.3
+    assert all(Path(p).exists() for p in more["pictures"])
+    wrong = bequest("select-tasks", "rotated-digit", code=2)
+    assert "did you mean 'rotated-digits'" in wrong.stderr

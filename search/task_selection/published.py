@@ -144,7 +144,7 @@ class MGPMBTLSelector(GPMBTLSelector):
 
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
         if len(self.trained) < MOUNTAIN_STEPS or self.looks_like_a_mountain():
-            return self._mountain.ask(pending)
+            return self._mountain._choose(free, pending)
         return self._improving(free)
 
     def looks_like_a_mountain(self) -> bool:

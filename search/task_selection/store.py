@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class SelectionStore:
                 with np.load(path, allow_pickle=False) as data:
                     facts = json.loads(str(data["facts"]))
                     found.append(Source(row=data["row"], **facts))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
                 raise SelectionError(
                     f"{str(path)!r} is damaged: remove it, its source is trained again ({error})"
                 ) from error

@@ -177,7 +177,7 @@ class TwoWayModel:
             scaled = gram * root[:, None] * root / noise + np.eye(len(gram))
             cholesky = np.linalg.cholesky(scaled)
             half = np.linalg.solve(cholesky, root * moment / noise)
-            left = square / noise - half @ half
+            left = square / noise - float(half @ half)
             fit = -0.5 * cells * np.log(max(left, 1e-9))
             evidence.append(np.log(odds) + fit - float(np.log(np.diag(cholesky)).sum()))
             found.append(root * np.linalg.solve(cholesky.T, half))

@@ -1,0 +1,225 @@
+"""A selection from end to end: kept, resumed, logged, drawn."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from bequest import TaskSelection
+from bequest.banks.bank import Bank
+from bequest.banks.matrices import matrix_of
+from bequest.errors import BankError, EvaluationError, SelectionError
+from bequest.evaluators.rotated_digits import RotatedDigits
+
+CONTEXTS = np.linspace(0, 1, 25)
+
+
+def returns(model: float, contexts: np.ndarray) -> np.ndarray:
+    return np.asarray(1 - np.abs(model - contexts[:, 0]))
+
+
+@pytest.fixture
+def mlflow_uri(mlflow_home: Path) -> str:
+    return f"sqlite:///{mlflow_home / 'mlflow.db'}"
+
+
+class Counted:
+    """Trains by remembering the context, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[float] = []
+
+    def __call__(self, context: np.ndarray) -> float:
+        self.calls.append(float(context[0]))
+        return float(context[0])
+
+
+def selection(name: str, train: Any, **options: Any) -> TaskSelection:
+    options.setdefault("tracking", False)
+    return TaskSelection(CONTEXTS, train, returns, name=name, **options)
+
+
+def test_from_python(bequest_home: Path) -> None:
+    found = selection("one", Counted()).run(budget=5)
+    assert len(found.sources) == 5
+    assert found.value > 0.93
+    assert set(found.assignment) <= set(found.selector.trained)
+    assert found.model(found.selector.trained[0]) == found.chosen[0, 0]
+    with pytest.raises(SelectionError, match="was not trained"):
+        found.model(int(found.selector.untrained[0]))
+
+
+def test_it_goes_on_where_it_stopped(bequest_home: Path) -> None:
+    whole = selection("whole", Counted()).run(budget=7)
+    selection("cut", Counted()).run(budget=3)
+    rest = Counted()
+    cut = selection("cut", rest).run(budget=7)
+    assert len(rest.calls) == 4, "nothing is trained twice"
+    assert cut.selector.trained == whole.selector.trained
+    assert cut.value == whole.value
+
+
+def test_a_kill_loses_at_most_what_was_being_trained(bequest_home: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def train(context: np.ndarray) -> float:
+        if len(cut.sources) == 2:
+            raise Killed
+        return float(context[0])
+
+    cut = selection("killed", train)
+    with pytest.raises(Killed):
+        cut.run(budget=5)
+    again = selection("killed", Counted())
+    assert len(again.sources) == 2
+    assert again.run(budget=5).selector.trained == (
+        selection("calm", Counted()).run(budget=5).selector.trained
+    )
+
+
+def test_it_stops_where_nothing_more_is_to_be_gained(bequest_home: Path) -> None:
+    found = selection("enough", Counted()).run(tolerance=0.01)
+    assert 3 <= len(found.sources) < 15
+    assert found.selector.expected_gain < 0.01
+    assert len(selection("enough", Counted()).run(tolerance=0.01).sources) == len(found.sources)
+
+
+def test_a_budget_above_the_number_of_contexts_is_all_of_them(bequest_home: Path) -> None:
+    assert len(selection("all", Counted()).run(budget=1000).sources) == 25
+
+
+def test_batches_are_trained_at_once(bequest_home: Path) -> None:
+    sizes = []
+
+    def train_batch(contexts: np.ndarray) -> list[float]:
+        sizes.append(len(contexts))
+        return [float(c[0]) for c in contexts]
+
+    found = selection("batches", Counted(), train_batch=train_batch).run(budget=7, batch=3)
+    assert sizes == [3, 3]
+    assert len(found.sources) == 7
+    assert found.value > 0.94
+
+
+def test_failures_are_kept_and_passed_by(bequest_home: Path) -> None:
+    def train(context: np.ndarray) -> float:
+        if context[0] > 0.9:
+            raise EvaluationError("it exploded")
+        return float(context[0])
+
+    found = selection("failing", train).run(budget=25)
+    failed = [s for s in found.sources if s.error]
+    assert [s.error for s in failed] == ["EvaluationError: it exploded"] * 3
+    assert found.value == pytest.approx(1 - (1 + 2 + 3) / 24 / 25)
+
+
+def test_most_failures_end_it(bequest_home: Path) -> None:
+    def train(context: np.ndarray) -> float:
+        raise ValueError("no licence")
+
+    with pytest.raises(SelectionError, match=r"4 of 4 trainings failed.*no licence"):
+        selection("hopeless", train).run(budget=20)
+
+
+def test_what_does_not_fit_is_refused(bequest_home: Path) -> None:
+    selection("mine", Counted())
+    with pytest.raises(SelectionError, match="begun with other seed"):
+        selection("mine", Counted(), seed=1)
+    with pytest.raises(SelectionError, match="begun with other contexts"):
+        TaskSelection([1.0, 2.0], Counted(), returns, name="mine", tracking=False)
+    with pytest.raises(SelectionError, match="give a limit"):
+        selection("mine", Counted()).run()
+    with pytest.raises(SelectionError, match="at least 1"):
+        selection("mine", Counted()).run(budget=0)
+    short = TaskSelection([1.0, 2.0], Counted(), lambda m, c: [0.1], name="short", tracking=False)
+    with pytest.raises(SelectionError, match=r"shape \(1,\)"):
+        short.run(budget=1)
+    (bequest_home / "selections" / "mine" / "selection.json").write_text("{")
+    with pytest.raises(SelectionError, match="damaged"):
+        selection("mine", Counted())
+
+
+def test_a_damaged_source_is_named(bequest_home: Path) -> None:
+    selection("torn", Counted()).run(budget=2)
+    path = bequest_home / "selections" / "torn" / "sources" / "0001.npz"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(SelectionError, match=r"0001\.npz.*damaged: remove it"):
+        selection("torn", Counted())
+
+
+def test_it_is_logged(bequest_home: Path, mlflow_uri: str) -> None:
+    def train(context: np.ndarray) -> float:
+        if context[0] == 1.0:
+            raise EvaluationError("too far")
+        return float(context[0])
+
+    selection("logged", train, tracking=mlflow_uri).run(budget=4)
+    found = selection("logged", train, tracking=mlflow_uri).run(budget=25)
+    client = MlflowClient(mlflow_uri)
+    (experiment,) = [e for e in client.search_experiments() if e.name == "bequest/task-selection"]
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [r for r in runs if r.data.tags["bequest.role"] == "selection"]
+    children = [r for r in runs if r.data.tags["bequest.role"] == "source"]
+    assert len(children) == 25
+    assert {r.data.tags["mlflow.parentRunId"] for r in children} == {parent.info.run_id}
+    assert sorted(r.info.status for r in children) == ["FAILED"] + ["FINISHED"] * 24
+    curve = client.get_metric_history(parent.info.run_id, "V")
+    assert [p.step for p in curve] == list(range(1, 26))
+    assert curve[-1].value == pytest.approx(found.value)
+    pictures = {a.path for a in client.list_artifacts(parent.info.run_id, "plots")}
+    assert pictures == {f"plots/{n}.png" for n in ("value", "contexts", "transfer")}
+    assert found.sync() == 0
+
+
+def test_mlflow_that_is_down_does_not_stop_it(bequest_home: Path, mlflow_uri: str) -> None:
+    with pytest.warns(UserWarning, match="nothing is lost"):
+        found = selection("down", Counted(), tracking="http://127.0.0.1:9").run(budget=3)
+    assert len(found.sources) == 3
+    assert selection("down", Counted(), tracking=mlflow_uri).sync() == 3
+
+
+def test_it_is_handed_to_a_bank(bequest_home: Path, tmp_path: Path) -> None:
+    found = selection("banked", Counted()).run(budget=4)
+    bank = Bank(f"sqlite:///{tmp_path / 'bank.db'}")
+    assert found.append_to(bank, "line") == 100
+    assert found.append_to(bank, "line") == 0
+    contexts, matrix = matrix_of(bank, "line")
+    assert contexts[:, 0] == pytest.approx(CONTEXTS)
+    for index, row in zip(found.selector.trained, found.selector.rows, strict=True):
+        assert matrix[index] == pytest.approx(row)
+    assert np.isnan(matrix[found.selector.untrained]).all()
+    with pytest.raises(BankError, match="no family 'circle'"):
+        matrix_of(bank, "circle")
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_it_is_drawn(bequest_home: Path, dimensions: int) -> None:
+    axes = np.meshgrid(*[np.linspace(0, 1, 4)] * dimensions)
+    contexts = np.stack([a.ravel() for a in axes], axis=1)
+    found = TaskSelection(
+        contexts,
+        lambda context: context,
+        lambda model, all_contexts: 1 - np.abs(all_contexts - model).mean(1),
+        name="drawn",
+        tracking=False,
+    )
+    assert found.plot() == []
+    paths = found.run(budget=3).plot()
+    assert [p.name for p in paths] == ["value.png", "contexts.png", "transfer.png"]
+    assert all(p.stat().st_size > 10_000 for p in paths)
+
+
+def test_turned_digits(bequest_home: Path) -> None:
+    family = RotatedDigits((0.0, 30.0, 60.0, 90.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = TaskSelection.of(family, tracking=False).run(budget=2)
+    own = [s.row[s.index] for s in found.sources]
+    assert min(own) > 0.97, "an angle that was trained on is read well"
+    assert found.sources[0].row.min() < 0.6, "90 degrees away is another matter"
