@@ -191,16 +191,16 @@ class TwoWayModel:
         d = self._dimensions
         steps = np.linspace(-1.0, 1.0, 2 * LATTICE + 1)
         features = gap_features(steps[:, None])  # [steps, 1 + 2 widths]
-        self._tables = features @ self.shape.reshape(-1, d)
-        self._lattice = np.rint(self.points * LATTICE).astype(np.int32)
+        self._tables = np.ascontiguousarray((features @ self.shape.reshape(-1, d)).T)
+        self._lattice = np.rint(self.points * LATTICE).astype(np.intp)
 
-    def gap(self, sources: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+    def gap(self, sources: np.ndarray, columns: np.ndarray | slice = slice(None)) -> np.ndarray:
         """What the difference of contexts adds ``[n, T]``."""
         targets = self.targets[columns]
         total = np.zeros((len(sources), len(targets)))
         for d in range(self._dimensions):
             place = self._lattice[:, d]
-            total += self._tables[:, d][place[sources, None] - place[targets] + LATTICE]
+            total += self._tables[d].take(place[sources, None] + (LATTICE - place[targets]))
         return total
 
     # Training performance -------------------------------------------------------------------------
@@ -248,7 +248,7 @@ class TwoWayModel:
         return self._mean + mean, self._shares @ rest + spread
 
     def cells(
-        self, sources: np.ndarray, columns: slice = slice(None)
+        self, sources: np.ndarray, columns: np.ndarray | slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean ``[n, T]`` and variance ``[n]`` (noise included) of what sources would give."""
         mean, variance = self.training_of(sources)
