@@ -99,22 +99,17 @@ class Configuration:
         Greedy: each source is the one that raises the mean over all seeds most.
         """
         seeds = 1 if self.noise == 0 else self.all_seeds
-        single = self.size <= 1_000
-        drawn = [self.matrix(s).astype(np.float32) for s in range(seeds)] if single else None
-
-        def matrices() -> Sequence[np.ndarray]:
-            return drawn if drawn is not None else [self.matrix(s) for s in range(seeds)]
-
+        drawn = [self.matrix(s).astype(np.float32, copy=False) for s in range(seeds)]
         served = np.full((seeds, self.size), -np.inf, dtype=np.float32)
         values = []
         for _ in range(budget):
             total = np.zeros(self.size)
-            for seed, matrix in enumerate(matrices()):
+            for seed, matrix in enumerate(drawn):
                 for start in range(0, self.size, 512):
                     rows = np.maximum(matrix[start : start + 512], served[seed])
                     total[start : start + 512] += rows.mean(1, dtype=np.float64)
             chosen = int(total.argmax())
-            for seed, matrix in enumerate(matrices()):
+            for seed, matrix in enumerate(drawn):
                 np.maximum(served[seed], matrix[chosen], out=served[seed])
             values.append(total[chosen] / seeds)
         return np.array(values)
