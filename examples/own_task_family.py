@@ -1,6 +1,6 @@
 """Choose on which of many related tasks to train: noise levels of a sensor.
 
-A classifier trained at one noise level is used at all of them; which few levels are worth a training?
+A classifier trained at one noise level is used at all of them: which few levels are worth it?
 """
 
 import numpy as np
@@ -12,8 +12,8 @@ from sklearn.model_selection import train_test_split
 from bequest import TaskSelection
 
 IMAGES, LABELS = load_digits(return_X_y=True)
-TRAIN, TEST, TRAIN_LABELS, TEST_LABELS = train_test_split(IMAGES, LABELS, random_state=0)
-NOISES = np.linspace(0, 16, 33)
+TRAIN, TEST, TRAIN_LABELS, TEST_LABELS = train_test_split(IMAGES / 16, LABELS, random_state=0)
+NOISES = np.linspace(0, 1, 33)
 
 
 def noisy(images: np.ndarray, noise: float) -> np.ndarray:
@@ -22,7 +22,7 @@ def noisy(images: np.ndarray, noise: float) -> np.ndarray:
 
 def train(context: np.ndarray) -> ClassifierMixin:
     """Train on one context: here, one noise level."""
-    return LogisticRegression(max_iter=200).fit(noisy(TRAIN, context[0]), TRAIN_LABELS)
+    return LogisticRegression(max_iter=500).fit(noisy(TRAIN, context[0]), TRAIN_LABELS)
 
 
 def evaluate(model: ClassifierMixin, contexts: np.ndarray) -> list[float]:
