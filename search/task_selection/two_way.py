@@ -153,7 +153,7 @@ class TwoWayModel:
         self._tabulate()
         self.training = (values - self.columns - self.gap(self.sources)).mean(1)
         self.noise = noise
-        spread = float(values.var())
+        spread = float((values - self.columns).var())
         self.scale = max(spread - noise, 1e-3 * spread, 1e-300)
 
     def _ridge(
