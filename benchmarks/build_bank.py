@@ -56,6 +56,9 @@ SLOW = (
 """Done last, and not bred from, so that a bank without them is there early."""
 
 FIRST_ROUND = 80
+MORE = 10
+"""Draws beyond the first round, done last: without pooling some designs of the rounds are equal."""
+
 SECONDS = 45.0
 """CPU time: a training that takes longer is stopped, and its curve so far is its result."""
 
@@ -107,13 +110,15 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def second_round(rows: list[dict[str, Any]]) -> list[tuple[Config, str]]:
-    """A child of each of the two best designs of each task that is not slow, with the task."""
+    """A child of each of the two best of the first round on each fast task, with the task."""
     space = gnn_space("graph")
+    first = first_round()
     children = []
     for index, task in enumerate(TASKS):
         if task in SLOW:
             continue
-        done = [r for r in rows if r["task"] == task and r["value"] is not None and not r["origin"]]
+        drawn = {key(task, of_task(config, task)) for config in first}
+        done = [r for r in rows if r["key"] in drawn and r["value"] is not None]
         done.sort(key=lambda r: -r["value"])
         for child, parent in enumerate(done[:2]):
             rng = np.random.default_rng([7, index, child])
@@ -226,7 +231,9 @@ def run(work: Path, root: str | None, processes: int) -> None:
     _measure_all("first round", first, fast, work, root, processes)
     second = second_round(read(work))
     _measure_all("second round", second, fast, work, root, processes)
-    _measure_all("slow tasks", first + second, list(SLOW), work, root, processes)
+    more = [(config, "") for config in first_round(FIRST_ROUND + MORE)[FIRST_ROUND:]]
+    _measure_all("more draws", more, fast, work, root, processes)
+    _measure_all("slow tasks", first + second + more, list(SLOW), work, root, processes)
 
 
 def _measure_all(
