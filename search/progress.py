@@ -1,20 +1,24 @@
-"""The progress bar: trials done, best value so far, time left. Quiet when not in a terminal."""
+"""Progress bars: steps done, best value so far, time left. Quiet when not in a terminal."""
 
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .record import StudyRecord, best_of
 from .trial import COMPLETE, FAILED, PRUNED, Trial
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from rich.progress import Progress
 
 
-class Progress:
-    """A rich progress bar over the trials of one run.
+@contextmanager
+def study_progress(
+    study: StudyRecord, trials: int | None, deadline: float | None, *, enabled: bool
+) -> Iterator[Callable[[], None]]:
+    """A bar over the trials of one run; gives a function that shows the state of the study.
 
     Args:
         study: The study that runs.
@@ -22,60 +26,42 @@ class Progress:
         deadline: The time (`time.time`) when the run ends, if there is one.
         enabled: Whether to show anything at all.
     """
+    with progress_bar("best", enabled=enabled) as bar:
+        task = bar.add_task(study.name, total=trials, shown="-")
 
-    def __init__(
-        self, study: StudyRecord, trials: int | None, deadline: float | None, *, enabled: bool
-    ) -> None:
-        self._study = study
-        self._deadline = deadline
-        self._bar = progress_bar("best", enabled=enabled)
-        self._task = self._bar.add_task(study.name, total=trials, shown="-")
-        self.visible = not self._bar.disable
+        def update() -> None:
+            if bar.disable:
+                return  # looking at the trials takes time
+            done = [t for t in study.trials if t.state in (COMPLETE, PRUNED, FAILED)]
+            bar.update(task, completed=len(done), shown=_best(study, done, deadline))
 
-    def update(self) -> None:
-        """Show the state of the study."""
-        if not self.visible:
-            return
-        done = [t for t in self._study.trials if t.state in (COMPLETE, PRUNED, FAILED)]
-        self._bar.update(self._task, completed=len(done), shown=self._best(done))
-
-    def _best(self, done: list[Trial]) -> str:
-        best = best_of(done, self._study.direction)
-        if best is None:
-            return "-"
-        left = "" if self._deadline is None else f" ({max(0, self._deadline - time.time()):.0f} s)"
-        return f"{self._study.metric} {best.value:.4f}{left}"
-
-    def __enter__(self) -> Self:
-        if self.visible:
-            self.update()
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.visible:
-            self._bar.stop()
+        update()
+        yield update
 
 
-def progress_bar(label: str, *, enabled: bool) -> RichProgress:
+def _best(study: StudyRecord, done: list[Trial], deadline: float | None) -> str:
+    best = best_of(done, study.direction)
+    if best is None:
+        return "-"
+    left = "" if deadline is None else f" ({max(0, deadline - time.time()):.0f} s)"
+    return f"{study.metric} {best.value:.4f}{left}"
+
+
+@contextmanager
+def progress_bar(label: str, *, enabled: bool) -> Iterator[Progress]:
     """A bar on standard error, if that is a terminal, with one field, ``shown``, behind a label."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
+        Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
-    from rich.progress import Progress as RichProgress
 
     console = Console(stderr=True)
-    return RichProgress(
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -86,3 +72,8 @@ def progress_bar(label: str, *, enabled: bool) -> RichProgress:
         console=console,
         disable=not (enabled and console.is_terminal),
     )
+    if bar.disable:  # started and stopped it would still write an empty line
+        yield bar
+        return
+    with bar:
+        yield bar

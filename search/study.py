@@ -24,7 +24,7 @@ from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
 from .heritage import Heritage, append_record, explained, open_bank
 from .pool import run_pool
-from .progress import Progress
+from .progress import study_progress
 from .pruners import make_pruner
 from .record import INHERITED, METADATA, StudyRecord, best_of
 from .recovery import recover
@@ -214,11 +214,11 @@ class Study:
         before = {t.slot for t in self.trials if t.state in _ENDED}
         self.tracker.start()
         finished = False
-        with Progress(self.record, trials, deadline, enabled=progress) as bar:
+        with study_progress(self.record, trials, deadline, enabled=progress) as show:
 
             def after_trial() -> None:
                 self.tracker.notify()
-                bar.update()
+                show()
                 self._stop_if_most_fail(before)
 
             try:

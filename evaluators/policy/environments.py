@@ -176,3 +176,14 @@ class MountainCar:
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
     drawn = torch.rand(shape, generator=generator, device=generator.device)
     return low + (high - low) * drawn
+
+
+def physics_of(
+    environment: Environment, contexts: Mapping[str, Tensor], count: int
+) -> dict[str, Tensor]:
+    """Every quantity ``[count]``: what the contexts set, the standard value for the rest."""
+    device = next(iter(contexts.values())).device
+    return {
+        name: contexts.get(name, torch.full((count,), value, device=device))
+        for name, value in environment.defaults.items()
+    }

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from ...errors import DataError, unknown_name
 from ...threads import one_thread
-from .environments import CartPole, Environment, MountainCar, Pendulum
-from .ppo import PPO, Policies, physics_of, train_policies, transfer_matrix
+from .environments import CartPole, Environment, MountainCar, Pendulum, physics_of
+from .policies import Policies
+from .ppo import PPO, train_policies
+from .transfer import transfer_matrix
 
 EPISODES = 20
 """Episodes a cell of a transfer matrix is the mean of."""

@@ -7,17 +7,14 @@ copies of its environment of its own; one batched product serves all.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .environments import Environment, Physics
-
-LOG_DEVIATION = -0.5
-"""Where the log deviation of a real action starts."""
+from .policies import Policies
 
 
 @dataclass(frozen=True)
@@ -48,92 +45,6 @@ class PPO:
     clip: float = 0.2
     entropy: float = 0.0
     width: int = 64
-
-
-class Policies:
-    """The networks of many sources, as one stack of weights.
-
-    Attributes:
-        tensors: By name, each ``[sources, ...]``: ``policy_w0``, ``policy_b0``, ..., ``value_b2``,
-            and ``log_deviation`` where actions are real numbers.
-        discrete: How many actions there are, or 0.
-    """
-
-    def __init__(self, tensors: dict[str, Tensor], discrete: int) -> None:
-        self.tensors = tensors
-        self.discrete = discrete
-
-    @classmethod
-    def fresh(
-        cls, sources: int, inputs: int, discrete: int, width: int, generator: torch.Generator
-    ) -> Policies:
-        """Orthogonal weights; the policy's last layer is small, so that it starts undecided."""
-        tensors = {}
-        for name, outputs, last in (("policy", discrete or 1, 0.01), ("value", 1, 1.0)):
-            sizes = (inputs, width, width, outputs)
-            for i, gain in enumerate((math.sqrt(2), math.sqrt(2), last)):
-                shape = (sources, sizes[i], sizes[i + 1])
-                tensors[f"{name}_w{i}"] = gain * _orthogonal(shape, generator)
-                tensors[f"{name}_b{i}"] = torch.zeros(
-                    sources, 1, sizes[i + 1], device=generator.device
-                )
-        if not discrete:
-            tensors["log_deviation"] = torch.full(
-                (sources, 1), LOG_DEVIATION, device=generator.device
-            )
-        return cls(tensors, discrete)
-
-    def __len__(self) -> int:
-        return len(self.tensors["policy_w0"])
-
-    def outputs(self, part: str, x: Tensor) -> Tensor:
-        """``[sources, n, outputs]`` of inputs ``[sources, n, inputs]``; part is policy or value."""
-        t = self.tensors
-        for i in range(2):
-            x = torch.baddbmm(t[f"{part}_b{i}"], x, t[f"{part}_w{i}"]).tanh()
-        return torch.baddbmm(t[f"{part}_b2"], x, t[f"{part}_w2"])
-
-    def values(self, x: Tensor) -> Tensor:
-        """Expected returns ``[sources, n]``."""
-        return self.outputs("value", x).squeeze(-1)
-
-    def best(self, x: Tensor) -> Tensor:
-        """The most probable actions ``[sources, n]``."""
-        found = self.outputs("policy", x)
-        return found.argmax(-1) if self.discrete else found.squeeze(-1)
-
-    def sample(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Actions and their log probabilities, each ``[sources, n]``."""
-        found = self.outputs("policy", x)
-        if self.discrete:
-            uniform = torch.rand(found.shape, generator=generator, device=found.device)
-            action = (found - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)
-        else:
-            noise = torch.randn(found.shape[:-1], generator=generator, device=found.device)
-            action = found.squeeze(-1) + self.tensors["log_deviation"].exp() * noise
-        return action, self._log_probability(found, action)
-
-    def judge(self, x: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Log probabilities of actions, and the policy's entropy, each ``[sources, n]``."""
-        found = self.outputs("policy", x)
-        if self.discrete:
-            logs = found.log_softmax(-1)
-            entropy = -(logs.exp() * logs).sum(-1)
-        else:
-            entropy = self.tensors["log_deviation"] + 0.5 * math.log(2 * math.pi * math.e)
-            entropy = entropy.expand(action.shape)
-        return self._log_probability(found, action), entropy
-
-    def _log_probability(self, found: Tensor, action: Tensor) -> Tensor:
-        if self.discrete:
-            return found.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
-        log_deviation = self.tensors["log_deviation"]
-        z = (action - found.squeeze(-1)) / log_deviation.exp()
-        return -0.5 * z.square() - log_deviation - 0.5 * math.log(2 * math.pi)
-
-    def of(self, sources: slice | list[int]) -> Policies:
-        """Some of the sources."""
-        return Policies({name: t[sources] for name, t in self.tensors.items()}, self.discrete)
 
 
 def train_policies(
@@ -293,85 +204,3 @@ def _clip_each(stack: list[Tensor], largest: float = 0.5) -> None:
     factors = (largest / (norms.sqrt() + 1e-6)).clamp(max=1.0)
     for g in gradients:
         g *= factors.view(-1, *[1] * (g.dim() - 1))
-
-
-@torch.no_grad()
-def transfer_matrix(
-    environment: Environment,
-    policies: Policies,
-    physics: Physics,
-    inputs: Tensor,
-    *,
-    episodes: int,
-    seed: int,
-) -> Tensor:
-    """Mean returns of every policy on every context, between 0 (worst) and 1 (best possible).
-
-    Args:
-        environment: What is controlled.
-        policies: One a source; the most probable action is taken.
-        physics: Each quantity of the contexts ``[contexts]``.
-        inputs: What a policy is told of each context ``[contexts, c]``.
-        episodes: So many a cell; the same initial states for every policy.
-        seed: Decides the initial states.
-
-    Returns:
-        ``[sources, contexts]``.
-    """
-    device = inputs.device
-    generator = torch.Generator(device).manual_seed(seed)
-    contexts = len(inputs)
-    start = environment.reset((contexts, episodes), generator)
-    found = []
-    for source in range(len(policies)):
-        one = policies.of([source])
-        found.append(_returns(environment, one, physics, inputs, start))
-    returns = torch.stack(found)
-    return (returns - environment.worst) / (environment.best - environment.worst)
-
-
-def _returns(
-    environment: Environment, policy: Policies, physics: Physics, inputs: Tensor, start: Tensor
-) -> Tensor:
-    contexts, episodes = start.shape[:2]
-    told = inputs[:, None].expand(-1, episodes, -1).flatten(0, 1)
-    state = start.flatten(0, 1)
-    own = {name: value.repeat_interleave(episodes) for name, value in physics.items()}
-    total = torch.zeros(contexts * episodes, device=inputs.device)
-    running = torch.arange(contexts * episodes, device=inputs.device)
-    for _ in range(environment.horizon):
-        seen = torch.cat([environment.observe(state), told], dim=-1)
-        state, reward, ended = environment.step(state, policy.best(seen[None])[0], own)
-        total[running] += reward
-        if bool(ended.any()):
-            going = ~ended
-            running, state, told = running[going], state[going], told[going]
-            own = {name: value[going] for name, value in own.items()}
-            if not len(running):
-                break
-    return total.view(contexts, episodes).mean(1)
-
-
-def _orthogonal(shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-    """Matrices with orthogonal rows or columns, whichever are fewer."""
-    count, rows, columns = shape
-    drawn = torch.randn(
-        (count, max(rows, columns), min(rows, columns)),
-        generator=generator,
-        device=generator.device,
-    )
-    found, upper = torch.linalg.qr(drawn)
-    found = found * upper.diagonal(dim1=1, dim2=2).sign()[:, None]
-    square: Tensor = found if rows >= columns else found.mT
-    return square.contiguous()
-
-
-def physics_of(
-    environment: Environment, contexts: Mapping[str, Tensor], count: int
-) -> dict[str, Tensor]:
-    """Every quantity ``[count]``: what the contexts set, the standard value for the rest."""
-    device = next(iter(contexts.values())).device
-    return {
-        name: contexts.get(name, torch.full((count,), value, device=device))
-        for name, value in environment.defaults.items()
-    }

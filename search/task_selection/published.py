@@ -95,13 +95,14 @@ class GPMBTLSelector(Selector):
     def _training(self, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean and deviation of ``J[i, i]``."""
         own = np.array([row[i] for i, row in zip(self.trained, self._rows, strict=True)])
-        known = ~np.isnan(own)
+        # Where a source was not measured on its own context, its row stands for it.
+        own = np.where(np.isnan(own), np.nanmean(self.rows, axis=1), own)
         process = GaussianProcessRegressor(
             ConstantKernel(1.0, (1e-3, 1e3)) * RBF(1.0, (1e-2, 1e2)), alpha=NOISE**2
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(self.contexts[self.trained][known], own[known])
+            process.fit(self.contexts[self.trained], own)
         return process.predict(self.contexts[free], return_std=True)  # type: ignore[no-any-return]
 
     def _gap(self, sources: np.ndarray) -> np.ndarray:

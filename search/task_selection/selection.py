@@ -16,9 +16,9 @@ from ... import __version__
 from ...banks.bank import Bank
 from ...banks.matrices import append_rows
 from ...errors import BequestError, SelectionError
+from ..progress import progress_bar
 from ..tracking import Tracker
 from . import make_selector
-from .progress import SelectionProgress
 from .selector import Contexts, Costs, Selector
 from .store import SelectionStore, Source
 from .tracking import make_tracker
@@ -226,7 +226,8 @@ class TaskSelection:
             progress: Show a progress bar, if standard error is a terminal.
 
         Raises:
-            SelectionError: No limit is given, or more than half of the trainings fail.
+            SelectionError: No limit is given, a tolerance is given to a selector that expects
+                nothing, or more than half of the trainings fail.
         """
         if budget is None and tolerance is None and timeout is None:
             raise SelectionError("give a limit: run(budget=15) or run(tolerance=.001)")
@@ -238,7 +239,8 @@ class TaskSelection:
         tracker.start()
         finished = False
         try:
-            with SelectionProgress(self, most, enabled=progress) as bar:
+            with progress_bar("V", enabled=progress) as bar:
+                shown = bar.add_task(self.name, total=most, shown="-")
                 while len(self.sources) < most and len(self.selector.untrained):
                     if deadline is not None and time.time() > deadline:
                         break
@@ -248,7 +250,8 @@ class TaskSelection:
                     for source in self._step(first, min(batch, most - len(self.sources))):
                         self._keep(source)
                         tracker.notify()
-                        bar.update()
+                        value = f"{self.value:.4f}"
+                        bar.update(shown, completed=len(self.sources), shown=value)
                     self._stop_if_most_fail()
             finished = True
         finally:
@@ -258,16 +261,21 @@ class TaskSelection:
     def _has_converged(self, tolerance: float | None) -> bool:
         if tolerance is None or not self.sources:
             return False
+        if np.isnan(self.selector.expected_gain) and len(self.selector.untrained) > 1:
+            raise SelectionError(
+                f"{type(self.selector).__name__} expects nothing, no tolerance can stop it: "
+                "give a budget, or take selector='bequest'"
+            )
         return self.selector.expected_gain < tolerance
 
     def _step(self, first: int, batch: int) -> Iterator[Source]:
         """Train and measure the next sources; each is told when it is measured."""
-        gain = self.selector.expected_gain
-        indices = [first]
+        indices, gains = [first], [self.selector.expected_gain]
         while len(indices) < min(batch, len(self.selector.untrained)):
             indices.append(self.selector.ask(indices))
+            gains.append(self.selector.expected_gain)
         began = time.time()
-        for index, model in zip(indices, self._trained(indices), strict=True):
+        for index, gain, model in zip(indices, gains, self._trained(indices), strict=True):
             row = np.full(self.selector.size, np.nan)
             error = None
             try:
@@ -289,9 +297,14 @@ class TaskSelection:
         contexts = self.contexts[indices]
         if len(indices) > 1 and self._train_batch is not None:
             try:
-                yield from self._called(self._train_batch, contexts)
+                models = list(self._called(self._train_batch, contexts))
+                if len(models) != len(indices):
+                    raise SelectionError(
+                        f"train_batch returned {len(models)} models for {len(indices)} contexts"
+                    )
             except FAILURES as failure:
-                yield from [failure] * len(indices)
+                models = [failure] * len(indices)
+            yield from models
             return
         for context in contexts:
             try:

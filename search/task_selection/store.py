@@ -101,7 +101,9 @@ class SelectionStore:
     def append(self, source: Source) -> None:
         """Keep a source."""
         facts = {k: v for k, v in asdict(source).items() if k != "row"}
-        path = self.folder / "sources" / f"{len(self.sources()):04}.npz"
+        # Behind the last one: of those before it a damaged one may have been removed.
+        last = max((int(p.stem) for p in (self.folder / "sources").glob("*.npz")), default=-1)
+        path = self.folder / "sources" / f"{last + 1:04}.npz"
         part = path.with_suffix(".part")
         with part.open("wb") as file:
             np.savez_compressed(file, row=source.row, facts=json.dumps(facts))

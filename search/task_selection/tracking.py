@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -156,9 +155,7 @@ def summary(selection: TaskSelection) -> dict[str, Any]:
         }
         for source in selection.sources
     ]
-    found = {"selection": selection.name, "value": _plain(selection.value), "sources": sources}
-    json.dumps(found)  # plain values only
-    return found
+    return {"selection": selection.name, "value": _plain(selection.value), "sources": sources}
 
 
 def _plain(value: float) -> float | None:

@@ -10,7 +10,8 @@ import torch
 
 from bequest.errors import DataError, UnknownNameError
 from bequest.evaluators.policy import SETUPS, ControlFamily, load_policies, save_policies
-from bequest.evaluators.policy.ppo import PPO, Policies
+from bequest.evaluators.policy.policies import Policies
+from bequest.evaluators.policy.ppo import PPO
 
 
 @pytest.fixture(scope="module")

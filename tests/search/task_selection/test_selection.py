@@ -145,6 +145,28 @@ def test_what_does_not_fit_is_refused(bequest_home: Path) -> None:
         selection("mine", Counted())
 
 
+def test_a_tolerance_needs_a_selector_that_expects_something(bequest_home: Path) -> None:
+    with pytest.raises(SelectionError, match="RandomSelector expects nothing"):
+        selection("blind", Counted(), selector="random").run(tolerance=0.01)
+
+
+def test_a_removed_source_is_trained_again_and_none_is_lost(bequest_home: Path) -> None:
+    before = selection("mended", Counted()).run(budget=4)
+    (bequest_home / "selections" / "mended" / "sources" / "0001.npz").unlink()
+    found = selection("mended", Counted()).run(budget=4)
+    assert len(found.sources) == 4
+    assert {s.index for s in before.sources if s is not before.sources[1]} <= {
+        s.index for s in selection("mended", Counted()).sources
+    }
+
+
+def test_a_batch_of_another_length_is_a_failure(bequest_home: Path) -> None:
+    found = selection("few", Counted(), train_batch=lambda contexts: [0.5])
+    found.run(budget=3, batch=3)
+    errors = {s.error for s in found.sources if s.error}
+    assert errors == {"SelectionError: train_batch returned 1 models for 3 contexts"}
+
+
 def test_a_damaged_source_is_named(bequest_home: Path) -> None:
     selection("torn", Counted()).run(budget=2)
     path = bequest_home / "selections" / "torn" / "sources" / "0001.npz"
