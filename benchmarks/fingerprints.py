@@ -3,10 +3,14 @@
 ``python -m benchmarks.fingerprints --bank banks/bundled --data-root DATA --out FILE.json``
 
 The true similarity of two tasks is Kendall's tau of their scores on shared designs. Beside it:
-Fisher fingerprints (standardised distance; the learned projection with the task left out of its
-training), the task's kind, plain statistics, landmarks (anchors at a twentieth of their epochs on
-one task, beside the other's curves at the same epoch), and combinations (means of ranks). What is
-shown is Spearman's correlation over all pairs of tasks, and seconds beside those of one training.
+Fisher fingerprints, the task's kind, plain statistics, landmarks (anchors at a twentieth of their
+epochs on one task, beside the other's curves at the same epoch), learned projections of vectors
+(the task left out of their training), and combinations (means of ranks). What is shown is
+Spearman's correlation over all pairs of tasks, and seconds beside those of one training.
+
+Then what each is worth to AutoTransfer: the bank's own designs are tried in the order in which its
+prior draws them (a draw stands for the design nearest to it that has not been tried), until the
+best, or one of the best twentieth, is found; beside the true similarity, none, and random order.
 """
 
 from __future__ import annotations
@@ -28,16 +32,18 @@ from bequest.banks.bank import Bank, Scores
 from bequest.banks.bundled import FOLDER
 from bequest.banks.exchange import import_bank
 from bequest.banks.overlap import Overlap
+from bequest.banks.prior import DesignPrior
 from bequest.banks.similarity import Projection, anchors, kendall_matrix
 from bequest.evaluators import load_task
 from bequest.evaluators.graph_fingerprint import GraphFingerprinter
 from bequest.evaluators.graph_statistics import graph_statistics
 from bequest.spaces import Config
+from bequest.spaces.counts import counts
 from bequest.spaces.gnn import gnn_space
 
-from .harness import Result
+from .harness import Result, Summary
 
-ANCHORS, LANDMARK_SHARE = 12, 0.05
+ANCHORS, LANDMARK_SHARE, SEEDS = 12, 0.05, 10
 COMBINED = ("kind", "statistics", "landmarks", "fisher")
 
 
@@ -89,6 +95,60 @@ def projected(fingerprints: np.ndarray, tau: np.ndarray) -> np.ndarray:
     return symmetric
 
 
+def saving(scores: Scores, similarities: dict[str, np.ndarray], result: Result) -> None:
+    """Designs that AutoTransfer tries on each task, its similarities taken from each matrix."""
+    names = [task.name for task in scores.tasks]
+    x = counts(scores.space, scores.configs)
+    tried: dict[str, list[dict[str, int]]] = {}
+    for i, name in enumerate(names):
+        known = np.flatnonzero(~np.isnan(scores.values[i]))
+        ranks = rankdata(-scores.values[i][known])
+        others = scores.without([name])
+        priors: dict[str, DesignPrior | None] = {"random": None, "none": DesignPrior(others, {})}
+        for method, matrix in similarities.items():
+            alike = _comparable(matrix[i], i)
+            priors[method] = DesignPrior(others, dict(zip(names, alike, strict=True)))
+        for method, prior in priors.items():
+            for seed in range(SEEDS):
+                order = _order(prior, x[known], seed)
+                found = ranks[order]
+                tried.setdefault(method, []).append(
+                    {
+                        "best": int((found == found.min()).argmax()) + 1,
+                        "top5pct": int((found <= len(known) / 20).argmax()) + 1,
+                    }
+                )
+    groups = [i for i in range(len(names)) for _ in range(SEEDS)]
+    for method, counted in tried.items():
+        for level in ("best", "top5pct"):
+            summary = Summary.of([c[level] for c in counted], groups)
+            row = {"method": f"autotransfer, {method}", "level": level, "seeds": SEEDS}
+            result.rows.append({**row, **summary.row()})
+
+
+def _comparable(row: np.ndarray, own: int) -> np.ndarray:
+    """Any measure of likeness as one between 0 and 1, of which the prior makes distances."""
+    found = np.nan_to_num(row, nan=float(np.nanmin(row)))
+    others = np.arange(len(row)) != own
+    low, high = found[others].min(), found[others].max()
+    scaled: np.ndarray = (found - low) / max(high - low, 1e-12) * 0.9
+    return scaled
+
+
+def _order(prior: DesignPrior | None, x: np.ndarray, seed: int) -> np.ndarray:
+    """In which order designs with counts ``[n, f]`` are tried ``[n]``."""
+    rng = np.random.default_rng(seed)
+    if prior is None:
+        return rng.permutation(len(x))
+    drawn = counts(prior.space, [prior.draw(rng) for _ in range(len(x))])
+    gaps = np.square(drawn[:, None] - x).sum(2)
+    order: list[int] = []
+    for row in gaps:
+        row[order] = np.inf
+        order.append(int(row.argmin()))
+    return np.array(order)
+
+
 def main() -> None:
     """Measure everything, print it, write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -128,6 +188,8 @@ def main() -> None:
         "fisher-projected": projected(fisher, tau),
         "kind": (kinds[:, None] == kinds).astype(float),
         "statistics": -distances(np.array(statistics)),
+        "statistics-projected": projected(np.array(statistics), tau),
+        "fisher+statistics-projected": projected(np.c_[fisher, statistics], tau),
         "landmarks": _correlations(early),
     }
     pairs = np.triu_indices(len(kinds), 1)
@@ -138,6 +200,7 @@ def main() -> None:
         for names in combinations(COMBINED, size):
             ranks = [rankdata(np.nan_to_num(single[n])) for n in names]
             single["+".join(names)] = np.mean(ranks, axis=0)
+    saving(scores, {"true": tau, **predicted}, result)
     correlations = {}
     for name, values in single.items():
         correlations[name] = float(spearmanr(truth, np.nan_to_num(values)).statistic)

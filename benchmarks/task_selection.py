@@ -189,6 +189,8 @@ def run_synthetic(args: argparse.Namespace, result: Result) -> None:
             result.claim(name, own, other, "higher")
     if (suite, noise) == ("3d", 5.0):
         for place, method in enumerate(PUBLISHED_METHODS):
+            if method not in methods:
+                continue
             gaps = {
                 c.name: abs(means[method, c.name, 50, "mean"] - PUBLISHED[c.name][place])
                 for c in made
@@ -321,7 +323,8 @@ def run_real(args: argparse.Namespace, result: Result) -> None:
         row = {"task": task, "method": "bequest", "what": "sources to random's V at K = 30"}
         result.rows.append({**row, "mean": reached[-1], "censored_at": budget + 1})
     summarise(runs, bounds, budget, result)
-    result.claim("sources to random's V at K = 30, worst matrix", max(reached), 6, "lower")
+    if args.suite != "digits":  # where every 30 sources serve all targets alike
+        result.claim("sources to random's V at K = 30, worst matrix", max(reached), 6, "lower")
     result.claim("V at 15 beside the sequential oracle's, worst", min(shares), 0.98, "higher")
     for task, value, share in zip(bounds, reached, shares, strict=True):
         print(task, value, round(share, 4))

@@ -23,6 +23,7 @@ from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
 from .heritage import Heritage, append_record, explained, open_bank
+from .mlflow_mirror import Mirror
 from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
@@ -252,7 +253,7 @@ class Study:
             )
 
     @cached_property
-    def tracker(self) -> Tracker:
+    def tracker(self) -> Tracker[Mirror]:
         """The mirror of this study in MLflow, as set by ``tracking``."""
         return make_tracker(self.record, self.tracking)
 
@@ -340,7 +341,10 @@ class Study:
         )
         path = str(folder or self.record.folder / "model")
         fitted.save(path)
-        self.tracker.log_model(path, fitted.metrics)
+        self.tracker.also(
+            lambda mirror: mirror.log_model(path, fitted.metrics),
+            "the model is saved but not in MLflow",
+        )
         return fitted
 
     def report(self, path: str | Path) -> Path:

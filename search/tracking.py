@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import StudyError
 from ..home import home
@@ -35,14 +35,15 @@ class Mirrored(Protocol):
     def finish(self, status: str) -> None:
         """Put pictures and results on the parent, and end it."""
 
-    def log_model(self, folder: str, metrics: dict[str, float]) -> None:
-        """Log a saved model, register it, and give it the alias ``best``."""
-
     def link(self) -> str:
         """The parent run's page."""
 
 
-class Tracker(Protocol):
+M = TypeVar("M", bound=Mirrored)
+M_co = TypeVar("M_co", bound=Mirrored, covariant=True)
+
+
+class Tracker(Protocol[M_co]):
     """Follows one search."""
 
     def start(self) -> None:
@@ -57,14 +58,14 @@ class Tracker(Protocol):
     def sync(self) -> int:
         """Write what is missing, now; return how much that was."""
 
-    def log_model(self, folder: str, metrics: dict[str, float]) -> None:
-        """Log a saved model, register it, and give it the alias ``best``."""
+    def also(self, action: Callable[[M_co], None], otherwise: str) -> None:
+        """Do one more thing to the runs, now; where that fails, warn with ``otherwise``."""
 
     def link(self) -> str | None:
         """Where a person finds it."""
 
 
-class NoTracker:
+class NoTracker(Generic[M]):
     """Follows nothing."""
 
     def start(self) -> None: ...
@@ -76,7 +77,7 @@ class NoTracker:
     def sync(self) -> int:
         return 0
 
-    def log_model(self, folder: str, metrics: dict[str, float]) -> None: ...
+    def also(self, action: Callable[[M], None], otherwise: str) -> None: ...
 
     def link(self) -> str | None:
         return None
@@ -87,15 +88,13 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
 
 
-def make_tracker(study: StudyRecord, tracking: str | bool | None) -> Tracker:
+def make_tracker(study: StudyRecord, tracking: str | bool | None) -> Tracker[Mirror]:
     """The tracker of a study; see `tracker_of`."""
     remedy = f"`bequest sync {study.name}` logs what is missing"
     return tracker_of(lambda uri: Mirror(study, uri), tracking, remedy)
 
 
-def tracker_of(
-    mirror: Callable[[str], Mirrored], tracking: str | bool | None, remedy: str
-) -> Tracker:
+def tracker_of(mirror: Callable[[str], M], tracking: str | bool | None, remedy: str) -> Tracker[M]:
     """The tracker for a ``tracking`` setting.
 
     Args:
@@ -117,7 +116,7 @@ def tracker_of(
     return MlflowTracker(mirror, uri, remedy)
 
 
-class MlflowTracker:
+class MlflowTracker(Generic[M]):
     """Mirrors a search into MLflow from a thread of its own.
 
     Args:
@@ -126,12 +125,12 @@ class MlflowTracker:
         remedy: What to do when MLflow could not be written.
     """
 
-    def __init__(self, mirror: Callable[[str], Mirrored], uri: str, remedy: str) -> None:
+    def __init__(self, mirror: Callable[[str], M], uri: str, remedy: str) -> None:
         self.uri = uri
         self.remedy = remedy
         self._open = mirror
         self.error: str | None = None
-        self._mirror: Mirrored | None = None
+        self._mirror: M | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -169,10 +168,10 @@ class MlflowTracker:
             raise StudyError(f"MLflow at {self.uri} cannot be written: {_reason(error)}") from error
         return written
 
-    def log_model(self, folder: str, metrics: dict[str, float]) -> None:
-        self._attempt(lambda mirror: mirror.log_model(folder, metrics))
+    def also(self, action: Callable[[M], None], otherwise: str) -> None:
+        self._attempt(action)
         if self.error is not None:
-            warnings.warn(f"the model is saved but not in MLflow: {self.error}", stacklevel=3)
+            warnings.warn(f"{otherwise}: {self.error}", stacklevel=3)
 
     def link(self) -> str | None:
         mirror = self._mirror
@@ -189,7 +188,7 @@ class MlflowTracker:
         if self.error is None:
             self._attempt(lambda mirror: mirror.write())
 
-    def _attempt(self, action: Any) -> None:
+    def _attempt(self, action: Callable[[M], object]) -> None:
         """Whatever MLflow throws, the search goes on; the reason is kept."""
         try:
             if self._mirror is None:

@@ -21,7 +21,7 @@ from ..tracking import Tracker
 from . import make_selector
 from .selector import Contexts, Costs, Selector
 from .store import SelectionStore, Source
-from .tracking import make_tracker
+from .tracking import SelectionMirror, make_tracker
 
 FAILURES_TOLERATED = 3
 """A run stops when more than so many trainings, and more than half of them, have failed."""
@@ -371,7 +371,7 @@ class TaskSelection:
         return self.tracker.sync()
 
     @cached_property
-    def tracker(self) -> Tracker:
+    def tracker(self) -> Tracker[SelectionMirror]:
         """The mirror of this selection in MLflow, as set by ``tracking``."""
         return make_tracker(self, self._tracking)
 

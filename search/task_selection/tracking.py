@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .selection import TaskSelection
 
 
-def make_tracker(selection: TaskSelection, tracking: str | bool | None) -> Tracker:
+def make_tracker(selection: TaskSelection, tracking: str | bool | None) -> Tracker[SelectionMirror]:
     """The tracker of a selection; see `tracker_of`."""
     remedy = "`TaskSelection.sync()` logs what is missing"
     return tracker_of(lambda uri: SelectionMirror(selection, uri), tracking, remedy)
@@ -132,9 +132,6 @@ class SelectionMirror:
             for name, figure in pictures(selection).items():
                 self.client.log_figure(self.parent_id, figure, f"plots/{name}.png")
         self.client.set_terminated(self.parent_id, status)
-
-    def log_model(self, folder: str, metrics: dict[str, float]) -> None:
-        raise NotImplementedError("a selection's models are its user's own")
 
     def link(self) -> str:
         return link_to(self.uri, self.experiment_id, self.parent_id)
