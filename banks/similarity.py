@@ -7,6 +7,7 @@ a task without scores.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
@@ -16,11 +17,15 @@ from torch import Tensor, nn
 
 from ..errors import BankError
 from ..threads import one_thread
+from .bank import Scores
 
 SIZE, HIDDEN = 16, 64
 """Width of the projection, and of the layer before it."""
 
 MARGIN, STEPS, TRIPLES = 0.1, 1_000, 128
+MOST_ALIKE = 0.9
+"""The predicted similarity of the task that is most alike; of the one that is least, 0."""
+
 LEARNING_RATE, DECAY = 1e-4, 5e-3
 
 
@@ -147,6 +152,37 @@ class Projection:
 
     def _project(self, x: Tensor) -> Tensor:
         return nn.functional.normalize(self._network(x), dim=1)
+
+
+def predicted_similarity(
+    scores: Scores, known: Mapping[str, np.ndarray], new: np.ndarray
+) -> dict[str, float]:
+    """How alike a task without scores is to each task of a bank.
+
+    The projection is learned from the bank's tasks. What it says is only good for comparisons:
+    the least alike task is put at 0, the one that is most alike at .9.
+
+    Args:
+        scores: What the bank's tasks say of a space.
+        known: Their fingerprints ``[n]`` by name; tasks without one are left out.
+        new: The new task's.
+
+    Returns:
+        Similarities by name; empty where the bank has nothing to learn from.
+    """
+    places = [i for i, task in enumerate(scores.tasks) if task.name in known]
+    tau = kendall_matrix(scores.values[places])
+    if len(places) < 3 or not len(_triples(tau)):
+        return {}
+    names = [scores.tasks[i].name for i in places]
+    fingerprints = np.stack([known[name] for name in names])
+    projection = Projection().fit(fingerprints, tau)
+    inner = projection(fingerprints) @ projection(new[None])[0]
+    low, high = inner.min(), inner.max()
+    if high - low < 1e-9:  # all tasks have the same fingerprint
+        return {}
+    alike = MOST_ALIKE * (inner - low) / (high - low)
+    return dict(zip(names, alike.tolist(), strict=True))
 
 
 def _network(inputs: int) -> nn.Sequential:

@@ -267,10 +267,10 @@ def pack(work: Path, root: str | None, folder: Path) -> int:
 
     Of a learning curve ``CURVE_POINTS`` points are kept, the last one among them.
     """
-    from bequest.evaluators import load_task
+    from bequest.evaluators import GraphEvaluator, load_task
 
     rows = read(work)
-    parts = []
+    parts, fingerprints = [], []
     for name in TASKS:
         mine = [row for row in rows if row["task"] == name]
         if len(mine) < LEAST_DESIGNS:
@@ -293,9 +293,11 @@ def pack(work: Path, root: str | None, folder: Path) -> int:
             for row in mine
         ]
         parts.append((entry, gnn_space("graph" if name in GRAPH_TASKS else "node"), records))
+        described = GraphEvaluator(task).fingerprints()
+        fingerprints += [(name, kind, vector) for kind, vector in described.items()]
     with tempfile.TemporaryDirectory() as place:
         bank = Bank(f"sqlite:///{place}/bank.db")
-        bank.append_all(parts)
+        bank.append_all(parts, fingerprints)
         return export_bank(bank, folder)
 
 

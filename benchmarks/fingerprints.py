@@ -33,7 +33,7 @@ from bequest.banks.bundled import FOLDER
 from bequest.banks.exchange import import_bank
 from bequest.banks.overlap import Overlap
 from bequest.banks.prior import DesignPrior
-from bequest.banks.similarity import Projection, anchors, kendall_matrix
+from bequest.banks.similarity import MOST_ALIKE, Projection, anchors, kendall_matrix
 from bequest.evaluators import load_task
 from bequest.evaluators.graph_fingerprint import GraphFingerprinter
 from bequest.evaluators.graph_statistics import graph_statistics
@@ -83,7 +83,7 @@ def distances(x: np.ndarray) -> np.ndarray:
 
 
 def projected(fingerprints: np.ndarray, tau: np.ndarray) -> np.ndarray:
-    """Inner products, the first task of each pair left out of the projection's training."""
+    """Inner products with each task ``[i]``, which is left out of the projection's training."""
     count = len(fingerprints)
     found = np.zeros((count, count))
     for i in range(count):
@@ -91,8 +91,7 @@ def projected(fingerprints: np.ndarray, tau: np.ndarray) -> np.ndarray:
         fitted = Projection().fit(fingerprints[others], tau[np.ix_(others, others)])
         vectors = fitted(fingerprints)
         found[i] = vectors @ vectors[i]
-    symmetric: np.ndarray = (found + found.T) / 2
-    return symmetric
+    return found
 
 
 def saving(scores: Scores, similarities: dict[str, np.ndarray], result: Result) -> None:
@@ -127,12 +126,12 @@ def saving(scores: Scores, similarities: dict[str, np.ndarray], result: Result) 
 
 
 def _comparable(row: np.ndarray, own: int) -> np.ndarray:
-    """Any measure of likeness as one between 0 and 1, of which the prior makes distances."""
+    """Any measure of likeness on the scale of `predicted_similarity`."""
     found = np.nan_to_num(row, nan=float(np.nanmin(row)))
     others = np.arange(len(row)) != own
     low, high = found[others].min(), found[others].max()
-    scaled: np.ndarray = (found - low) / max(high - low, 1e-12) * 0.9
-    return scaled
+    alike: np.ndarray = MOST_ALIKE * (found - low) / max(high - low, 1e-12)
+    return alike
 
 
 def _order(prior: DesignPrior | None, x: np.ndarray, seed: int) -> np.ndarray:
@@ -192,7 +191,8 @@ def main() -> None:
         "fisher+statistics-projected": projected(np.c_[fisher, statistics], tau),
         "landmarks": _correlations(early),
     }
-    pairs = np.triu_indices(len(kinds), 1)
+    # Both ways: a learned projection sees the second task of a pair, but not the first.
+    pairs = np.nonzero(~np.eye(len(kinds), dtype=bool))
     usable = ~np.isnan(tau[pairs])
     truth = tau[pairs][usable]
     single = {name: matrix[pairs][usable] for name, matrix in predicted.items()}

@@ -22,11 +22,15 @@ from ..threads import one_thread
 from .cost import count_flops, count_parameters
 from .graph_network import GraphNetwork
 from .graph_problems import PARTS, Problem, make_problem, score_links
+from .graph_statistics import graph_statistics
 from .graph_tasks import GraphTask, one_hot_degrees, seed_torch, seeded
 from .graph_training import Training, train
 from .task import Outcome, Report
 
 PATIENCE = 60
+STATISTICS = "graph-statistics"
+"""The kind of fingerprint: it predicts similarity better than Fisher information does, and costs
+nothing."""
 
 
 class GraphEvaluator:
@@ -80,6 +84,10 @@ class GraphEvaluator:
             "best_epoch": float(training.best_epoch),
         }
         return Outcome(metrics[f"validation_{self.task.metric}"], metrics)
+
+    def fingerprints(self) -> dict[str, Sequence[float]]:
+        """The task's plain statistics (see `graph_statistics`)."""
+        return {STATISTICS: list(graph_statistics(self.task).values())}
 
     def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> GraphModel:
         """Train once more and keep the network.

@@ -45,7 +45,7 @@ def graph_statistics(task: GraphTask, *, seed: int = 0) -> dict[str, float]:
         "clustering": _clustering(links, degrees, seed),
         "log_features": math.log(task.features),
         "log_classes": math.log(view.classes),
-        "class_entropy": _entropy(view.labels) / math.log(view.classes),
+        "class_entropy": _entropy(view.labels) / math.log(max(2, view.classes)),
         "log_graphs": math.log(view.graphs),
         "is_node": float(task.level == "node"),
         "is_graph": float(task.level == "graph"),

@@ -6,7 +6,7 @@ configuration on one task and returns an *outcome*.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -67,6 +67,17 @@ class Evaluator(Protocol):
 
         Raises:
             BequestError: The configuration cannot be trained. NaN is never returned as a value.
+        """
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """An evaluator that can describe its task by numbers, without training anything."""
+
+    def fingerprints(self) -> dict[str, Sequence[float]]:
+        """Fingerprints of the task by kind; the kind that predicts similarity best comes first.
+
+        Fingerprints of one kind have one length, whatever the task.
         """
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ..banks.bank import Bank
 from ..banks.bundled import import_bundled
@@ -11,6 +14,7 @@ from ..banks.inheritance import Inheritance, inheritance_of
 from ..banks.overlap import Overlap
 from ..banks.prior import DesignPrior
 from ..banks.record import BankTask, Record
+from ..banks.similarity import predicted_similarity
 from ..home import home
 from ..spaces import Space
 from .record import StudyRecord
@@ -47,16 +51,26 @@ class Heritage:
         task: The new task; what the bank holds of it, or was bred for it, is left out.
         space: What the study searches.
         mark: The bank's mark when the study began (see `Bank.mark`).
+        fingerprints: The new task's, by kind, the best kind first.
 
     Attributes:
         overlaps: How each space in the bank overlaps with the study's.
         tasks: The names of the tasks that have something to say.
     """
 
-    def __init__(self, bank: Bank, task: str, space: Space, mark: int) -> None:
+    def __init__(
+        self,
+        bank: Bank,
+        task: str,
+        space: Space,
+        mark: int,
+        fingerprints: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
         scores, self.overlaps = bank.scores(space, until=mark)
         self.scores = scores.without([task])
         self.tasks = [t.name for t in self.scores.tasks]
+        self._bank = bank
+        self._fingerprints = fingerprints or {}
 
     @property
     def refused(self) -> list[Overlap]:
@@ -69,7 +83,16 @@ class Heritage:
 
     def prior(self) -> DesignPrior:
         """The prior of `AutoTransferSampler`."""
-        return DesignPrior(self.scores, {})
+        return DesignPrior(self.scores, self.similarity())
+
+    def similarity(self) -> dict[str, float]:
+        """How alike the new task is to each of the bank's; empty where nothing tells."""
+        for kind, vector in self._fingerprints.items():
+            known = self._bank.fingerprints(kind)
+            found = predicted_similarity(self.scores, known, np.array(vector, dtype=float))
+            if found:
+                return found
+        return {}
 
 
 def append_record(bank: Bank, study: StudyRecord) -> int:
@@ -85,7 +108,9 @@ def append_record(bank: Bank, study: StudyRecord) -> int:
     if not ended:
         return 0
     space = Space.from_json(facts["space"])
-    return bank.append(task, space, [_record(t, study.name) for t in ended])
+    records = [_record(t, study.name) for t in ended]
+    described = [(task.name, kind, v) for kind, v in facts.get("fingerprints", {}).items()]
+    return bank.append_all([(task, space, records)], described)
 
 
 def _record(trial: Trial, study: str) -> Record:

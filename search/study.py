@@ -20,7 +20,7 @@ from .. import __version__
 from ..banks.bank import Bank
 from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
-from ..evaluators.task import Evaluator, Fitted, Fitter
+from ..evaluators.task import Evaluator, Fingerprinted, Fitted, Fitter
 from ..spaces import Space
 from .heritage import Heritage, append_record, explained, open_bank
 from .mlflow_mirror import Mirror
@@ -283,7 +283,8 @@ class Study:
         if mark is None:
             mark = self.bank.mark
             self._study.set_user_attr(MARK, mark)
-        return Heritage(self.bank, self.evaluator.task.name, self.evaluator.space, mark)
+        task, space = self.evaluator.task.name, self.evaluator.space
+        return Heritage(self.bank, task, space, mark, self.record.facts.get("fingerprints"))
 
     def _hand_down(self) -> None:
         """Add the trials to the bank, and write down what was inherited."""
@@ -364,7 +365,7 @@ class Study:
         now = self.describe()
         stored: dict[str, Any] | None = self._study.user_attrs.get(METADATA)
         if stored is None:
-            facts = {**now, "key": uuid.uuid4().hex}
+            facts = {**now, "fingerprints": self._fingerprints(), "key": uuid.uuid4().hex}
             self._study.set_user_attr(METADATA, facts)
             return facts
         for name in ("task", "space_hash", "sampler", "pruner", "seed", "direction"):
@@ -374,6 +375,11 @@ class Study:
                     f"{stored[name]!r}, not {now[name]!r}: give the new study another name"
                 )
         return stored
+
+    def _fingerprints(self) -> dict[str, list[float]]:
+        if not isinstance(self.evaluator, Fingerprinted):
+            return {}
+        return {kind: [*vector] for kind, vector in self.evaluator.fingerprints().items()}
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {len(self.trials)} trials)"

@@ -10,6 +10,7 @@ import pytest
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import FOLDER, import_bundled
 from bequest.errors import BankError
+from bequest.evaluators.graph import STATISTICS
 from bequest.search.heritage import open_bank
 from bequest.spaces.gnn import gnn_space
 
@@ -45,6 +46,12 @@ def test_its_records_are_whole(bank: Bank) -> None:
         if record.value is not None:
             assert 0 <= record.metrics["test_accuracy"] <= 1
             assert record.metrics["validation_accuracy"] == pytest.approx(record.value, abs=1e-4)
+
+
+def test_its_tasks_have_fingerprints(bank: Bank) -> None:
+    vectors = bank.fingerprints(STATISTICS)
+    assert vectors.keys() == bank.counts().keys()
+    assert len({len(vector) for vector in vectors.values()}) == 1
 
 
 def test_what_was_bred_for_a_task_goes_with_it(bank: Bank) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
 
-from bequest.banks.similarity import Projection, anchors, kendall_matrix
+from bequest import Parameter, Space
+from bequest.banks.bank import Scores
+from bequest.banks.record import BankTask
+from bequest.banks.similarity import Projection, anchors, kendall_matrix, predicted_similarity
 from bequest.errors import BankError
 
 NAN = np.nan
@@ -89,6 +93,33 @@ def test_fitting_is_deterministic_and_survives_gaps() -> None:
     first = Projection(seed=5).fit(fingerprints, tau)(fingerprints)
     assert np.isfinite(first).all()
     assert (Projection(seed=5).fit(fingerprints, tau)(fingerprints) == first).all()
+
+
+def _scores(values: np.ndarray) -> Scores:
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    tasks = tuple(BankTask(f"t{i}", "accuracy") for i in range(len(values)))
+    configs = tuple({"x": x} for x in np.linspace(0, 1, values.shape[1]).tolist())
+    return Scores(space, tasks, configs, values, ("",) * len(configs))
+
+
+def test_similarity_is_predicted_for_a_task_without_scores() -> None:
+    rng = np.random.default_rng(3)
+    fingerprints, family = _families(rng, 12)
+    shapes = rng.normal(size=(2, 30))
+    scores = _scores(shapes[family] + 0.3 * rng.normal(size=(12, 30)))
+    known = {f"t{i}": vector for i, vector in enumerate(fingerprints) if i != 5}
+    alike = predicted_similarity(scores, known, fingerprints[5])
+    assert alike.keys() == known.keys()
+    assert min(alike.values()) == 0
+    assert max(alike.values()) == pytest.approx(0.9)
+    order = sorted(alike, key=lambda name: -alike[name])
+    assert all(int(name[1:]) % 2 == 1 for name in order[:3])
+
+
+def test_nothing_is_predicted_from_two_tasks() -> None:
+    scores = _scores(np.random.default_rng(0).normal(size=(2, 10)))
+    known = {"t0": np.ones(3), "t1": np.zeros(3)}
+    assert predicted_similarity(scores, known, np.ones(3)) == {}
 
 
 def test_two_tasks_cannot_teach_a_projection() -> None:

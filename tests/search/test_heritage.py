@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from bequest import Parameter, Space, Study
 from bequest.banks.bank import Bank
 from bequest.errors import BankError, EvaluationError
+from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.search.heritage import open_bank
 from bequest.search.rehearsal import rehearse, summarised
 from bequest.search.samplers.gp import GPSampler
@@ -132,6 +135,37 @@ def test_the_rehearsal_finds_the_saving(url: str) -> None:
     mean = summarised(runs)["mean"]
     assert mean["transfer"] <= mean["random"]
     assert {run.task for run in runs} == {f"task{i}" for i in range(4)}
+
+
+class Described(FunctionEvaluator):
+    """Tasks of two families: the first number of the fingerprint tells which."""
+
+    def __init__(self, number: int) -> None:
+        self.family = number % 2
+        super().__init__(self._value, SPACE, FunctionTask(f"task{number}"))
+        noise = np.random.default_rng(number).normal(size=3)
+        self.vector = [10.0 * self.family, *noise.tolist()]
+
+    def _value(self, config: Config) -> float:
+        sign = 1 if self.family else -1
+        return sign * objective(config)
+
+    def fingerprints(self) -> dict[str, Sequence[float]]:
+        return {"constant": [1.0], "test": self.vector}
+
+
+def test_autotransfer_asks_the_tasks_with_similar_fingerprints(url: str) -> None:
+    options = {"bank": url, "storage": "memory", "tracking": False}
+    for number in range(8):
+        study = Study(Described(number), sampler="random", seed=3, **options)  # type: ignore[arg-type]
+        study.run(trials=20, progress=False)
+    assert Bank(url).fingerprints("test").keys() == {f"task{i}" for i in range(8)}
+    study = Study(Described(9), sampler="autotransfer", **options)  # type: ignore[arg-type]
+    study.run(trials=3, progress=False)
+    asked = [row["task"] for row in study.explain()]
+    assert asked
+    assert set(asked) <= {"task1", "task3", "task5", "task7"}
+    assert Bank(url).fingerprints("test")["task9"][0] == 10.0
 
 
 def test_a_rehearsal_needs_tasks(url: str) -> None:
