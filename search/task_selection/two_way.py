@@ -1,8 +1,8 @@
 """How training on one context does on another, from few rows: a two-way model.
 
-``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + noise``: how well a source is learned, how easy
-a target is, and a gap between them. Every cell of a row teaches, so one row already tells the gap
-from noise.
+``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + R_j(x_i) + noise``: how well a source is learned,
+how easy a target is, a gap between them, and what none of these explains. Every cell of a row
+teaches, so one row already tells the gap from the rest.
 
 * ``h_d`` is a multiple of ``|D|`` plus bells of several widths, each side of its own. A gap with
   two slopes is in it: ``l min(D, 0) + r max(D, 0) = (l + r)/2 D + (r - l)/2 |D|``, and what is
@@ -10,6 +10,9 @@ from noise.
 * ``G`` is linear in the context plus an effect of its own for each target, shrunk by as much as the
   columns disagree no more than noise does (a random effect, its variance by analysis of variance).
 * ``F`` is a Gaussian process with a linear trend, its settings averaged by evidence.
+* ``R_j`` is, for each target, a Gaussian process over sources: where transfer has a shape that
+  differences cannot express, neighbouring sources share it. How much of the rest is so, and how far
+  it reaches, is decided by evidence; where rows differ by noise alone, there is none of it.
 """
 
 from __future__ import annotations
@@ -43,6 +46,13 @@ MEAN = 10.0
 
 NEGLIGIBLE = 0.02
 """Settings with a smaller share of the evidence are left out."""
+
+SHARED = (0.5, 0.8, 0.95)
+REACHES = (0.05, 0.15, 0.4)
+"""Shares of the rest that neighbouring sources have in common, and how far they reach."""
+
+UNSHARED = 0.5
+"""The prior probability that the rest is noise alone."""
 
 LATTICE = 5040
 """Steps of the table in which a gap is looked up."""
@@ -113,6 +123,7 @@ class TwoWayModel:
         self._dimensions = self.points.shape[1]
         self._regress(rows)
         self._weigh()
+        self._share(rows.values)
 
     # Columns and the gap --------------------------------------------------------------------------
 
@@ -223,6 +234,51 @@ class TwoWayModel:
         self._halves = halves[kept, :, 0]
         self._shares = shares[kept] / shares[kept].sum()
 
+    # What neither explains ------------------------------------------------------------------------
+
+    def _share(self, values: np.ndarray) -> None:
+        """By evidence: how much of the rest do neighbouring sources have in common?"""
+        self._rest = values - expected_rows(self)
+        place = self.points[self.sources]
+        gaps = np.abs(place[:, None] - place).sum(2)
+        settings = [(0.0, 1.0)] + [(share, reach) for share in SHARED for reach in REACHES]
+        shares, reaches = np.array(settings).T
+        kernels = np.exp(-gaps / reaches[:, None, None])
+        own = np.eye(len(place))
+        covariances = shares[:, None, None] * kernels + (1 - shares)[:, None, None] * own
+        cholesky = np.linalg.cholesky(covariances)
+        inverses = np.linalg.inv(covariances)
+        squares = self._rest @ self._rest.T / self.noise
+        count = self._rest.shape[1]
+        logs = -0.5 * np.einsum("sij,ij->s", inverses, squares)
+        logs -= count * np.log(np.diagonal(cholesky, axis1=1, axis2=2)).sum(1)
+        logs += np.log([UNSHARED] + [(1 - UNSHARED) / (len(settings) - 1)] * (len(settings) - 1))
+        weights = np.exp(logs - logs.max())
+        kept = weights >= NEGLIGIBLE * weights.sum()
+        weights = weights[kept] / weights[kept].sum()
+        self._common = [
+            (weight, share, reach, inverse)
+            for weight, share, reach, inverse in zip(
+                weights, shares[kept], reaches[kept], inverses[kept], strict=True
+            )
+            if share > 0
+        ]
+
+    def _rest_of(self, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of the known rows' rests ``[n, k]``, and by how much they lower the noise ``[n]``."""
+        place = self.points[self.sources]
+        total = np.zeros((len(sources), len(place)))
+        known = np.zeros(len(sources))
+        gaps = sum(
+            np.abs(self.points[sources, None, d] - place[:, d]) for d in range(self._dimensions)
+        )
+        for weight, share, reach, inverse in self._common:
+            kernel = share * np.exp(-gaps / reach)
+            smoother = kernel @ inverse
+            total += weight * smoother
+            known += weight * (smoother * kernel).sum(1)
+        return total, known
+
     @staticmethod
     def _kernels(a: np.ndarray, b: np.ndarray, settings: np.ndarray) -> np.ndarray:
         """``[settings, a, b]`` in units of the scale."""
@@ -253,7 +309,11 @@ class TwoWayModel:
         """Mean ``[n, T]`` and variance ``[n]`` (noise included) of what sources would give."""
         mean, variance = self.training_of(sources)
         expected = mean[:, None] + self.columns[columns] + self.gap(sources, columns)
-        return expected, variance + self.noise
+        if not self._common:
+            return expected, variance + self.noise
+        smoother, known = self._rest_of(sources)
+        expected += smoother @ self._rest[:, columns]
+        return expected, variance + self.noise * (1 - known)
 
 
 def expected_rows(model: TwoWayModel) -> np.ndarray:
