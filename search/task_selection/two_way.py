@@ -1,12 +1,13 @@
 """How training on one context does on another, from few rows: a two-way model.
 
-``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + R_j(x_i) + noise``: how well a source is learned,
-how easy a target is, a gap between them, and what none of these explains. Every cell of a row
-teaches, so one row already tells the gap from the rest.
+``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + R_j(x_i) + noise``: how well a source is
+learned, how easy a target is, a gap between them, and what none of these explains. Every cell of a
+row teaches, so one row already tells the gap from the rest.
 
 * ``h_d`` is a multiple of ``|D|`` plus bells of several widths, each side of its own. A gap with
   two slopes is in it: ``l min(D, 0) + r max(D, 0) = (l + r)/2 D + (r - l)/2 |D|``, and what is
-  linear in ``D`` belongs to ``F`` and ``G``. How much the bells may say is decided by evidence.
+  linear in ``D`` belongs to ``F`` and ``G``. How much the bells may say is decided by how well
+  they predict rows left out: the cells of a row are not independent of each other.
 * ``G`` is linear in the context plus an effect of its own for each target, shrunk by as much as the
   columns disagree no more than noise does (a random effect, its variance by analysis of variance).
 * ``F`` is a Gaussian process with a linear trend, its settings averaged by evidence.
@@ -25,9 +26,15 @@ from scipy.linalg import solve_triangular
 WIDTHS = (0.05, 0.12, 0.3)
 """Of the bells; contexts lie in a unit cube."""
 
-BELLS = ((1e-9, 0.98), (1e-2, 0.01), (1.0, 0.01))
-"""(variance, prior probability) of the bells' heights, in units of a row's variance; the first has
-none: a gap that one slope explains needs no other."""
+BELLS = (1e-9, 1e-2, 1.0)
+ODDS = (0.98, 0.01, 0.01)
+"""Variances of the bells' heights, in units of a row's variance, and their prior probabilities; the
+first has none: a gap that one slope explains needs no other."""
+
+FOLDS = 5
+SOUNDNESS = 2.0
+"""A row left out counts as so many independent cells: what is special in one row is so in many of
+its cells, which is why their number proves nothing."""
 
 SLOPES = 10.0
 """The prior variance of slopes, in the same unit."""
@@ -45,7 +52,7 @@ MEAN = 10.0
 """The prior variance of F's mean, in the same unit."""
 
 NEGLIGIBLE = 0.02
-"""Settings with a smaller share of the evidence are left out."""
+"""Settings with a smaller share of the best one's evidence are left out."""
 
 SHARED = (0.5, 0.8, 0.95)
 REACHES = (0.05, 0.15, 0.4)
@@ -77,6 +84,7 @@ class Rows:
         self._linear = place - place.mean(0)
         self.gram: np.ndarray | float = 0.0
         self.moment: np.ndarray | float = 0.0
+        self.folds: list[tuple[np.ndarray | float, np.ndarray | float]] = [(0.0, 0.0)] * FOLDS
 
     def append(self, source: int, row: np.ndarray) -> None:
         """Add the row ``[T]`` of a source."""
@@ -85,20 +93,32 @@ class Rows:
         self.sources.append(source)
         self.values = np.concatenate([self.values, row[None]])
         self._features.append(centred)
-        self.gram = self.gram + centred.T @ centred
-        self.moment = self.moment + centred.T @ (row - row.mean())
+        gram, moment = centred.T @ centred, centred.T @ (row - row.mean())
+        self.gram, self.moment = self.gram + gram, self.moment + moment
+        # Their own sums for some groups of rows, so that each can be predicted from the others.
+        fold = (len(self.sources) - 1) % FOLDS
+        self.folds[fold] = (self.folds[fold][0] + gram, self.folds[fold][1] + moment)
 
     def copy(self) -> Rows:
         """The same rows, to be added to."""
         other = Rows.__new__(Rows)
         other.__dict__.update(self.__dict__)
         other.sources, other._features = [*self.sources], [*self._features]
+        other.folds = [*self.folds]
         return other
 
     @property
     def features(self) -> np.ndarray:
         """``[k, T, p]``: of the gap, then the targets' contexts; centred in each row."""
         return np.stack(self._features)
+
+
+def _solve(gram: np.ndarray, moment: np.ndarray, prior: np.ndarray, noise: float) -> np.ndarray:
+    """Ridge regression; in units of the prior's deviations the matrix is well conditioned."""
+    root = np.sqrt(prior)
+    scaled = gram * root[:, None] * root / noise + np.eye(len(gram))
+    solved: np.ndarray = root * np.linalg.solve(scaled, root * moment / noise)
+    return solved
 
 
 def gap_features(difference: np.ndarray) -> np.ndarray:
@@ -134,16 +154,14 @@ class TwoWayModel:
         y = values - values.mean(1, keepdims=True)
         mean, mean_y = features.mean(0), y.mean(0)
         mean_gram, mean_moment = k * mean.T @ mean, k * mean.T @ mean_y
-        square, mean_square = float(np.square(y).sum()), k * float(np.square(mean_y).sum())
-        unit = max(square / y.size, 1e-300)
+        unit = max(float(np.square(y).mean()), 1e-300)
         share, noise = 0.0, 0.1 * unit
+        self._bells = self._validated(rows, y, unit)
         for _ in range(PASSES):
             # Generalised least squares: of what a column's cells share, a part is its own effect.
             coefficients = self._ridge(
                 np.asarray(rows.gram) - share * mean_gram,
                 np.asarray(rows.moment) - share * mean_moment,
-                square - share * mean_square,
-                y.size,
                 unit,
                 noise,
             )
@@ -167,35 +185,38 @@ class TwoWayModel:
         spread = float((values - self.columns).var())
         self.scale = max(spread - noise, 1e-3 * spread, 1e-300)
 
-    def _ridge(
-        self,
-        gram: np.ndarray,
-        moment: np.ndarray,
-        square: float,
-        cells: int,
-        unit: float,
-        noise: float,
-    ) -> np.ndarray:
-        """Coefficients, averaged over how much the bells may say by evidence."""
-        d = self._dimensions
-        is_bell = np.zeros(len(gram), dtype=bool)
-        is_bell[d : len(gram) - d] = True
-        evidence, found = [], []
-        for bells, odds in BELLS:
-            prior = unit * np.where(is_bell, bells, SLOPES)
-            root = np.sqrt(prior)
-            # In units of the prior's deviations the matrix is well conditioned.
-            scaled = gram * root[:, None] * root / noise + np.eye(len(gram))
-            cholesky = np.linalg.cholesky(scaled)
-            half = np.linalg.solve(cholesky, root * moment / noise)
-            left = square / noise - float(half @ half)
-            fit = -0.5 * cells * np.log(max(left, 1e-9))
-            evidence.append(np.log(odds) + fit - float(np.log(np.diag(cholesky)).sum()))
-            found.append(root * np.linalg.solve(cholesky.T, half))
-        logs = np.array(evidence)
-        shares = np.exp(logs - logs.max())
-        averaged: np.ndarray = shares / shares.sum() @ np.array(found)
+    def _ridge(self, gram: np.ndarray, moment: np.ndarray, unit: float, noise: float) -> np.ndarray:
+        """Coefficients, averaged over how far the bells are trusted."""
+        solved = [
+            _solve(gram, moment, self._prior(len(gram), unit, bells), noise) for bells in BELLS
+        ]
+        averaged: np.ndarray = self._bells @ np.array(solved)
         return averaged
+
+    def _prior(self, features: int, unit: float, bells: float) -> np.ndarray:
+        """Prior variances of the coefficients ``[p]``."""
+        d = self._dimensions
+        is_bell = np.zeros(features, dtype=bool)
+        is_bell[d : features - d] = True
+        return unit * np.where(is_bell, bells, SLOPES)
+
+    def _validated(self, rows: Rows, y: np.ndarray, unit: float) -> np.ndarray:
+        """How far each prior of the bells is trusted: by how well it predicts rows left out."""
+        k = len(y)
+        if k == 1:
+            return np.eye(len(BELLS))[0]
+        errors = np.zeros(len(BELLS))
+        for fold in range(min(FOLDS, k)):
+            gram = np.asarray(rows.gram) - rows.folds[fold][0]
+            moment = np.asarray(rows.moment) - rows.folds[fold][1]
+            here = slice(fold, None, FOLDS)
+            for i, bells in enumerate(BELLS):
+                found = _solve(gram, moment, self._prior(len(gram), unit, bells), 0.1 * unit)
+                errors[i] += np.square(y[here] - rows.features[here] @ found).sum()
+        logs = np.log(ODDS) - 0.5 * SOUNDNESS * k * np.log(np.maximum(errors / unit, 1e-9))
+        weights = np.exp(logs - logs.max())
+        normalised: np.ndarray = weights / weights.sum()
+        return normalised
 
     def _tabulate(self) -> None:
         """Each dimension's gap on a lattice of differences."""
@@ -229,7 +250,7 @@ class TwoWayModel:
         logs = -0.5 * np.square(halves[..., 0]).sum(1)
         logs -= np.log(np.diagonal(cholesky, axis1=1, axis2=2)).sum(1)
         shares = np.exp(logs - logs.max())
-        kept = shares >= NEGLIGIBLE * shares.sum()
+        kept = shares >= NEGLIGIBLE * shares.max()
         self._settings, self._cholesky = settings[kept], cholesky[kept]
         self._halves = halves[kept, :, 0]
         self._shares = shares[kept] / shares[kept].sum()
@@ -254,7 +275,7 @@ class TwoWayModel:
         logs -= count * np.log(np.diagonal(cholesky, axis1=1, axis2=2)).sum(1)
         logs += np.log([UNSHARED] + [(1 - UNSHARED) / (len(settings) - 1)] * (len(settings) - 1))
         weights = np.exp(logs - logs.max())
-        kept = weights >= NEGLIGIBLE * weights.sum()
+        kept = weights >= NEGLIGIBLE * weights.max()
         weights = weights[kept] / weights[kept].sum()
         self._common = [
             (weight, share, reach, inverse)
@@ -265,7 +286,7 @@ class TwoWayModel:
         ]
 
     def _rest_of(self, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights of the known rows' rests ``[n, k]``, and by how much they lower the noise ``[n]``."""
+        """Weights of the known rows' rests ``[n, k]``; how much noise they explain ``[n]``."""
         place = self.points[self.sources]
         total = np.zeros((len(sources), len(place)))
         known = np.zeros(len(sources))
