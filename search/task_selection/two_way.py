@@ -156,7 +156,7 @@ class TwoWayModel:
         mean_gram, mean_moment = k * mean.T @ mean, k * mean.T @ mean_y
         unit = max(float(np.square(y).mean()), 1e-300)
         share, noise = 0.0, 0.1 * unit
-        self._bells = self._validated(rows, y, unit)
+        self._bells = self._validated(rows, features, y, unit)
         for _ in range(PASSES):
             # Generalised least squares: of what a column's cells share, a part is its own effect.
             coefficients = self._ridge(
@@ -198,13 +198,16 @@ class TwoWayModel:
         d = self._dimensions
         is_bell = np.zeros(features, dtype=bool)
         is_bell[d : features - d] = True
-        return unit * np.where(is_bell, bells, SLOPES)
+        variances: np.ndarray = unit * np.where(is_bell, bells, SLOPES)
+        return variances
 
-    def _validated(self, rows: Rows, y: np.ndarray, unit: float) -> np.ndarray:
+    def _validated(
+        self, rows: Rows, features: np.ndarray, y: np.ndarray, unit: float
+    ) -> np.ndarray:
         """How far each prior of the bells is trusted: by how well it predicts rows left out."""
         k = len(y)
         if k == 1:
-            return np.eye(len(BELLS))[0]
+            return np.array([1.0] + [0.0] * (len(BELLS) - 1))
         errors = np.zeros(len(BELLS))
         for fold in range(min(FOLDS, k)):
             gram = np.asarray(rows.gram) - rows.folds[fold][0]
@@ -212,7 +215,7 @@ class TwoWayModel:
             here = slice(fold, None, FOLDS)
             for i, bells in enumerate(BELLS):
                 found = _solve(gram, moment, self._prior(len(gram), unit, bells), 0.1 * unit)
-                errors[i] += np.square(y[here] - rows.features[here] @ found).sum()
+                errors[i] += np.square(y[here] - features[here] @ found).sum()
         logs = np.log(ODDS) - 0.5 * SOUNDNESS * k * np.log(np.maximum(errors / unit, 1e-9))
         weights = np.exp(logs - logs.max())
         normalised: np.ndarray = weights / weights.sum()
