@@ -148,12 +148,8 @@ class Bank:
     @property
     def tasks(self) -> list[BankTask]:
         """The tasks, by name."""
-        columns = schema.tasks.c
-        statement = sa.select(
-            columns.name, columns.metric, columns.direction, columns.kind, columns.facts
-        ).order_by(columns.name)
         with self.engine.connect() as connection:
-            return [BankTask(*row) for row in connection.execute(statement)]
+            return _tasks(connection)
 
     def counts(self) -> dict[str, int]:
         """How many records each task has."""
@@ -282,7 +278,7 @@ class Bank:
                         configs.append(carried)
                         origins.append(origin)
                     place_of_design[design] = place_of_key[key]
-            tasks = self.tasks
+            tasks = _tasks(connection)
             values = _mean_scores(connection, tasks, place_of_design, len(configs), until)
         scores = Scores(space, tuple(tasks), tuple(configs), values, tuple(origins))
         known = {t.name for t, row in zip(tasks, values, strict=True) if not np.isnan(row).all()}
@@ -292,11 +288,20 @@ class Bank:
         statement = sa.select(schema.tasks.c.id).where(schema.tasks.c.name == task)
         found = connection.execute(statement).scalar()
         if found is None:
-            raise unknown_name("task in the bank", task, [t.name for t in self.tasks])
+            raise unknown_name("task in the bank", task, [t.name for t in _tasks(connection)])
         return int(found)
 
     def __repr__(self) -> str:
         return f"Bank({self.url!r}, {sum(self.counts().values())} records)"
+
+
+def _tasks(connection: sa.Connection) -> list[BankTask]:
+    """The tasks, by name."""
+    columns = schema.tasks.c
+    statement = sa.select(
+        columns.name, columns.metric, columns.direction, columns.kind, columns.facts
+    ).order_by(columns.name)
+    return [BankTask(*row) for row in connection.execute(statement)]
 
 
 def _append(

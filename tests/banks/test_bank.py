@@ -228,3 +228,12 @@ def test_spaces_with_little_in_common_are_refused_with_the_reason() -> None:
     assert Overlap(other, SPACE).refused == "space 'trees' has 0 of the 3 parameters of 'small'"
     bare = Space("bare", [*SPACE.parameters, Parameter("width", IntDistribution(1, 9))])
     assert "lacks width, and 'bare' has no default" in str(Overlap(SPACE, bare).refused)
+
+
+def test_a_bank_in_memory_answers_all_that_one_on_disk_does() -> None:
+    bank = Bank("sqlite://")
+    bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.75)])
+    scores, _ = bank.scores(SPACE)
+    assert scores.values.tolist() == [[0.5, 0.75]]
+    with pytest.raises(UnknownNameError, match="photos"):
+        list(bank.records("fotos"))
