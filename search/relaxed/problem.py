@@ -1,0 +1,27 @@
+"""What relaxed search needs of a supernet: two losses of flat vectors.
+
+Weights and alphas are one vector each, so that the methods' formulas stand in the code as they do
+in the papers: ``w - xi * g``, ``beta * (y - w)``, Hessian-vector products, conjugate gradients.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class Problem(Protocol):
+    """Two losses, on the train half and on the validation half of the data."""
+
+    def train_loss(self, weights: Tensor, alpha: Tensor, batch: Any) -> Tensor:
+        """The loss on a batch of the train half, a scalar.
+
+        Args:
+            weights: ``[n]``.
+            alpha: ``[m]``.
+            batch: Whatever the problem's batches are.
+        """
+
+    def validation_loss(self, weights: Tensor, alpha: Tensor, batch: Any) -> Tensor:
+        """The loss on a batch of the validation half, a scalar; arguments as above."""
