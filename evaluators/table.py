@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..errors import DataError, EvaluationError
 from ..spaces import Config, Space
+from ..spaces.cell import NAS_BENCH_201_EDGES, nas_bench_201_space
 from ..spaces.graphgym import EXPERIMENT, GRID, graphgym_space
 from ..spaces.nas_bench_graph import NasBenchGraphSpace, config_of_row, tree_of
 from .task import Outcome, Report
@@ -121,11 +122,49 @@ class TableEvaluator:
         facts = TableTask(f"graphgym-{task}", "accuracy", "GraphGym design_v2", len(table))
         return cls(facts, space, table, lambda config: tuple(config[name] for name in GRID))
 
+    @classmethod
+    def nas_bench_201(cls, path: str | Path, dataset: str) -> TableEvaluator:
+        """NAS-Bench-201: 15,625 cells, judged by validation accuracy after 12 epochs.
 
-def _read(path: str | Path, column: str, value: str, experiment: str | None = None) -> pd.DataFrame:
+        ``test_accuracy`` is that of the published trainings of 200 epochs.
+
+        Args:
+            path: ``nas_bench_201.parquet``.
+            dataset: ``cifar10`` or ``cifar100``.
+
+        Raises:
+            DataError: There is no such file, or no such dataset in it.
+        """
+        rows = _table(path)
+        if f"{dataset}_val_e12" not in rows:
+            ending = "_val_e12"
+            known = ", ".join(c.removesuffix(ending) for c in rows if c.endswith(ending))
+            raise DataError(
+                f"{str(path)!r} has no dataset {dataset!r}: known are {known or 'none'}"
+            )
+        table: dict[Hashable, Outcome] = {}
+        for row in rows.to_dict("records"):
+            metrics = {
+                "test_accuracy": row[f"{dataset}_test_e200"] / 100,
+                "test_accuracy_12_epochs": row[f"{dataset}_test_e12"] / 100,
+                "parameters": float(row[f"{dataset}_params"]),
+                "flops": row[f"{dataset}_mflops"] * 1e6,
+            }
+            key = tuple(row[edge] for edge in NAS_BENCH_201_EDGES)
+            table[key] = Outcome(row[f"{dataset}_val_e12"] / 100, metrics)
+        task = TableTask(f"nas-bench-201-{dataset}", "accuracy", "NAS-Bench-201", len(table))
+        space = nas_bench_201_space()
+        return cls(task, space, table, lambda c: tuple(c[edge] for edge in NAS_BENCH_201_EDGES))
+
+
+def _table(path: str | Path) -> pd.DataFrame:
     if not Path(path).is_file():
         raise DataError(f"no result table {str(path)!r}: give the path of the Parquet file")
-    table = pd.read_parquet(path)
+    return pd.read_parquet(path)
+
+
+def _read(path: str | Path, column: str, value: str, experiment: str | None = None) -> pd.DataFrame:
+    table = _table(path)
     if column not in table:
         raise DataError(f"{str(path)!r} has no column {column!r}: is it another table?")
     if experiment is not None:

@@ -98,3 +98,15 @@ def test_graphgym_has_every_design_of_its_grid(data_root: Path) -> None:
     assert 0.5 < max(values) < 1
     with pytest.raises(DataError, match="known are"):
         TableEvaluator.graphgym(path, "PyG/Coar")
+
+
+def test_nas_bench_201_has_every_cell(data_root: Path) -> None:
+    path = data_root / "nas" / "nas_bench_201.parquet"
+    evaluator = TableEvaluator.nas_bench_201(path, "cifar10")
+    outcomes = [evaluator(config) for config in evaluator.space.enumerate()]
+    assert len(outcomes) == evaluator.space.size == 15_625
+    assert max(o.metrics["test_accuracy"] for o in outcomes) == pytest.approx(0.9437, abs=5e-5)
+    skips = evaluator(dict.fromkeys(evaluator.space.default or {}, "skip_connect"))
+    assert skips.metrics["test_accuracy"] == pytest.approx(0.5430, abs=5e-5)
+    with pytest.raises(DataError, match="no dataset 'svhn': known are cifar10, cifar100"):
+        TableEvaluator.nas_bench_201(path, "svhn")

@@ -66,25 +66,23 @@ def test_the_known_trajectory(make: Callable[[], RelaxedOptimiser]) -> None:
 
 
 def test_first_order_ends_where_the_bilevel_optimum_is_not() -> None:
-    assert after(darts_1(0.1), 2000) == pytest.approx([2, 2], abs=1e-6)
+    assert after(darts_1(0.3), 400) == pytest.approx([2, 2], abs=1e-6)
 
 
 @pytest.mark.parametrize("xi", [0.01, 0.1, 0.5, 1.0])
 def test_second_order_hangs_on_its_virtual_step(xi: float) -> None:
-    assert after(darts_2(xi, 0.05), 3000) == pytest.approx([2 / (1 + 2 * xi)] * 2, abs=1e-6)
+    assert after(darts_2(xi, 0.3), 400) == pytest.approx([2 / (1 + 2 * xi)] * 2, abs=1e-6)
 
 
 @pytest.mark.parametrize("form", ["literal", "fused"])
-@pytest.mark.parametrize(("strength", "rate"), [(10, 0.03), (100, 0.003)])
-def test_both_forms_end_at_the_known_limit(form: str, strength: float, rate: float) -> None:
-    limit = rarts_limit(strength, strength)
-    assert after(rarts(form, strength, rate), 12000) == pytest.approx(limit, abs=1e-6)
+def test_both_forms_end_at_the_known_limit(form: str) -> None:
+    assert after(rarts(form, 10, 0.04), 900) == pytest.approx(rarts_limit(10, 10), abs=1e-6)
 
 
 def test_the_lagrangian_falls_at_every_step() -> None:
     optimiser = rarts()
     values = [optimiser.objective(None, None)]
-    for _ in range(2500):
+    for _ in range(1500):
         optimiser.step(None, None)
         values.append(optimiser.objective(None, None))
     assert values[0] == pytest.approx(153)
@@ -94,7 +92,7 @@ def test_the_lagrangian_falls_at_every_step() -> None:
 
 @pytest.mark.parametrize(("rate", "stable"), [(0.0939, True), (0.0975, False)])
 def test_the_largest_stable_step(rate: float, stable: bool) -> None:
-    apart = abs(after(rarts(rate=rate), 3000)[0] - 40 / 37)
+    apart = abs(after(rarts(rate=rate), 1200)[0] - 40 / 37)
     assert (apart < 1e-3) == stable
 
 
@@ -102,19 +100,19 @@ def test_a_multiplier_takes_the_bias_of_beta_away() -> None:
     coupling = Coupling(lam=10, beta=10, multiplier=True)
     optimiser = Rarts(MODEL, W, ALPHA, plain(0.03), coupling=coupling)
     alpha, w = 40 / 39, 40 / 39 * (1 - 1 / 20)
-    assert after(optimiser, 3000) == pytest.approx([alpha, w, w], abs=1e-6)
+    assert after(optimiser, 1000) == pytest.approx([alpha, w, w], abs=1e-6)
 
 
 def test_continuation_comes_nearer_than_the_strength_that_it_began_with() -> None:
     coupling = Coupling(lam=10, beta=10, growth=1.003, largest=200)
     optimiser = Rarts(MODEL, W, ALPHA, plain(0.004), coupling=coupling, form="literal")
-    assert after(optimiser, 3000) == pytest.approx(rarts_limit(200, 200), abs=1e-6)
+    assert after(optimiser, 2200) == pytest.approx(rarts_limit(200, 200), abs=1e-6)
     assert optimiser.lam == optimiser.beta == 200
 
 
 def test_the_exact_hypergradient_finds_the_bilevel_optimum() -> None:
-    optimiser = ExactHypergradient(MODEL, W, ALPHA, plain(0.1), inner=60)
-    assert after(optimiser, 200) == pytest.approx([1, 1], abs=1e-6)
+    optimiser = ExactHypergradient(MODEL, W, ALPHA, plain(0.3), inner=20)
+    assert after(optimiser, 80) == pytest.approx([1, 1], abs=1e-6)
 
 
 class Quadratic:
