@@ -37,7 +37,7 @@ class PPO:
     steps: int = 200_000
     copies: int = 8
     rollout: int = 32
-    epochs: int = 10
+    epochs: int = 5
     minibatches: int = 1
     learning_rate: float = 1e-3
     discount: float = 0.98
