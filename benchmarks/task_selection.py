@@ -8,6 +8,10 @@ Suites: ``1d``, ``3d``, ``5d``, ``7d`` (published generator, `contextual_mdps`),
 random)`` at the same k, a mean over configurations and seeds; the synthetic oracle is the published
 one, a single sequence for all seeds of a configuration, so that 1 can be exceeded.
 
+Methods that use a budget are run anew for each k and told it: ``equidistant``, and in one dimension
+``bequest``, which is what ``TaskSelection.run(budget=k)`` asks for. ``bequest-anytime`` is the same
+selector without a budget, one run for all k; in more dimensions the two are one.
+
 Training gets easier towards the same end in all published processes, which a method may prefer by
 chance: ``--mirrored`` counts every dimension from its other end.
 """
@@ -20,7 +24,7 @@ import resource
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -36,6 +40,7 @@ from .contextual_mdps import Configuration, configurations
 from .harness import Result, Summary
 
 KS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 50)
+ANYTIME = "bequest-anytime"
 DIMENSIONS = {"1d": 1, "3d": 3, "5d": 5, "7d": 7}
 BUDGET = {"1d": 30, "digits": 30, "cartpole": 50, "pendulum": 50}
 REAL = {
@@ -92,7 +97,24 @@ def follow(selector: Selector, matrix: np.ndarray, budget: int) -> tuple[list[fl
 
 def methods_of(dimensions: int) -> list[str]:
     """Those that work in so many dimensions."""
-    return [m for m in SELECTORS if m != "greedy" or dimensions == 1] + ["equidistant"]
+    if dimensions > 1:
+        return [m for m in SELECTORS if m != "greedy"] + ["equidistant"]
+    return [*SELECTORS, ANYTIME, "equidistant"]
+
+
+def told(method: str, contexts: np.ndarray, matrix: np.ndarray, seed: int, budget: int) -> Run:
+    """One method that uses a budget, anew for each k; NaN between those of `KS`."""
+    values = np.full(budget, np.nan)
+    steps = []
+    for k in (k for k in KS if k <= budget):
+        if method == "equidistant":
+            selector: Selector = EquidistantSelector(contexts, budget=k, seed=seed)
+        else:
+            selector = make_selector(method, contexts, budget=k, seed=seed)
+        curve, step = follow(selector, matrix, k)
+        values[k - 1] = curve[-1]
+        steps.append(step)
+    return Run("", method, seed, tuple(values.tolist()), float(np.mean(steps)))
 
 
 def runs_on(
@@ -103,21 +125,17 @@ def runs_on(
     budget: int,
     methods: Sequence[str],
 ) -> list[Run]:
-    """Every method on one matrix; the equidistant one anew for each k."""
+    """Every method on one matrix."""
     found = []
     for method in methods:
-        if method == "equidistant":
-            ends = {}
-            for k in (k for k in KS if k <= budget):
-                selector = EquidistantSelector(contexts, budget=k, seed=seed)
-                ends[k] = follow(selector, matrix, k)[0][-1]
-            values = [ends.get(k, float("nan")) for k in range(1, budget + 1)]
-            found.append(Run(task, method, seed, tuple(values), 0.0))
+        if method == "equidistant" or (method == "bequest" and contexts.shape[1] == 1):
+            found.append(replace(told(method, contexts, matrix, seed, budget), task=task))
             continue
         if method == "oracle":
-            selector = OracleSelector(contexts, matrix=matrix)
+            selector: Selector = OracleSelector(contexts, matrix=matrix)
         else:
-            selector = make_selector(method, contexts, seed=seed)
+            name = "bequest" if method == ANYTIME else method
+            selector = make_selector(name, contexts, seed=seed)
         values, step = follow(selector, matrix, budget)
         found.append(Run(task, method, seed, tuple(values), step))
     return found
@@ -179,7 +197,7 @@ def run_synthetic(args: argparse.Namespace, result: Result) -> None:
     for k, bar in BARS.get((suite, noise), {}).items():
         name = f"bequest: aggregated at K = {k}, {suite}, noise {noise:g}"
         result.claim(name, means["bequest", "all", k, "aggregated"], bar, "higher")
-    rivals = [m for m in methods if m != "bequest"]
+    rivals = [m for m in methods if m not in ("bequest", ANYTIME)]
     if suite == "1d":
         for k in (5, 10, 15, 30):
             gaps = {

@@ -25,19 +25,27 @@ def make_selector(
     contexts: Contexts,
     *,
     costs: Costs = None,
+    budget: int | None = None,
     seed: int = 0,
 ) -> Selector:
     """A selector by its name.
 
+    Args:
+        name: One of `SELECTORS`.
+        contexts: Where the tasks lie ``[N, d]``.
+        costs: What training on each costs ``[N]``.
+        budget: How many sources there will be, for selectors that plan ahead; others do not mind.
+        seed: Decides whatever is drawn at random.
+
     Raises:
         UnknownNameError: There is none of that name.
-        SelectionError: The contexts or the costs make no sense, or costs are given to a selector
-            that does not weigh them.
+        SelectionError: The contexts, the costs or the budget make no sense, or costs are given to a
+            selector that does not weigh them.
     """
     if name not in SELECTORS:
         raise unknown_name("selector", name, SELECTORS)
     module, kind = SELECTORS[name].split(":")
-    found: Selector = getattr(importlib.import_module(f".{module}", __name__), kind)(
-        contexts, costs=costs, seed=seed
-    )
+    made = getattr(importlib.import_module(f".{module}", __name__), kind)
+    planning = {"budget": budget} if made.uses_budget else {}
+    found: Selector = made(contexts, costs=costs, seed=seed, **planning)
     return found

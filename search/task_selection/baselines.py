@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import SelectionError
+from .planning import even_places
 from .selector import Contexts, Costs, Selector
 
 
@@ -35,7 +36,7 @@ class EquidistantSelector(Selector):
             raise SelectionError(f"a budget of {budget} sources: give at least 1")
         dimensions = self.points.shape[1]
         if dimensions == 1:
-            self._goals = ((np.arange(budget) + 0.5) / budget)[:, None]
+            self._goals = even_places(budget)[:, None]
         else:
             from scipy.stats.qmc import Sobol
 

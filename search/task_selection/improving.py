@@ -1,7 +1,8 @@
 """The default selector: the source whose row is expected to raise V most.
 
 ``E[max(J_ij - v(j), 0)]`` in closed form under the two-way model, averaged over targets: there is
-no confidence constant to tune. A cell's noise is part of what a row gives, so it counts.
+no confidence constant to tune. A cell's noise is part of what a row gives, so it counts. Where the
+budget is known, the sources left are planned together (`planning`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
+from ...errors import SelectionError
+from .planning import even_places, plan
 from .selector import Contexts, Costs, Selector
 from .two_way import Rows, TwoWayModel, expected_rows, rows_of
 
@@ -24,6 +27,9 @@ CLOSE = 128
 CHUNK = 8192
 IMPUTATIONS = 3
 
+PLANNED = 64
+"""At most so many sources are planned together: of more, each is a small part."""
+
 REACH, RESOLUTION = 8, 1024
 _STEPS = np.linspace(-REACH, REACH, 2 * REACH * RESOLUTION + 1)
 _IMPROVEMENT = _STEPS * ndtr(_STEPS) + np.exp(-0.5 * _STEPS**2) / np.sqrt(2 * np.pi)
@@ -36,7 +42,13 @@ class TwoWaySelector(Selector):
     Args:
         contexts: Where the tasks lie ``[N, d]``.
         costs: What training on each costs ``[N]``: improvement a unit of cost is maximised.
+        budget: How many sources there will be in the end, failed ones included, if that is known.
+            In one dimension, and where costs are equal, they are then planned together: for the
+            best V at the end, not all the way there.
         seed: Decides which targets are looked at where there are more than 512.
+
+    Raises:
+        SelectionError: As `Selector`, or the budget is less than one source.
 
     Example:
         >>> contexts = np.linspace(0, 1, 20)
@@ -50,15 +62,20 @@ class TwoWaySelector(Selector):
     """
 
     uses_costs = True
+    uses_budget = True
 
     def __init__(
         self,
         contexts: Contexts,
         *,
         costs: Costs = None,
+        budget: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(contexts, costs=costs, seed=seed)
+        if budget is not None and budget < 1:
+            raise SelectionError(f"a budget of {budget} sources: give at least 1")
+        self.budget = budget
         # In random order, so that the first of them stand for all.
         self._targets = np.random.default_rng(seed).permutation(self.size)[:TARGETS]
         self._whole: Rows | None = Rows(self.points, self._targets)
@@ -74,14 +91,46 @@ class TwoWaySelector(Selector):
         if not self.trained:
             return self._first(free, pending)
         rows = self._rows_with(pending)
-        gains = self._gains(TwoWayModel(rows), free, rows.values.max(0))
+        model, served = TwoWayModel(rows), rows.values.max(0)
+        left = self._left_to_plan(pending)
+        if left > 1:
+            free = self._planned(model, free, served, left)
+        gains = self._gains(model, free, served)
         rates = gains / self.costs[free]
         best = int(rates.argmax())
         self.expected_gain = float(gains[best])
         return int(free[best])
 
+    def _left_to_plan(self, pending: list[int]) -> int:
+        """How many sources, this one included, are to be chosen together; 0: nothing is planned."""
+        if self.budget is None or self.points.shape[1] > 1 or np.ptp(self.costs) > 0:
+            return 0
+        left = self.budget - len(self.trained) - len(self.failed) - len(pending)
+        return left if left <= PLANNED else 0
+
+    def _planned(
+        self, model: TwoWayModel, free: np.ndarray, served: np.ndarray, left: int
+    ) -> np.ndarray:
+        """The sources that are planned to be trained, this one or later."""
+        layout = self._layout(free)
+        some = free[np.linspace(0, len(free) - 1, min(len(free), TARGETS)).astype(int)]
+        candidates = np.union1d(some, layout)
+        ahead = model.cells(candidates)[0] - served
+        start = np.searchsorted(candidates, layout).tolist()
+        found: np.ndarray = candidates[plan(ahead, float(np.sqrt(model.noise)), left, start)]
+        return found
+
+    def _layout(self, free: np.ndarray) -> np.ndarray:
+        """The best plan where distance is all there is, as far as it is not trained yet."""
+        assert self.budget is not None
+        gaps = np.abs(self.points[:, 0] - even_places(self.budget)[:, None])
+        return np.intersect1d(gaps.argmin(1), free)
+
     def _first(self, free: np.ndarray, pending: list[int]) -> int:
         """The middle; the next ones, without any row, as far from each other as can be."""
+        if self._left_to_plan(pending) > 0:
+            layout = self._layout(free)
+            free = layout if len(layout) else free
         if not pending:
             return self._middle(free)
         taken = self.points[pending]

@@ -219,7 +219,8 @@ class TaskSelection:
 
         Args:
             budget: How many sources there shall be in the end, earlier ones included; more than
-                there are contexts means all of them.
+                there are contexts means all of them. Where nothing else can end the run, the
+                selector is told and may plan for it.
             batch: Sources that are chosen, and trained, at a time.
             tolerance: Stop when the best source left is expected to raise V by less.
             timeout: Seconds after which no further source is begun.
@@ -234,6 +235,8 @@ class TaskSelection:
         if budget is not None and budget < 1:
             raise SelectionError(f"a budget of {budget} sources: give at least 1")
         most = min(budget or self.selector.size, self.selector.size)
+        if self.selector.uses_budget:  # known for certain only where nothing else ends the run
+            self.selector.budget = budget if tolerance is None and timeout is None else None
         deadline = None if timeout is None else time.time() + timeout
         tracker = self.tracker
         tracker.start()

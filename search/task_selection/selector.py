@@ -20,7 +20,7 @@ Costs = np.ndarray | Sequence[float] | None
 
 
 class Selector(ABC):
-    """Picks the next source; a pure function of contexts, seed and the rows told so far.
+    """Picks the next source; a pure function of contexts, seed, budget and the rows told so far.
 
     Args:
         contexts: Where the tasks lie ``[N, d]`` (or ``[N]`` in one dimension); all are targets, and
@@ -42,6 +42,12 @@ class Selector(ABC):
 
     uses_costs = False
     """Whether ``costs`` change what is asked for."""
+
+    uses_budget = False
+    """Whether what is asked for depends on ``budget``."""
+
+    budget: int | None = None
+    """How many sources there will be in the end, failed ones included; None: not known."""
 
     def __init__(
         self,

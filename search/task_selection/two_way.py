@@ -39,7 +39,7 @@ its cells, which is why their number proves nothing."""
 SLOPES = 10.0
 """The prior variance of slopes, in the same unit."""
 
-TREND = (0.01, 0.1, 1.0)
+TREND = (0.03, 0.3, 3.0)
 """Prior variances of F's trend, in units of the variance of what rows have in common."""
 
 BUMPS = ((0.0, 1.0), (0.1, 0.5), (0.1, 1.5), (1.0, 0.5), (1.0, 1.5))

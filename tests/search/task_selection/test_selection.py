@@ -39,6 +39,19 @@ class Counted:
         return float(context[0])
 
 
+class Impatient(Counted):
+    """Presses Ctrl-C after so many trainings."""
+
+    def __init__(self, patience: int) -> None:
+        super().__init__()
+        self.patience = patience
+
+    def __call__(self, context: np.ndarray) -> float:
+        if len(self.calls) == self.patience:
+            raise KeyboardInterrupt
+        return super().__call__(context)
+
+
 def selection(name: str, train: Any, **options: Any) -> TaskSelection:
     options.setdefault("tracking", False)
     return TaskSelection(CONTEXTS, train, returns, name=name, **options)
@@ -54,14 +67,35 @@ def test_from_python(bequest_home: Path) -> None:
         found.model(int(found.selector.untrained[0]))
 
 
-def test_it_goes_on_where_it_stopped(bequest_home: Path) -> None:
-    whole = selection("whole", Counted()).run(budget=7)
-    selection("cut", Counted()).run(budget=3)
+@pytest.mark.parametrize("selector", ["bequest", "gp-mbtl"])
+def test_it_goes_on_where_it_stopped(bequest_home: Path, selector: str) -> None:
+    whole = selection("whole", Counted(), selector=selector).run(budget=7)
+    with pytest.raises(KeyboardInterrupt):
+        selection("cut", Impatient(3), selector=selector).run(budget=7)
     rest = Counted()
-    cut = selection("cut", rest).run(budget=7)
+    cut = selection("cut", rest, selector=selector)
+    assert len(cut.sources) == 3
+    cut.run(budget=7)
     assert len(rest.calls) == 4, "nothing is trained twice"
     assert cut.selector.trained == whole.selector.trained
     assert cut.value == whole.value
+
+
+def test_a_budget_may_grow(bequest_home: Path) -> None:
+    small = selection("growing", Counted()).run(budget=3)
+    assert np.sort(small.chosen[:, 0]) == pytest.approx([4 / 24, 12 / 24, 20 / 24], abs=0.05)
+    rest = Counted()
+    grown = selection("growing", rest).run(budget=6)
+    assert len(rest.calls) == 3
+    assert grown.value > 0.94
+
+
+def test_a_budget_is_planned_for_where_nothing_else_ends_the_run(bequest_home: Path) -> None:
+    planned = selection("planned", Counted()).run(budget=4)
+    open_ended = selection("open", Counted()).run(budget=4, tolerance=1e-6)
+    assert planned.selector.budget == 4
+    assert open_ended.selector.budget is None
+    assert planned.value > open_ended.value
 
 
 def test_a_kill_loses_at_most_what_was_being_trained(bequest_home: Path) -> None:
@@ -92,6 +126,45 @@ def test_it_stops_where_nothing_more_is_to_be_gained(bequest_home: Path) -> None
 
 def test_a_budget_above_the_number_of_contexts_is_all_of_them(bequest_home: Path) -> None:
     assert len(selection("all", Counted()).run(budget=1000).sources) == 25
+
+
+def test_odd_families(bequest_home: Path) -> None:
+    """One context, contexts given twice, returns that are all alike, rows with holes."""
+
+    def choose(name: str, contexts: Any, evaluate: Any) -> TaskSelection:
+        found = TaskSelection(contexts, Counted(), evaluate, name=name, tracking=False)
+        found.run(budget=10)
+        assert len(found.plot()) == 3
+        return found
+
+    one = choose("one", [0.5], returns)
+    assert (one.value, one.assignment.tolist()) == (1.0, [0])
+    twice = choose("twice", [0.0, 0.0, 0.5, 1.0, 1.0], returns)
+    assert sorted(twice.selector.trained) == [0, 1, 2, 3, 4]
+    assert twice.value == 1.0
+    alike = choose("alike", CONTEXTS, lambda model, contexts: np.full(len(contexts), 0.3))
+    assert alike.value == pytest.approx(0.3)
+    assert len(set(alike.selector.trained)) == 10
+
+    def near_only(model: float, contexts: np.ndarray) -> np.ndarray:
+        row = returns(model, contexts)
+        return np.where(row > 0.8, row, np.nan)
+
+    holes = choose("holes", CONTEXTS, near_only)
+    assert holes.value > 0.95
+    assert len(holes.selector.trained) == 10
+
+
+def test_a_row_of_nan_is_a_failure(bequest_home: Path) -> None:
+    def nowhere(model: float, contexts: np.ndarray) -> np.ndarray:
+        return returns(model, contexts) if model < 0.8 else np.full(len(contexts), np.nan)
+
+    found = TaskSelection(CONTEXTS, Counted(), nowhere, name="nan", tracking=False).run(budget=8)
+    failed = [s for s in found.sources if s.error]
+    assert {s.error for s in failed} == {"every return is NaN"}
+    assert {s.index for s in failed} == found.selector.failed
+    assert len(found.sources) == 8
+    assert np.isfinite(found.value)
 
 
 def test_batches_are_trained_at_once(bequest_home: Path) -> None:

@@ -15,6 +15,7 @@ from bequest.search.task_selection.baselines import (
     OracleSelector,
 )
 from bequest.search.task_selection.improving import TwoWaySelector
+from bequest.search.task_selection.planning import _raised, plan
 from bequest.search.task_selection.published import GPMBTLSelector, MGPMBTLSelector, MMBTLSelector
 
 LINE = np.arange(21.0)
@@ -128,6 +129,8 @@ def test_contexts_that_make_no_sense() -> None:
         make_selector("random", LINE, costs=np.ones(21))
     with pytest.raises(SelectionError, match="one dimension"):
         GreedyGapSelector(grid(3, 2))
+    with pytest.raises(SelectionError, match="a budget of 0 sources"):
+        make_selector("bequest", LINE, budget=0)
     with pytest.raises(UnknownNameError, match="did you mean 'bequest'"):
         make_selector("bequests", LINE)
 
@@ -191,6 +194,52 @@ def test_a_batch_is_spread() -> None:
     run(selector, mountain(contexts[:, None]), 3)
     batch = np.sort(contexts[selector.ask_batch(4)])
     assert np.diff(batch).min() > 0.02
+
+
+def test_a_plan_is_better_than_one_source_after_another() -> None:
+    """Best alone: the middle. Best together: either side of it."""
+    gaps = np.abs(LINE[:, None] - LINE)
+    assert sorted(plan(20 - gaps, 1e-3, 2)) == [5, 15]
+    assert sorted(plan(20 - gaps, 1e-3, 2, start=[0, 10, 20])) == [5, 15]
+    assert len(plan(20 - gaps, 1e-3, 50)) == 21
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_what_a_plan_brings_is_what_draws_say(seed: int, sources: int) -> None:
+    rng = np.random.default_rng(seed)
+    means, noise = rng.normal(size=(sources, 1)), rng.gumbel(size=(100_000, sources))
+    scale = np.sqrt(6) / np.pi
+    draws = means[:, 0] + (noise - np.euler_gamma) * scale
+    weights = np.exp(means / scale - np.euler_gamma)
+    others = [*range(sources - 1)]
+    expected = scale * _raised(weights, others)[-1]
+    assert expected == pytest.approx(np.maximum(draws.max(1), 0).mean(), abs=0.03)
+
+
+def test_a_budget_that_is_known_is_planned_for() -> None:
+    """On a line where all train equally well, no one beats the middles of equal parts."""
+    contexts = np.linspace(0, 1, 101)
+    matrix = mountain(contexts[:, None], noise=0.01)
+    for budget in (2, 4, 7):
+        told = run(TwoWaySelector(contexts, budget=budget), matrix, budget)
+        even = run(EquidistantSelector(contexts, budget=budget), matrix, budget)
+        anytime = run(TwoWaySelector(contexts), matrix, budget)
+        assert told[-1] == pytest.approx(even[-1], abs=2e-3)
+        assert told[-1] > anytime[-1] - 1e-3
+    assert run(TwoWaySelector(contexts, budget=4), matrix, 4)[-1] > anytime[3] + 5e-3
+
+
+def test_a_plan_is_given_up_where_rows_speak_against_it() -> None:
+    """Whoever lies further right trains better, and serves all: even places are for nothing."""
+    matrix = mountain(LINE[:, None]) + 0.1 * LINE[:, None]
+    selector = TwoWaySelector(LINE, budget=5)
+    run(selector, matrix, 5)
+    assert sum(LINE[selector.trained] > 15) >= 3
+
+
+def test_a_batch_without_rows_is_planned_too() -> None:
+    assert sorted(TwoWaySelector(LINE, budget=3).ask_batch(3)) == [3, 10, 17]
 
 
 def test_missing_cells_are_filled_sensibly() -> None:
