@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,16 +14,16 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from .. import __version__
-from ..errors import DataError, EvaluationError
+from ..errors import DataError
 from ..spaces import Config, Space
 from ..spaces.gnn import gnn_space
-from ..threads import one_thread
 from .cost import count_flops, count_parameters
 from .graph_network import GraphNetwork
 from .graph_problems import PARTS, Problem, make_problem, score_links
 from .graph_statistics import graph_statistics
-from .graph_tasks import GraphTask, one_hot_degrees, seed_torch, seeded
+from .graph_tasks import GraphTask, one_hot_degrees, seed_torch
 from .graph_training import Training, train
+from .running import trainable
 from .task import Outcome, Report
 
 PATIENCE = 60
@@ -72,7 +71,7 @@ class GraphEvaluator:
             EvaluationError: The training diverged or did not fit into memory.
         """
         config = self.space.validate(config)
-        with _trainable(self.device, seed):
+        with trainable(self.device, seed):
             network, problem, training = self._train(config, seed, report)
             metrics = self._metrics(network, problem)
             metrics["flops"] = float(count_flops(lambda: problem.forward(network), network))
@@ -102,7 +101,7 @@ class GraphEvaluator:
             EvaluationError: The training diverged or did not fit into memory.
         """
         config = self.space.validate(config)
-        with _trainable(self.device, seed):
+        with trainable(self.device, seed):
             network, problem, training = self._train(config, seed, None)
             if train_on_validation:
                 seed_torch(seed, self.device)
@@ -148,20 +147,6 @@ class GraphEvaluator:
                 metrics[f"{part}_{self.task.metric}"] = metric
                 metrics[f"{part}_loss"] = loss
         return metrics
-
-
-@contextmanager
-def _trainable(device: torch.device, seed: int) -> Iterator[None]:
-    """One thread, streams of its own, and a clear word where memory does not suffice."""
-    try:
-        with one_thread(device.type), seeded(seed, device):
-            yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise EvaluationError(f"out of memory on {device}: a smaller width may help") from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            raise
-        raise EvaluationError(f"out of memory on {device}: a smaller width may help") from error
 
 
 # The trained model --------------------------------------------------------------------------------

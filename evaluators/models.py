@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import DataError, unknown_name
 from .task import Fitted
 
-LOADERS = {"graph": ".graph:load_graph_model"}
+LOADERS = {"graph": ".graph:load_graph_model", "image": ".image:load_image_model"}
 """The function that loads each kind of model: ``module:name`` in this package."""
 
 

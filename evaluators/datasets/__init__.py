@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, unknown_name
-from .catalogue import ALIASES, ENTRIES, LINKS, LINKS_SUFFIX, NODE, Entry
+from .catalogue import ALIASES, ENTRIES, IMAGES, LINKS, LINKS_SUFFIX, NODE, Entry
 
 if TYPE_CHECKING:
     from ..graph_tasks import GraphTask
+    from ..image_tasks import ImageClassification
 
 __all__ = ["Entry", "list_tasks", "load_task"]
 
@@ -21,7 +22,7 @@ def list_tasks() -> list[Entry]:
     return list(ENTRIES.values())
 
 
-def load_task(name: str, data_root: str | Path | None = None) -> GraphTask:
+def load_task(name: str, data_root: str | Path | None = None) -> GraphTask | ImageClassification:
     """A task by its name, as ``bequest tasks`` lists it.
 
     Args:
@@ -34,10 +35,12 @@ def load_task(name: str, data_root: str | Path | None = None) -> GraphTask:
         UnknownNameError: There is no such task.
         DataError: The data is neither at hand nor can be downloaded.
     """
-    from ..graph_tasks import GraphClassification, LinkPrediction, NodeClassification
-
     entry = _entry(name)
     data: Any = _load(entry, None if data_root is None else Path(data_root))
+    if entry.kind == IMAGES:
+        return data  # type: ignore[no-any-return]
+    from ..graph_tasks import GraphClassification, LinkPrediction, NodeClassification
+
     if entry.kind == LINKS:
         return LinkPrediction(data, name=entry.name)
     if entry.kind == NODE:
@@ -58,7 +61,8 @@ def _entry(name: str) -> Entry:
     if not name.endswith(LINKS_SUFFIX):
         return entry
     if entry.kind != NODE:
-        raise DataError(f"{base!r} is a set of graphs: {LINKS_SUFFIX} needs one graph")
+        held = "images" if entry.kind == IMAGES else "graphs"
+        raise DataError(f"{base!r} is a set of {held}: {LINKS_SUFFIX} needs one graph")
     return replace(entry, name=base + LINKS_SUFFIX, kind=LINKS)
 
 

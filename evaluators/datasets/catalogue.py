@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 NODE, GRAPH = "node classification", "graph classification"
 LINKS = "link prediction"
+IMAGES = "image classification"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def _built_in() -> list[Entry]:
             ("fake-graphs", GRAPH),
         )
     ]
+    entries += [Entry("digits", IMAGES, "scikit-learn, 8 x 8 pixels", "images:digits", ("digits",))]
     return entries
 
 
@@ -73,6 +75,13 @@ def _public() -> list[Entry]:
     entries += [
         Entry(n, NODE, "Open Graph Benchmark (extra: ogb)", "public:load_ogb", (n,), "ogb")
         for n in ("ogbn-arxiv", "ogbn-products")
+    ]
+    entries += [
+        Entry(name, IMAGES, source, f"images:{loader}", (), loader)
+        for name, source, loader in (
+            ("fashion-mnist", "Zalando Research, IDX files", "fashion_mnist"),
+            ("cifar10", "JPEG streams in one file", "cifar10"),
+        )
     ]
     return entries
 

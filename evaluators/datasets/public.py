@@ -7,7 +7,6 @@ lacks is not downloaded into it), and processed there.
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,7 @@ from torch_geometric import datasets, transforms
 from ...errors import DataError
 from ...home import home
 from .catalogue import Entry
-
-ROOT_VARIABLE = "BEQUEST_DATA"
+from .roots import ROOT_VARIABLE, roots
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "Planetoid": {"transform": transforms.NormalizeFeatures()},
@@ -108,7 +106,7 @@ def _linked_and_read(
 
 
 def _missing(entry: Entry, label: str, data_root: Path | None, error: Exception) -> DataError:
-    searched = ", ".join(str(r) for r in _roots(data_root)) or "no data root"
+    searched = ", ".join(str(r) for r in roots(data_root)) or "no data root"
     source = _source(entry.folder, label, data_root)
     found = "nothing" if source is None else f"unreadable or incomplete files in {source}"
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -119,16 +117,9 @@ def _missing(entry: Entry, label: str, data_root: Path | None, error: Exception)
     )
 
 
-def _roots(data_root: Path | None) -> list[Path]:
-    """The folders to search: the user's, then the environment's; each may hold datasets/."""
-    variable = os.environ.get(ROOT_VARIABLE)
-    named = [data_root, Path(variable) if variable else None]
-    return [folder for root in named if root is not None for folder in (root, root / "datasets")]
-
-
 def _source(folder: str, label: str, data_root: Path | None) -> Path | None:
     """The data's folder in the first root that has it, however its name is written there."""
-    for root in _roots(data_root):
+    for root in roots(data_root):
         parent = root / folder
         if not parent.is_dir():
             continue

@@ -75,7 +75,7 @@ class Darts(RelaxedOptimiser):
         if norm == 0:
             return direct, loss.item()
         epsilon = EPSILON / norm
-        sides = []
+        sides: list[Tensor] = []
         for sign in (1, -1):
             moved = w.detach() + sign * epsilon * v
             sides += gradient(self.problem.train_loss(moved, alpha, train), alpha)

@@ -62,7 +62,8 @@ class ExactHypergradient(RelaxedOptimiser):
         w, alpha = self.w.detach(), self.alpha.detach()
 
         def by_w(weights: Tensor, alphas: Tensor) -> Tensor:
-            return grad(self.problem.train_loss)(weights, alphas, train)
+            slope: Tensor = grad(self.problem.train_loss)(weights, alphas, train)
+            return slope
 
         def product(v: Tensor) -> Tensor:
             along: Tensor = jvp(lambda weights: by_w(weights, alpha), (w,), (v,))[1]

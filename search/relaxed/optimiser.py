@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,5 +78,4 @@ class RelaxedOptimiser(ABC):
 
 def gradient(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
     """The gradients of a loss by some vectors, in one backward pass."""
-    found = torch.autograd.grad(loss, of, materialize_grads=True)
-    return cast(tuple[Tensor, ...], found)
+    return torch.autograd.grad(loss, of, materialize_grads=True)

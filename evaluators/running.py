@@ -1,0 +1,26 @@
+"""Where trainings run: one thread, streams of their own, a clear word where memory is short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import EvaluationError
+from ..threads import one_thread
+from .graph_tasks import seeded
+
+
+@contextmanager
+def trainable(device: torch.device, seed: int) -> Iterator[None]:
+    """One thread, streams of its own, and a clear word where memory does not suffice."""
+    try:
+        with one_thread(device.type), seeded(seed, device):
+            yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise EvaluationError(f"out of memory on {device}: a smaller width may help") from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise EvaluationError(f"out of memory on {device}: a smaller width may help") from error

@@ -1,0 +1,97 @@
+"""What a relaxed search is asked to do: method, length, rates, and cures as switches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ...errors import ConfigurationError, unknown_name
+from .darts import Darts
+from .learner import Rates
+from .optimiser import RelaxedOptimiser
+from .problem import Problem
+from .rarts import Coupling, Rarts
+
+METHODS = ("rarts", "rarts-literal", "darts-1", "darts-2")
+
+
+@dataclass(frozen=True)
+class Cures:
+    """Switches against collapse; the defaults are what worked on NAS-Bench-201's cells with RARTS.
+
+    Attributes:
+        warmup: Epochs in which weights alone learn.
+        max_skips: How many skip connections a derived architecture may have (P-DARTS).
+        gate: ``softmax`` or ``sigmoid`` (FairDARTS).
+        zero_one: The weight of FairDARTS' zero-one loss; it wants sigmoid gates.
+        decaying_skip: A skip beside each edge of a cell that fades away (DARTS-).
+        stop_by_eigenvalue: End where the Hessian's eigenvalue rises, and go back (R-DARTS).
+    """
+
+    warmup: int = 2
+    max_skips: int | None = None
+    gate: str = "softmax"
+    zero_one: float = 0.0
+    decaying_skip: bool = False
+    stop_by_eigenvalue: bool = False
+
+    def __post_init__(self) -> None:
+        if self.zero_one and self.gate != "sigmoid":
+            raise ConfigurationError(
+                f"the zero-one loss ({self.zero_one}) drives sigmoid gates: set gate='sigmoid'"
+            )
+
+    def of_supernet(self) -> dict[str, object]:
+        """What the supernet itself has to know."""
+        return {
+            "gate": self.gate,
+            "zero_one": self.zero_one,
+            "decaying_skip": self.decaying_skip,
+        }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A relaxed search.
+
+    Attributes:
+        method: One of `METHODS`.
+        epochs: How many; the weights' learning rate falls to ``final_rate`` by a cosine.
+        rates: How weights and alphas move.
+        final_rate: Of the weights.
+        coupling: RARTS' lambda, beta, their growth, its multiplier.
+        cures: Switches against collapse.
+        eigenvalues: Whether the Hessian's eigenvalue is computed after each epoch.
+
+    Raises:
+        UnknownNameError: There is no such method.
+        ConfigurationError: There are no epochs in which alphas move.
+    """
+
+    method: str = "rarts"
+    epochs: int = 14
+    rates: Rates = field(default_factory=lambda: Rates(weights=0.05, alpha=3e-3))
+    final_rate: float = 1e-3
+    coupling: Coupling = field(default_factory=Coupling)
+    cures: Cures = field(default_factory=Cures)
+    eigenvalues: bool = True
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise unknown_name("method of relaxed search", self.method, METHODS)
+        if self.epochs <= self.cures.warmup:
+            raise ConfigurationError(
+                f"a search of {self.epochs} epochs ends in its warm-up of {self.cures.warmup}: "
+                "give more epochs or a shorter warm-up"
+            )
+        if self.cures.stop_by_eigenvalue and not self.eigenvalues:
+            raise ConfigurationError("stop_by_eigenvalue wants eigenvalues: set eigenvalues=True")
+
+    def optimiser(self, problem: Problem, weights: Tensor, alpha: Tensor) -> RelaxedOptimiser:
+        """The method's optimiser."""
+        if self.method.startswith("darts"):
+            order = int(self.method[-1])
+            return Darts(problem, weights, alpha, self.rates, order=order)
+        form = "literal" if self.method.endswith("literal") else "fused"
+        return Rarts(problem, weights, alpha, self.rates, coupling=self.coupling, form=form)
