@@ -16,6 +16,7 @@ from .cli_selection import select_tasks
 from .errors import BequestError, StudyError
 
 if TYPE_CHECKING:
+    from .evaluators.image_training import Budget
     from .search.record import StudyRecord
     from .search.study import Study
 
@@ -77,8 +78,15 @@ def search(
     timeout: Annotated[float | None, typer.Option(help="Begin no trial after this many s.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
     sampler: Annotated[
-        str, typer.Option(help="transfer, autotransfer, gp, tpe, evolution or random.")
+        str,
+        typer.Option(
+            help="transfer, autotransfer, gp, tpe, evolution or random; rarts, darts-1 or darts-2."
+        ),
     ] = "transfer",
+    space: Annotated[
+        str | None,
+        typer.Option(help="gnn or nas-bench-graph on graphs, nas-bench-201 or darts on images."),
+    ] = None,
     bank: BankUrl = None,
     pruner: Annotated[str, typer.Option(help="none, median or hyperband.")] = "none",
     seed: Annotated[int, typer.Option(help="Seed of sampler, splits and trainings.")] = 0,
@@ -91,15 +99,23 @@ def search(
     train_on_validation: Annotated[
         bool, typer.Option(help="Train the winner on training and validation data.")
     ] = False,
+    epochs: Annotated[int | None, typer.Option(help="On images: epochs of a training.")] = None,
+    images: Annotated[
+        int | None, typer.Option(help="Train and validate on so many images (0: on all).")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Average images down to so many pixels (0: as they are).")
+    ] = None,
     mlflow: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Search the best graph network for a task; run it again to continue where it stopped."""
-    from .evaluators import GraphEvaluator, load_task
+    """Search the best network for a task; run it again to continue where it stopped."""
+    from .evaluators import load_task
+    from .evaluators.choice import make_evaluator
     from .search.study import Study
 
     study = Study(
-        GraphEvaluator(load_task(task, data_root)),
+        make_evaluator(load_task(task, data_root), space, _budget(epochs, images, size)),
         sampler=sampler,
         bank=bank,
         pruner=pruner,
@@ -118,6 +134,20 @@ def search(
         typer.echo(f"stopped; the same command continues study {study.name}", err=True)
         raise typer.Exit(130) from None
     _print_result(study, metrics, model, as_json=as_json)
+
+
+def _budget(epochs: int | None, images: int | None, size: int | None) -> Budget | None:
+    """What was asked for; 0 images or pixels stand for all there are."""
+    from .evaluators.image_training import Budget
+
+    asked = {"epochs": epochs, "images": images, "size": size}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return None
+    limits: dict[str, Any] = {
+        name: None if value == 0 and name != "epochs" else value for name, value in given.items()
+    }
+    return Budget(**limits)
 
 
 def _fit(study: Study, train_on_validation: bool) -> tuple[dict[str, float], str]:

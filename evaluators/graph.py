@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from .. import __version__
@@ -73,7 +73,7 @@ class GraphEvaluator:
         config = self.space.validate(config)
         with trainable(self.device, seed):
             network, problem, training = self._train(config, seed, report)
-            metrics = self._metrics(network, problem)
+            metrics = scores(network, problem, self.task.metric)
             metrics["flops"] = float(count_flops(lambda: problem.forward(network), network))
         metrics |= {
             "parameters": float(count_parameters(network)),
@@ -108,7 +108,7 @@ class GraphEvaluator:
                 problem.merge_validation()
                 network = self._network(config, problem)
                 train(network, problem, config, epochs=training.best_epoch, patience=None)
-            metrics = self._metrics(network, problem)
+            metrics = scores(network, problem, self.task.metric)
         if train_on_validation:  # what was learned by heart says nothing
             metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
         facts = ModelFacts(
@@ -139,14 +139,14 @@ class GraphEvaluator:
         network = GraphNetwork(config, self.task.features, problem.outputs, self.task.level)
         return network.to(self.device)
 
-    def _metrics(self, network: GraphNetwork, problem: Problem) -> dict[str, float]:
-        metrics: dict[str, float] = {}
-        with torch.no_grad():
-            for part in PARTS:
-                metric, loss = problem.score(network, part)
-                metrics[f"{part}_{self.task.metric}"] = metric
-                metrics[f"{part}_loss"] = loss
-        return metrics
+
+def scores(network: nn.Module, problem: Problem, metric: str) -> dict[str, float]:
+    """Metric and loss on each part of a problem."""
+    found: dict[str, float] = {}
+    with torch.no_grad():
+        for part in PARTS:
+            found[f"{part}_{metric}"], found[f"{part}_loss"] = problem.score(network, part)
+    return found
 
 
 # The trained model --------------------------------------------------------------------------------
@@ -166,6 +166,8 @@ class ModelFacts:
     task: dict[str, Any]
     seed: int
     train_on_validation: bool
+    recipe: dict[str, Any] | None = None
+    """How a network of NAS-Bench-Graph's space is built; ``None`` for one of the `gnn` space."""
 
 
 class GraphModel:
@@ -175,7 +177,7 @@ class GraphModel:
         metrics: Training, validation and test metrics, as measured once after the training.
     """
 
-    def __init__(self, network: GraphNetwork, facts: ModelFacts, metrics: dict[str, float]) -> None:
+    def __init__(self, network: nn.Module, facts: ModelFacts, metrics: dict[str, float]) -> None:
         self.network = network.eval()
         self.facts = facts
         self.metrics = metrics
@@ -241,6 +243,13 @@ def load_graph_model(folder: str | Path) -> GraphModel:
     place = Path(folder)
     saved = json.loads((place / "model.json").read_text())
     facts = ModelFacts(**saved["facts"])
-    network = GraphNetwork(facts.config, facts.inputs, facts.outputs, facts.level)
+    network: nn.Module
+    if facts.recipe is None:
+        network = GraphNetwork(facts.config, facts.inputs, facts.outputs, facts.level)
+    else:
+        from .graph_cell_network import GraphCellNetwork, Recipe
+
+        recipe = Recipe(**facts.recipe)
+        network = GraphCellNetwork(facts.config, facts.inputs, facts.outputs, recipe)
     network.load_state_dict(load_file(str(place / "model.safetensors")))
     return GraphModel(network, facts, saved["metrics"])

@@ -12,12 +12,12 @@ from typing import Any, Protocol, cast
 
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Data
 
 from ..spaces import Config
-from .graph_network import Features, GraphNetwork, starts_linear
+from .graph_network import Features, starts_linear
 from .graph_sparse import Adjacency, SparseMatrix
 from .graph_tasks import GraphClassification, GraphTask, LinkPrediction, NodeClassification
 
@@ -38,13 +38,13 @@ class Problem(Protocol):
     def batches(self) -> Iterable[Any]:
         """The training batches of one epoch, drawn from torch's global stream."""
 
-    def loss(self, network: GraphNetwork, batch: Any) -> Tensor:
+    def loss(self, network: nn.Module, batch: Any) -> Tensor:
         """The training loss of one batch."""
 
-    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+    def score(self, network: nn.Module, part: str) -> tuple[float, float]:
         """(metric, loss) on one of `PARTS`."""
 
-    def forward(self, network: GraphNetwork) -> Tensor:
+    def forward(self, network: nn.Module) -> Tensor:
         """One forward pass, for counting."""
 
     def merge_validation(self) -> None:
@@ -90,17 +90,17 @@ class NodeProblem:
     def batches(self) -> Iterable[Tensor]:
         return (self.index["train"],)
 
-    def loss(self, network: GraphNetwork, batch: Tensor) -> Tensor:
+    def loss(self, network: nn.Module, batch: Tensor) -> Tensor:
         scores = network(self.x, self.edges)[batch]
         return functional.cross_entropy(scores, self.y[batch])
 
-    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+    def score(self, network: nn.Module, part: str) -> tuple[float, float]:
         index = self.index[part]
         scores, y = self.forward(network)[index], self.y[index]
         accuracy = float((scores.argmax(1) == y).float().mean())
         return accuracy, float(functional.cross_entropy(scores, y))
 
-    def forward(self, network: GraphNetwork) -> Tensor:
+    def forward(self, network: nn.Module) -> Tensor:
         return cast(Tensor, network(self.x, self.edges))
 
     def merge_validation(self) -> None:
@@ -132,17 +132,17 @@ class GraphProblem:
             if len(chosen) > 1 or len(order) == 1:  # one graph may break batch normalisation
                 yield _batch([graphs[i] for i in chosen], self.device)
 
-    def loss(self, network: GraphNetwork, batch: Batch) -> Tensor:
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         scores = network(batch.x, batch.edges, batch.batch)
         return functional.cross_entropy(scores, batch.y)
 
-    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+    def score(self, network: nn.Module, part: str) -> tuple[float, float]:
         batch = self.fixed[part]
         scores = network(batch.x, batch.edges, batch.batch)
         accuracy = float((scores.argmax(1) == batch.y).float().mean())
         return accuracy, float(functional.cross_entropy(scores, batch.y))
 
-    def forward(self, network: GraphNetwork) -> Tensor:
+    def forward(self, network: nn.Module) -> Tensor:
         batch = self.fixed["validation"]
         return cast(Tensor, network(batch.x, batch.edges, batch.batch))
 
@@ -201,7 +201,7 @@ class LinkProblem:
     def batches(self) -> Iterable[Tensor]:
         return (self.graphs["train"].edge_label_index,)
 
-    def loss(self, network: GraphNetwork, batch: Tensor) -> Tensor:
+    def loss(self, network: nn.Module, batch: Tensor) -> Tensor:
         # Random pairs stand for unlinked ones: in a sparse graph hardly any is linked.
         pairs = torch.randint(self.nodes, batch.shape).to(batch.device)
         embedding = network(self.x, self.edges["train"])
@@ -210,7 +210,7 @@ class LinkProblem:
         target[: batch.shape[1]] = 1.0
         return functional.binary_cross_entropy_with_logits(scores, target)
 
-    def score(self, network: GraphNetwork, part: str) -> tuple[float, float]:
+    def score(self, network: nn.Module, part: str) -> tuple[float, float]:
         graph = self.graphs[part]
         pairs, target = graph.edge_label_index, graph.edge_label.float()
         if part == "train":  # training links come without unlinked pairs: take the evaluation's
@@ -227,7 +227,7 @@ class LinkProblem:
         loss = functional.binary_cross_entropy_with_logits(scores, target)
         return float(roc_auc_score(target.cpu().numpy(), scores.cpu().numpy())), float(loss)
 
-    def forward(self, network: GraphNetwork) -> Tensor:
+    def forward(self, network: nn.Module) -> Tensor:
         return cast(Tensor, network(self.x, self.edges["train"]))
 
     def merge_validation(self) -> None:

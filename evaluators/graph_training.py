@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+from torch import nn
 
 from ..errors import EvaluationError
 from ..spaces import Config
 from .cost import PeakMemory
-from .graph_network import GraphNetwork
 from .graph_problems import Problem
 from .task import Report
 
@@ -40,7 +40,7 @@ class Training:
 
 
 def train(
-    network: GraphNetwork,
+    network: nn.Module,
     problem: Problem,
     config: Config,
     *,
@@ -88,7 +88,7 @@ def train(
 
 
 def _run_epoch(
-    network: GraphNetwork,
+    network: nn.Module,
     problem: Problem,
     optimizer: torch.optim.Optimizer,
     memory: PeakMemory | None,
@@ -110,7 +110,7 @@ def _run_epoch(
             )
 
 
-def _optimizer(network: GraphNetwork, config: Config) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, config: Config) -> torch.optim.Optimizer:
     parameters = network.parameters()
     rate, decay = cast(float, config["learning_rate"]), cast(float, config["weight_decay"])
     if config["optimizer"] == "sgd":
@@ -121,7 +121,7 @@ def _optimizer(network: GraphNetwork, config: Config) -> torch.optim.Optimizer:
 class _Best:
     """The weights of the best epoch: highest metric, then lowest loss."""
 
-    def __init__(self, network: GraphNetwork) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.network = network
         self.epoch = 0
         self._key = (-math.inf, -math.inf)

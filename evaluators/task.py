@@ -82,6 +82,14 @@ class Fingerprinted(Protocol):
 
 
 @runtime_checkable
+class Relaxable(Protocol):
+    """An evaluator whose space has a supernet: what relaxed search needs."""
+
+    def supernet(self, *, seed: int, **options: Any) -> Any:
+        """All networks of the space at once (`supernet.Supernet`), on the training data."""
+
+
+@runtime_checkable
 class Fitter(Protocol):
     """An evaluator that can also hand over the trained model."""
 

@@ -23,6 +23,7 @@ from .mlflow_client import (
     milliseconds,
 )
 from .record import StudyRecord, incumbents
+from .relaxed.mirror import write_epochs, write_findings
 from .trial import COMPLETE, FAILED, LOST_STATE, PRUNED, RUNNING, Trial
 
 OBJECTIVE = "objective"
@@ -105,6 +106,7 @@ class Mirror:
         """Write the trials that have ended and are not there yet."""
         trials = self.study.trials
         new = [t for t in trials if t.state in STATUS and t.number not in self.written]
+        write_epochs(self.client, self.parent_id, self.study.relaxed)
         for trial in new:
             self._write_child(trial)
             self.written.add(trial.number)
@@ -185,6 +187,7 @@ class Mirror:
                 self.client.set_tag(self.parent_id, "bequest.inherited_from", heard[:MAX_TEXT])
             for name, figure in static_plots(self.study.optuna_study).items():
                 self.client.log_figure(self.parent_id, figure, f"plots/{name}.png")
+        write_findings(self.client, self.parent_id, self.study.relaxed)
         self.client.set_terminated(self.parent_id, status)
 
     def log_model(self, folder: str, metrics: dict[str, float]) -> None:

@@ -21,6 +21,9 @@ METADATA = "bequest"
 INHERITED = "bequest:inherited"
 """The study attribute that holds what earlier tasks handed down (see `Study.explain`)."""
 
+RELAXED = "bequest:relaxed"
+"""The study attribute that holds a relaxed search: its method, epochs, candidates."""
+
 
 class StudyRecord:
     """What the store says of one study.
@@ -65,6 +68,12 @@ class StudyRecord:
         """Which earlier tasks the sampler listened to (see `Study.explain`); may be empty."""
         rows: list[dict[str, Any]] = self.optuna_study.user_attrs.get(INHERITED, [])
         return rows
+
+    @property
+    def relaxed(self) -> dict[str, Any]:
+        """What the relaxed search has found so far; empty where there is none."""
+        found: dict[str, Any] = self.optuna_study.user_attrs.get(RELAXED, {})
+        return found
 
     @property
     def folder(self) -> Path:

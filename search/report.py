@@ -11,6 +11,7 @@ import jinja2
 from .. import __version__
 from .plots import interactive_plots
 from .record import StudyRecord, best_of
+from .relaxed.pictures import as_svg, pictures
 from .trial import COMPLETE, FAILED, Trial
 
 TITLES = {
@@ -18,6 +19,12 @@ TITLES = {
     "param_importances": "Which choices mattered",
     "intermediate_values": "Learning curves",
     "slice": "Value by choice",
+}
+
+RELAXED_TITLES = {
+    "architecture": "The architecture of the largest alphas",
+    "gates": "The gates of each decision, epoch by epoch",
+    "curves": "Losses, entropy of the gates, largest eigenvalue of the Hessian",
 }
 
 
@@ -35,6 +42,8 @@ def write_report(study: StudyRecord, path: Path) -> Path:
         most=max((abs(row["weight"]) for row in study.inherited), default=0.0) or 1.0,
         columns=_columns(trials),
         plots=_plots(study) if best else [],
+        relaxed=study.relaxed,
+        relaxed_pictures=_relaxed_pictures(study),
         metrics=_metric_names(trials),
         seconds=_seconds(trials),
         version=__version__,
@@ -64,6 +73,13 @@ def _plots(study: StudyRecord) -> list[tuple[str, str]]:
         html = figure.to_html(full_html=False, include_plotlyjs="inline" if not found else False)
         found.append((TITLES[name], html))
     return found
+
+
+def _relaxed_pictures(study: StudyRecord) -> list[tuple[str, str]]:
+    """(title, SVG) of each picture of the relaxed search, where there was one."""
+    if not study.relaxed.get("epochs"):
+        return []
+    return [(RELAXED_TITLES[n], as_svg(f)) for n, f in pictures(study.relaxed).items()]
 
 
 def _columns(trials: list[Trial]) -> list[str]:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import optuna
 from optuna.pruners import BasePruner
@@ -27,15 +27,19 @@ from .mlflow_mirror import Mirror
 from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
-from .record import INHERITED, METADATA, StudyRecord, best_of
+from .record import INHERITED, METADATA, RELAXED, StudyRecord, best_of
 from .recovery import recover
 from .samplers import INHERITING, make_sampler
+from .samplers import RELAXED as RELAXED_METHODS
 from .samplers.base import Observation, observations
 from .slots import SlotStudy
 from .storage import open_storage
 from .tracking import Tracker, make_tracker
 from .trial import COMPLETE, FAILED, PRUNED, Trial
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from .relaxed.settings import Settings
 
 FAILURES_TOLERATED = 4
 """A run stops when at least so many trials, and more than half of its trials, have failed."""
@@ -64,7 +68,8 @@ class Study:
         evaluator: What measures a configuration; it brings its task and its space.
         sampler: A name (``transfer``, ``autotransfer``, ``gp``, ``tpe``, ``evolution``,
             ``random``) or any Optuna sampler. ``transfer`` without a bank that knows the space is
-            ``gp``.
+            ``gp``. ``rarts``, ``darts-1``, ``darts-2`` or the `Settings` of a relaxed search: it
+            runs first, and its architectures are the trials.
         bank: What earlier tasks found and this one is added to: a URL or a `Bank`; ``None`` for the
             home's; ``"none"`` or ``False`` for no bank.
         pruner: A name (``none``, ``median``, ``hyperband``) or any Optuna pruner.
@@ -89,7 +94,7 @@ class Study:
         self,
         evaluator: Evaluator,
         *,
-        sampler: str | BaseSampler = "transfer",
+        sampler: str | BaseSampler | Settings = "transfer",
         bank: str | Bank | bool | None = None,
         pruner: str | BasePruner = "none",
         name: str | None = None,
@@ -99,7 +104,7 @@ class Study:
     ) -> None:
         self.evaluator = evaluator
         self.seed = seed
-        self.sampler_name = sampler if isinstance(sampler, str) else type(sampler).__name__
+        self.sampler_name = _name(sampler)
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
         self.name = name or f"{evaluator.task.name}-{space.name}-{self.sampler_name}-s{seed}"
@@ -119,11 +124,19 @@ class Study:
             make_pruner(pruner) if isinstance(pruner, str) else pruner,
         )
         self.record = StudyRecord(self._study, self._facts())
-        self._study.sampler = (
-            make_sampler(sampler, space, seed, self._heritage())
-            if isinstance(sampler, str)
-            else sampler
-        )
+        self._study.sampler = self._make_sampler(sampler)
+
+    def _make_sampler(self, sampler: str | BaseSampler | Settings) -> BaseSampler:
+        if isinstance(sampler, BaseSampler):
+            return sampler
+        if isinstance(sampler, str) and sampler not in RELAXED_METHODS:
+            return make_sampler(sampler, self.evaluator.space, self.seed, self._heritage())
+        from .relaxed.sampler import make_relaxed_sampler
+        from .relaxed.settings import Settings
+
+        settings = Settings(method=sampler) if isinstance(sampler, str) else sampler
+        folder = self.record.folder / self.record.key  # another study of this name has another
+        return make_relaxed_sampler(settings, self.evaluator, _Diary(self), folder, seed=self.seed)
 
     @classmethod
     def of(
@@ -383,6 +396,26 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {len(self.trials)} trials)"
+
+
+class _Diary:
+    """Keeps a study's relaxed search in its store, whence MLflow and the report take it."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def read(self) -> dict[str, Any]:
+        return self.study.record.relaxed
+
+    def write(self, found: dict[str, Any]) -> None:
+        self.study.optuna_study.set_user_attr(RELAXED, found)
+        self.study.tracker.notify()
+
+
+def _name(sampler: str | BaseSampler | Settings) -> str:
+    if isinstance(sampler, str):
+        return sampler
+    return type(sampler).__name__ if isinstance(sampler, BaseSampler) else sampler.method
 
 
 _ENDED = (COMPLETE, PRUNED, FAILED)

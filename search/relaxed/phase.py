@@ -95,7 +95,7 @@ class RelaxedSearch:
     # Running ------------------------------------------------------------------------------------
 
     def run(
-        self, after_epoch: Callable[[], None] = lambda: None, epochs: int | None = None
+        self, after_epoch: Callable[[], object] = lambda: None, epochs: int | None = None
     ) -> list[Epoch]:
         """Run the epochs that are missing.
 

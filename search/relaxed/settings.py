@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ...errors import ConfigurationError, unknown_name
+from ..samplers import RELAXED as METHODS
 from .darts import Darts
 from .learner import Rates
 from .optimiser import RelaxedOptimiser
 from .problem import Problem
 from .rarts import Coupling, Rarts
-
-METHODS = ("rarts", "rarts-literal", "darts-1", "darts-2")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ TRANSFER = "transfer"
 INHERITING = (TRANSFER, *AUTOTRANSFER)
 """Samplers that start from a bank. Where it has nothing to say they are what they stand on."""
 
+RELAXED = ("rarts", "rarts-literal", "darts-1", "darts-2")
+"""Methods of relaxed search, the first phase of a study; see `search.relaxed.sampler`."""
+
 
 class Heir(Protocol):
     """What a bank hands down."""
@@ -67,7 +70,7 @@ def make_sampler(name: str, space: Space, seed: int, heritage: Heir | None = Non
 
         return AutoTransferSampler(space, heritage.prior(), seed=seed, base=AUTOTRANSFER[name])
     if name not in SAMPLERS:
-        raise unknown_name("sampler", name, [*SAMPLERS, *INHERITING])
+        raise unknown_name("sampler", name, [*SAMPLERS, *INHERITING, *RELAXED])
     return _make(name, space, seed)
 
 

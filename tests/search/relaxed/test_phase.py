@@ -225,7 +225,7 @@ def test_the_eigenvalue_of_a_known_hessian() -> None:
 def test_a_diverging_search_says_what_may_help(make_supernet: MakeSupernet) -> None:
     rates = Rates(weights=1e12, clip=None)
     search = RelaxedSearch(make_supernet(), dataclasses.replace(SHORT, rates=rates), seed=0)
-    with pytest.raises(EvaluationError, match="diverged in epoch 1: a learning rate"):
+    with pytest.raises(EvaluationError, match=r"diverged in epoch \d: a learning rate"):
         search.run()
 
 

@@ -1,0 +1,58 @@
+"""A relaxed search in MLflow: every epoch's figures as curves, what was found as pictures.
+
+All is written on the study's parent run; a tag says how many epochs are there, so that a replay
+doubles nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..mlflow_client import MAX_METRICS, MAX_TEXT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+WRITTEN = "bequest.relaxed.epochs"
+CURVES = ("train_loss", "validation_loss", "entropy", "eigenvalue", "seconds")
+
+
+def write_epochs(client: MlflowClient, run_id: str, found: dict[str, Any]) -> None:
+    """Write the epochs that are not there yet.
+
+    Args:
+        client: MLflow's.
+        run_id: The study's run.
+        found: What `StudyRecord.relaxed` gives; empty where there is no relaxed search.
+    """
+    epochs = found.get("epochs", [])
+    if not epochs:
+        return
+    from mlflow.entities import Metric
+
+    written = int(client.get_run(run_id).data.tags.get(WRITTEN, 0))
+    now = int(time.time() * 1000)
+    for epoch in epochs[written:]:
+        values = {f"relaxed/{name}": epoch[name] for name in CURVES if epoch[name] is not None}
+        options = found["options"]
+        for decision, alphas in epoch["alphas"].items():
+            names = (f"alpha/{decision}/{option}" for option in options[decision])
+            values |= dict(zip(names, alphas, strict=True))
+        points = [Metric(name, value, now, epoch["epoch"]) for name, value in values.items()]
+        for start in range(0, len(points), MAX_METRICS):
+            client.log_batch(run_id, points[start : start + MAX_METRICS])
+        client.set_tag(run_id, WRITTEN, epoch["epoch"])
+
+
+def write_findings(client: MlflowClient, run_id: str, found: dict[str, Any]) -> None:
+    """Put the whole record, the architectures and the pictures on the study's run."""
+    if not found.get("epochs"):
+        return
+    from .pictures import pictures
+
+    client.log_dict(run_id, found, "relaxed/search.json")
+    if "collapse" in found:
+        client.set_tag(run_id, "bequest.relaxed.collapse", found["collapse"][:MAX_TEXT])
+    for name, figure in pictures(found).items():
+        client.log_figure(run_id, figure, f"relaxed/{name}.png")
