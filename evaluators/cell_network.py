@@ -83,7 +83,7 @@ class MixedEdge(nn.Module):
         self.skip = next(k for k, i in enumerate(self.places) if options[i] in SKIPS)
 
     def forward(self, x: Tensor, gates: Gates) -> Tensor:
-        weights = gates[self.name]
+        weights = gates[self.name].unbind()  # one backward pass for all, unlike indexing
         outputs = [operation(x) for operation in self.operations]
         mixed = sum(weights[i] * out for i, out in zip(self.places, outputs, strict=True))
         if self.extra:

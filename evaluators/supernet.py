@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
-from torch.nn.utils import parameters_to_vector
 
 from ..errors import unknown_name
 from ..spaces.relaxation import Pick, Relaxation
 from .cell_network import MixedEdge
+from .flat import FlatNetwork
 
 GATES = ("softmax", "sigmoid")
 ALPHA_START = 1e-3
@@ -87,17 +86,14 @@ class Supernet:
         self.gate = gate
         self.zero_one = zero_one
         self.decaying_skip = decaying_skip
-        named = dict(network.named_parameters())
-        self._names = list(named)
-        self._shapes = [p.shape for p in named.values()]
-        self._sizes = [p.numel() for p in named.values()]
+        self._flat = FlatNetwork(network)
         self._options = [len(options) for options in relaxation.decisions.values()]
         self.set_progress(0.0)
 
     def start(self, seed: int) -> tuple[Tensor, Tensor]:
         """The network's weights ``[n]`` and alphas near 0 ``[m]``."""
         generator = torch.Generator().manual_seed(seed)
-        weights = parameters_to_vector(self.network.parameters()).detach().clone()
+        weights = self._flat.weights()
         alpha = ALPHA_START * torch.randn(sum(self._options), generator=generator)
         return weights, alpha.to(weights.device)
 
@@ -124,13 +120,8 @@ class Supernet:
         return functional.cross_entropy(self._scores(weights, self.gates(alpha), batch), batch.y)
 
     def _scores(self, weights: Tensor, gates: dict[str, Tensor], batch: Batch) -> Tensor:
-        parts = torch.split(weights, self._sizes)
-        named = {
-            name: part.view(shape)
-            for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
-        }
-        output = functional_call(self.network, named, (*batch.inputs, gates))
-        return cast(Tensor, output if batch.index is None else output[batch.index])
+        output = self._flat(weights, *batch.inputs, gates)
+        return output if batch.index is None else output[batch.index]
 
     # Strengths ----------------------------------------------------------------------------------
 

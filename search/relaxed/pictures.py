@@ -103,21 +103,27 @@ def _architecture(plt: Any, config: Config) -> Any:
         for node in range(last + 1):
             axes.plot(node, 0, "o", markersize=22, color="#e8ecf2", markeredgecolor="#66707f")
             axes.text(node, 0, str(node), ha="center", va="center", fontsize=9)
-        axes.set(xlim=(-0.5, last + 0.5), ylim=(-0.2 * last - 0.4, 0.3 * last + 0.5), title=title)
+        axes.set(xlim=(-0.5, last + 0.5), ylim=(-0.28 * last - 0.1, 0.28 * last + 0.4), title=title)
         axes.axis("off")
     return figure
 
 
 def _arc(axes: Any, source: int, to: int, option: str, colour: Any) -> None:
     """A near neighbour's arc lies flat, a far one's high; every second one lies below."""
-    side = 1 if (to - source) % 2 else -1
-    height = 0.0 if to - source == 1 else 0.28 * side * (to - source)
-    curve = {"arrowstyle": "->", "color": colour, "linewidth": 1.6, "shrinkA": 12, "shrinkB": 12}
-    bend = -2 * height / (to - source)
-    curve["connectionstyle"] = f"arc3,rad={bend}"
-    axes.annotate("", xy=(to, 0), xytext=(source, 0), arrowprops=curve)
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
+
+    span = to - source
+    height = 0.0 if span == 1 else 0.28 * span * (1 if span % 2 else -1)
     middle = (source + to) / 2
-    axes.text(middle, height + 0.06, option, ha="center", fontsize=8, color=colour)
+    points = [(source, 0.0), (middle, 2 * height), (to - 0.11, 0.17 * height)]
+    path = Path(points, [Path.MOVETO, Path.CURVE3, Path.CURVE3])
+    arrow = FancyArrowPatch(
+        path=path, arrowstyle="-|>", mutation_scale=14, color=colour, fill=False, linewidth=1.6
+    )
+    axes.add_patch(arrow)
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.text(middle, height, option, ha="center", va="center", size=8, color=colour, bbox=white)
 
 
 def edges_of(config: Config) -> dict[str, list[tuple[int, int, str]]]:
