@@ -7,10 +7,12 @@ whose kernel is a weighted sum of
   that task says of it (which knows designs that the task has not seen, and is free of its noise);
 * an inner product of counts that describe x, each with the variance which its effect has between
   the tasks;
-* Gaussian kernels on the same counts: what no earlier task can know.
+* a Gaussian kernel on the opinions: designs of which the tasks thought alike will do alike here,
+  even where no sum of opinions says how well;
+* Gaussian kernels on the counts: what no earlier task can know.
 
-The weights are those under which each task of the bank is best explained by the others, so it is
-the bank that says how far its tasks may be trusted.
+The weights are those under which each task's values, standardised as a search will see them, are
+best explained by the others, so it is the bank that says how far its tasks may be trusted.
 """
 
 from __future__ import annotations
@@ -23,19 +25,25 @@ from functools import cached_property, lru_cache
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from scipy.stats import norm, rankdata
 from torch import Tensor
 
 from ..errors import BankError
 from ..spaces import Config, Space
 from ..spaces.counts import counts
 from .bank import Scores
+from .values import gaussianised, warp
 
 RIDGE = 10.0
 """Penalty of the tasks' linear models; scores have unit variance."""
 
 SCALES, CHOICE_SCALES = (1.5, 3.0), (1.0, 1.8)
 """Length scales of the two Gaussian kernels: on a space's own counts, on one count a choice."""
+
+ALIKE = 0.7
+"""Length scale of the Gaussian kernel on opinions, for the root mean square over the tasks."""
+
+KERNELS, INHERITED = 6, 4
+"""Of the kernels so many, the first, know the earlier tasks' scores; the others do not."""
 
 PSEUDO_TARGETS, DRAWS, SAMPLE, MANY = 24, 4, 150, 12
 """While the weights are learned: tasks that play the new one, how often each, with how many
@@ -50,8 +58,8 @@ class Weights:
     """How far what is trusted.
 
     Attributes:
-        kernels: Weights of the five kernels: opinions held, opinions modelled, counts, and the
-            Gaussian kernels with the small and the large scale.
+        kernels: Weights of the six kernels: opinions held, opinions modelled, counts, opinions
+            alike; and the Gaussian kernels with the small and the large scale.
         noise: The noise variance; scores have unit variance.
         mean: The weight of the tasks' mean opinion.
     """
@@ -92,23 +100,28 @@ class Views:
         return Views(*(torch.cat(pair) for pair in zip(self._parts, other._parts, strict=True)))
 
     def kernels(self, other: Views, scales: Sequence[float]) -> Tensor:
-        """The five kernels between these designs and others: ``[5, n, m]``."""
+        """The six kernels between these designs and others: ``[6, n, m]``."""
         tasks = max(self.held.shape[1], 1)
         linear = [
             self.held @ other.held.mT / tasks,
             self.modelled @ other.modelled.mT / tasks,
             self.effects @ other.effects.mT,
         ]
-        squares = self.counts.square().sum(1)[:, None] + other.counts.square().sum(1)
-        distances = (squares - 2 * self.counts @ other.counts.mT).clamp_min(0)
-        return torch.stack([*linear, *((distances / (-2 * s * s)).exp() for s in scales)])
+        opinions = _squares(self._opinions, other._opinions) / tasks
+        distances = _squares(self.counts, other.counts)
+        alike = (opinions / (-2 * ALIKE**2)).exp()
+        return torch.stack([*linear, alike, *((distances / (-2 * s * s)).exp() for s in scales)])
 
     def diagonals(self) -> Tensor:
-        """The five kernels of each design with itself: ``[5, n]``."""
+        """The six kernels of each design with itself: ``[6, n]``."""
         tasks = max(self.held.shape[1], 1)
         ones = torch.ones(len(self), dtype=self.mean.dtype)
         squares = [self.held.square().sum(1) / tasks, self.modelled.square().sum(1) / tasks]
-        return torch.stack([*squares, self.effects.square().sum(1), ones, ones])
+        return torch.stack([*squares, self.effects.square().sum(1), ones, ones, ones])
+
+    @property
+    def _opinions(self) -> Tensor:
+        return (self.held + self.modelled) / 2
 
     @property
     def _parts(self) -> tuple[Tensor, ...]:
@@ -138,6 +151,7 @@ class Inheritance:
         own = scores.space.features([]) is not None
         self.scales = SCALES if own else CHOICE_SCALES
         self._z = np.stack([gaussianised(row) for row in scores.values])
+        self._values = scores.values
         self._counts = counts(scores.space, scores.configs)
         self._place = {_key(scores.space, c): i for i, c in enumerate(scores.configs)}
         self._effects = np.stack([_effects(self._counts, row) for row in self._z])
@@ -167,7 +181,9 @@ class Inheritance:
     @cached_property
     def weights(self) -> Weights:
         """The weights under which the bank's tasks explain each other best."""
-        return _learn(self._z, self._counts, self._effects, self.relevance, self.scales)
+        return _learn(
+            self._values, self._z, self._counts, self._effects, self.relevance, self.scales
+        )
 
     def opinions(self, config: Config) -> dict[str, float]:
         """Each task's score of a configuration, by name: Gaussian ranks, 0 is the median."""
@@ -215,14 +231,10 @@ class _Sources:
         return Views(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
 
 
-def gaussianised(values: np.ndarray) -> np.ndarray:
-    """Ranks as standard normal quantiles; NaN stays NaN. A task's scale and outliers are gone."""
-    found = np.full(len(values), np.nan)
-    known = ~np.isnan(values)
-    if known.any():
-        places = (rankdata(values[known]) - 0.5) / known.sum()
-        found[known] = norm.ppf(places)
-    return found
+def _squares(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances of rows: ``[n, m]``."""
+    squares = a.square().sum(1)[:, None] + b.square().sum(1)
+    return (squares - 2 * a @ b.mT).clamp_min(0)
 
 
 def _effects(x: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -236,6 +248,7 @@ def _effects(x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 @torch.enable_grad()  # whoever asks may be predicting
 def _learn(
+    values: np.ndarray,
     z: np.ndarray,
     x: np.ndarray,
     effects: np.ndarray,
@@ -245,7 +258,7 @@ def _learn(
     """Empirical Bayes: each task in turn plays the new one, the others are the bank."""
     tasks = len(z)
     if tasks < 3:  # nothing to learn from: a cautious guess
-        return Weights((0.1, 0.2, 0.1, 0.1, 0.4), 0.05, 0.2)
+        return Weights((0.1, 0.2, 0.1, 0.1, 0.1, 0.4), 0.05, 0.2)
     rng = np.random.default_rng(0)
     targets = rng.permutation(tasks)[:PSEUDO_TARGETS]
     draws = DRAWS if tasks <= MANY else 1
@@ -261,31 +274,32 @@ def _learn(
             drawn = rng.choice(known, size, replace=False)
             views = sources.views(x[drawn], z[others][:, drawn])
             kernels = views.kernels(views, scales)
-            y = torch.from_numpy(z[target][drawn])
+            y = warp(values[target][drawn])
             problems.setdefault(size, []).append((kernels, views.mean, y))
     batches = [tuple(map(torch.stack, zip(*p, strict=True))) for p in problems.values()]
 
     def negative(flat: np.ndarray) -> tuple[float, np.ndarray]:
         logs = torch.tensor(flat, requires_grad=True)
-        loss = (logs[:5] - _PRIOR).square().sum() / 8
+        loss = (logs[:-2] - _PRIOR).square().sum() / 8
         for kernels, mean, y in batches:
             size = y.shape[-1]
-            covariance = torch.einsum("k,bkij->bij", logs[:5].exp(), kernels)
-            covariance = covariance + logs[5].exp() * torch.eye(size, dtype=y.dtype) + 1.0
+            covariance = torch.einsum("k,bkij->bij", logs[:-2].exp(), kernels)
+            covariance = covariance + logs[-2].exp() * torch.eye(size, dtype=y.dtype) + 1.0
             cholesky = torch.linalg.cholesky(covariance)
-            rest = (y - logs[6] * mean).unsqueeze(-1)
+            rest = (y - logs[-1] * mean).unsqueeze(-1)
             solved = torch.linalg.solve_triangular(cholesky, rest, upper=False)
             determinant = cholesky.diagonal(dim1=1, dim2=2).log().sum()
             loss = loss + determinant + solved.square().sum() / 2
         (gradient,) = torch.autograd.grad(loss, logs)
         return float(loss.detach()), gradient.numpy()
 
-    start = np.array([_PRIOR] * 5 + [-1.5, 0.2])
-    bounds = [(-9.0, 3.0)] * 5 + [(-6.0, 1.0), (0.0, 2.0)]
+    start = np.array([_PRIOR] * KERNELS + [-1.5, 0.2])
+    bounds = [(-9.0, 3.0)] * KERNELS + [(-6.0, 1.0), (0.0, 2.0)]
     found = minimize(
         negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}
     ).x
-    return Weights(tuple(np.exp(found[:5]).tolist()), float(np.exp(found[5])), float(found[6]))
+    *kernels, noise, mean = found.tolist()
+    return Weights(tuple(np.exp(kernels).tolist()), float(np.exp(noise)), float(mean))
 
 
 def _key(space: Space, config: Config) -> str:

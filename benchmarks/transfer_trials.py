@@ -8,13 +8,19 @@ designs count; a run that does not reach a level within the budget counts as bud
 AutoTransfer is given the *true* similarity (Kendall's tau of the whole tables), which nobody has:
 an upper bound for any fingerprint. The transfer sampler is given nothing but the bank; on a finite
 space it draws nothing at random, so it is run once. ``--bank negative`` leaves only those tasks in
-the bank that correlate negatively with the target.
+the bank that correlate negatively with the target. Searches are kept in ``--work``, so that a run
+that was stopped goes on, and methods that inherit nothing are run once for all banks. ``--earlier``
+takes the rows of methods that are not run now from an earlier result; such rows say so.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import math
 import os
+import pickle
 import tempfile
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -45,6 +51,7 @@ from .harness import Result, Summary
 from .search_trials import thresholds
 
 METHODS = ("random", "tpe", "optuna-gp", "evolution", "gp", "autotransfer", "transfer")
+INHERITING = ("autotransfer", "transfer")
 KS = (1, 3, 10, 30)
 FULL_DATASETS = ("arxiv", "citeseer", "computers", "cora", "cs", "photo")
 
@@ -138,6 +145,22 @@ class Run:
     test: dict[int, float]
 
 
+def kept(
+    table: Table, folder: str, task: str, method: str, seed: int, uncapped: bool, work: str
+) -> Run | None:
+    """`search`, or what it found when it was run before."""
+    bank = table.bank if method in INHERITING else "-"
+    name = f"{table.kind} {bank} {task} {method} {seed} {uncapped}"
+    path = Path(work) / f"{hashlib.sha1(name.encode()).hexdigest()}.pickle"
+    if not path.exists():
+        run = search(table, folder, task, method, seed, uncapped)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(pickle.dumps(run))
+        part.replace(path)
+    found: Run | None = pickle.loads(path.read_bytes())
+    return found
+
+
 def search(
     table: Table, folder: str, task: str, method: str, seed: int, uncapped: bool
 ) -> Run | None:
@@ -196,7 +219,7 @@ def _sampler(
     space = evaluator_of(table, task).space
     if method == "optuna-gp":
         return optuna.samplers.GPSampler(seed=seed)
-    if method not in ("autotransfer", "transfer"):
+    if method not in INHERITING:
         return make_sampler(method, space, seed)
     scores = inherited(table, folder, task)
     if not scores.tasks:
@@ -230,6 +253,23 @@ def summarise(runs: list[Run], result: Result, budget: int) -> dict[tuple[str, s
                 result.rows.append({**row, "test": None if np.isnan(test) else round(test, 4)})
                 means[method, task, f"regret{k}"] = regret.mean
                 means[method, task, f"test{k}"] = test
+    return means
+
+
+def earlier(path: str, result: Result) -> dict[tuple[str, str, str], float]:
+    """Rows of an earlier run for the methods that are not run now; the means in them."""
+    ran = {row["method"] for row in result.rows}
+    means = {}
+    for row in json.loads(Path(path).read_text())["rows"]:
+        if row["method"] in ran:
+            continue
+        result.rows.append({**row, "run": "earlier"})
+        key = row["method"], row["task"]
+        if "level" in row:
+            means[*key, row["level"]] = row["mean"]
+        else:
+            means[*key, f"regret{row['k']}"] = row["regret"]
+            means[*key, f"test{row['k']}"] = math.nan if row["test"] is None else row["test"]
     return means
 
 
@@ -268,6 +308,8 @@ def main() -> None:
     parser.add_argument("--bank", choices=("real", "all", "negative"), default="all")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--uncapped", action="store_true", help="search on until the best is found")
+    parser.add_argument("--earlier", help="a result whose rows stand for methods not run now")
+    parser.add_argument("--work", type=Path, help="where searches are kept; else nowhere")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out")
     args = parser.parse_args()
@@ -276,24 +318,28 @@ def main() -> None:
     kind = "nas-bench-graph" if "link0" in columns else "graphgym"
     table = Table(str(Path(args.table).resolve()), kind, args.bank)
     result = Result("transfer_trials")
+    if args.work:
+        args.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         bank = Bank(f"sqlite:///{folder}/bank.db")
         fill = getattr(exchange, f"import_{kind.replace('-', '_')}")
         fill(bank, args.table)
         tasks = args.tasks.split(",") if args.tasks else tasks_of(table)
         jobs = [
-            (table, folder, task, method, seed, args.uncapped)
+            (table, folder, task, method, seed, args.uncapped, str(args.work or folder))
             for method in args.methods.split(",")
             for task in tasks
             for seed in range(1 if method == "transfer" else args.seeds)
         ]
         with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(search, *zip(*jobs, strict=True), chunksize=4))
+            found = list(pool.map(kept, *zip(*jobs, strict=True), chunksize=4))
     runs = [run for run in found if run is not None]
     alone = {run.task for run in runs if run.method == "transfer"}
     if alone:  # a task to which no task of the bank is related says nothing of transfer
         runs = [run for run in runs if run.task in alone]
     means = summarise(runs, result, table.budget)
+    if args.earlier:
+        means |= earlier(args.earlier, result)
     if ("transfer", "all", "best") in means and ("gp", "all", "best") in means:
         claims(table, means, result)
     result.write(args.out)

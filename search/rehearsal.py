@@ -14,9 +14,10 @@ import torch
 
 from ..banks.bank import Scores
 from ..banks.inheritance import Inheritance
+from ..banks.values import warp
 from ..errors import BankError
 from ..threads import one_thread
-from .samplers.surrogate import Inputs, Surrogate, warp
+from .samplers.surrogate import Inputs, Surrogate
 from .samplers.transfer_gp import InheritingProcess
 
 METHODS = ("random", "gp", "transfer")

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...banks.values import warp
 from ...spaces import Config, Space
 from ...spaces.encoding import scale, unscale
 from ...threads import one_thread
 from .base import Observation, SpaceSampler
 from .evolution import mutate
 from .polish import polish
-from .surrogate import Inputs, Surrogate, warp
+from .surrogate import Inputs, Surrogate
 
 EXHAUSTIVE = 60_000
 """Finite spaces up to this size are scored whole."""

@@ -166,22 +166,3 @@ class Surrogate:
         mean, deviation = (part.double() for part in self.predict(x))
         gain = _log_ei_helper((mean - best) / deviation) + deviation.log()
         return torch.logsumexp(gain + self.log_shares.unsqueeze(-1), dim=0)
-
-
-def warp(values: np.ndarray) -> Tensor:
-    """Standardised values; what is far below the median is drawn up, for it matters little how bad.
-
-    A few failed trainings would otherwise set the scale for all.
-
-    Args:
-        values: ``[n]``, higher is better.
-    """
-    if len(values) >= 4:
-        median, high = np.quantile(values, [0.5, 0.9])
-        if high > median:
-            values = np.maximum(values, median - 2.5 * (high - median))
-    # Scaled first: the square of an enormous value is infinite.
-    size = np.abs(values).max()
-    values = values / (size if size > 0 else 1.0)
-    deviation = values.std()
-    return torch.from_numpy((values - values.mean()) / (deviation if deviation > 1e-13 else 1.0))

@@ -10,13 +10,14 @@ import torch
 from botorch.acquisition.analytic import _log_ei_helper
 from torch import Tensor
 
-from ...banks.inheritance import Inheritance, Views
+from ...banks.inheritance import INHERITED, KERNELS, Inheritance, Views
+from ...banks.values import warp
 from ...spaces import Config, Space
 from ...threads import one_thread
 from .base import Observation
 from .fit import RATE, SHAPE
 from .gp import EXHAUSTIVE, STARTS, GPSampler, Search, key_of
-from .surrogate import NEGLIGIBLE, warp
+from .surrogate import NEGLIGIBLE
 
 TRUST = (0.0, 1.0)
 """How far the earlier tasks are trusted, as factors of what the bank says; 0 is the guard: where
@@ -52,9 +53,10 @@ class InheritingProcess:
         for trust, own, mean, noise in itertools.product(TRUST, OWN, MEAN, NOISE):
             if trust == 0 and mean > 0:
                 continue
-            factors = torch.tensor([trust] * 3 + [own] * 2, dtype=torch.float64)
+            factors = torch.full((KERNELS,), own, dtype=torch.float64)
+            factors[:INHERITED] = trust
             if trust == 0:  # what the sources explained is left to the process's own kernels
-                factors[3:] *= float(kernels.sum() / kernels[3:].sum())
+                factors[INHERITED:] *= float(kernels.sum() / kernels[INHERITED:].sum())
             scaled = kernels * factors
             rows.append([*scaled.tolist(), weights.mean * mean, weights.noise * noise])
         self.settings = torch.tensor(rows, dtype=torch.float64)
@@ -69,10 +71,10 @@ class InheritingProcess:
         self.x, self.y = x, y
         n = len(x)
         kernels = x.kernels(x, self.inheritance.scales)
-        covariance = torch.einsum("sk,kij->sij", self.settings[:, :5], kernels) + OFFSET
-        noise = self.settings[:, 6].view(-1, 1, 1) * torch.eye(n, dtype=torch.float64)
+        covariance = torch.einsum("sk,kij->sij", self.settings[:, :KERNELS], kernels) + OFFSET
+        noise = self.settings[:, -1].view(-1, 1, 1) * torch.eye(n, dtype=torch.float64)
         self.cholesky = torch.linalg.cholesky(covariance + noise)
-        rest = (y - self.settings[:, 5:6] * x.mean).unsqueeze(-1)
+        rest = (y - self.settings[:, KERNELS : KERNELS + 1] * x.mean).unsqueeze(-1)
         self.solved = torch.cholesky_solve(rest, self.cholesky)
         rate = RATE + (rest.mT @ self.solved).flatten() / 2
         shape = SHAPE + n / 2
@@ -89,10 +91,10 @@ class InheritingProcess:
     def predict(self, x: Views) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation at designs: two ``[settings, m]``."""
         kernels = x.kernels(self.x, self.inheritance.scales)
-        cross = torch.einsum("sk,kij->sij", self.settings[:, :5], kernels) + OFFSET
-        mean = self.settings[:, 5:6] * x.mean + (cross @ self.solved).squeeze(-1)
+        cross = torch.einsum("sk,kij->sij", self.settings[:, :KERNELS], kernels) + OFFSET
+        mean = self.settings[:, KERNELS : KERNELS + 1] * x.mean + (cross @ self.solved).squeeze(-1)
         explained = torch.linalg.solve_triangular(self.cholesky, cross.mT, upper=False)
-        prior = self.settings[:, :5] @ x.diagonals() + OFFSET
+        prior = self.settings[:, :KERNELS] @ x.diagonals() + OFFSET
         rest = (prior - explained.square().sum(1)).clamp_min(1e-7)
         return mean, (self.variance.unsqueeze(-1) * rest).sqrt()
 
@@ -118,13 +120,13 @@ class InheritingProcess:
         for share, setting, solved in zip(shares, self.settings, self.solved, strict=True):
             learned = setting[0] * (self.x.held.mT @ solved).flatten()
             learned += setting[1] * (self.x.modelled.mT @ solved).flatten()
-            total += share * (learned * roots / tasks + setting[5] * roots.square() / tasks)
+            total += share * (learned * roots / tasks + setting[KERNELS] * roots.square() / tasks)
         return dict(zip(self.inheritance.tasks, total.tolist(), strict=True))
 
     @property
     def guarded(self) -> float:
         """The share of the evidence that says: trust no earlier task."""
-        alone = self.settings[:, :3].sum(1) == 0
+        alone = self.settings[:, :INHERITED].sum(1) == 0
         return float(self.log_shares.exp()[alone].sum())
 
 

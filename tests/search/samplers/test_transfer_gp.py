@@ -10,11 +10,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from bequest.banks.bank import Scores
-from bequest.banks.inheritance import Inheritance, gaussianised
+from bequest.banks.inheritance import Inheritance
 from bequest.banks.record import BankTask
+from bequest.banks.values import gaussianised, warp
 from bequest.errors import BankError
 from bequest.search.samplers.base import Observation
-from bequest.search.samplers.surrogate import warp
 from bequest.search.samplers.transfer_gp import InheritingProcess, TransferGPSampler
 from bequest.spaces import Config, Parameter, Space
 from tests.conformance.samplers import FINITE, SamplerConformance, score
