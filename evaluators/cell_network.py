@@ -242,6 +242,7 @@ def cell_network(space: Space, config: Config, shape: Shape) -> nn.Module:
     Raises:
         SpaceError: The space is not one of cells.
     """
+    check_cells(space)
     picks = dict(relaxation_of(space).picks(config))
 
     def make_edge(name: str, channels: int, stride: int) -> nn.Module:
@@ -256,6 +257,7 @@ def mixed_network(space: Space, shape: Shape) -> nn.Module:
     Raises:
         SpaceError: The space is not one of cells.
     """
+    check_cells(space)
     options = relaxation_of(space).decisions
 
     def make_edge(name: str, channels: int, stride: int) -> nn.Module:
@@ -269,6 +271,16 @@ def _network(
 ) -> nn.Module:
     if space == nas_bench_201_space():
         return NasBench201Network(shape, make_edge, norm)
-    if space == darts_space():
-        return DartsNetwork(shape, known, make_edge, norm)
-    raise SpaceError(f"space {space.name!r} is not one of cells: use 'nas-bench-201' or 'darts'")
+    return DartsNetwork(shape, known, make_edge, norm)
+
+
+def check_cells(space: Space) -> None:
+    """Make sure that there are networks of a space's cells.
+
+    Raises:
+        SpaceError: There are none.
+    """
+    if space not in (nas_bench_201_space(), darts_space()):
+        raise SpaceError(
+            f"space {space.name!r} is not one of cells: use 'nas-bench-201' or 'darts'"
+        )

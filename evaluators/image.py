@@ -17,7 +17,7 @@ from ..errors import DataError
 from ..spaces import Config, Space
 from ..spaces.cell import nas_bench_201_space
 from ..spaces.named import make_space
-from .cell_network import Shape, cell_network
+from .cell_network import Shape, cell_network, check_cells
 from .cost import count_flops, count_parameters
 from .image_tasks import ImageClassification, Images, prepare
 from .image_training import Budget, ImageTraining, probabilities, score, train
@@ -66,8 +66,7 @@ class ImageEvaluator:
         self.budget = budget or Budget()
         self.shape = Shape(task.channels, task.classes, channels, cells)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        if self.space.default is not None:
-            cell_network(self.space, self.space.default, self.shape)  # refuses what is no cell
+        check_cells(self.space)
 
     def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
         """Train and measure.

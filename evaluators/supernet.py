@@ -7,6 +7,7 @@ and `Halves` of data; everything else is the same for all.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -161,9 +162,19 @@ class Supernet:
         """Loss and accuracy on the validation half, with some options taken out."""
         gates = self.gates(alpha, without)
         loss = right = count = 0.0
-        for batch in self.halves.judging():
-            scores = self._scores(weights, gates, batch)
-            loss += float(functional.cross_entropy(scores, batch.y, reduction="sum"))
-            right += float((scores.argmax(1) == batch.y).sum())
-            count += len(batch.y)
+        with self.still():
+            for batch in self.halves.judging():
+                scores = self._scores(weights, gates, batch)
+                loss += float(functional.cross_entropy(scores, batch.y, reduction="sum"))
+                right += float((scores.argmax(1) == batch.y).sum())
+                count += len(batch.y)
         return loss / count, right / count
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Inside the block the network draws nothing: no dropout."""
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self.network.train()

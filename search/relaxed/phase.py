@@ -155,7 +155,9 @@ class RelaxedSearch:
 
     def _eigenvalue(self) -> float:
         batch = self.supernet.halves.judging()[0]
-        return largest_eigenvalue(self.supernet, self.optimiser.judged, self.optimiser.alpha, batch)
+        optimiser = self.optimiser
+        with self.supernet.still():
+            return largest_eigenvalue(self.supernet, optimiser.judged, optimiser.alpha, batch)
 
     def _eigenvalues(self) -> list[float]:
         return [e.eigenvalue for e in self.epochs if e.eigenvalue is not None]
