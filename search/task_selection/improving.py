@@ -2,7 +2,8 @@
 
 ``E[max(J_ij - v(j), 0)]`` in closed form under the two-way model, averaged over targets: there is
 no confidence constant to tune. A cell's noise is part of what a row gives, so it counts. Where the
-budget is known, the sources left are planned together (`planning`).
+budget is known, the sources left are planned together (`planning`); where the last sources have
+brought far less than was expected of them, the model is left aside and the targets are covered.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from ...errors import SelectionError
-from .planning import even_places, plan
+from .planning import covering, even_places, plan
 from .selector import Contexts, Costs, Selector
 from .two_way import Rows, TwoWayModel, expected_rows, rows_of
 
@@ -29,6 +30,13 @@ IMPUTATIONS = 3
 
 PLANNED = 64
 """At most so many sources are planned together: of more, each is a small part."""
+
+MEMORY, DOUBT = 4, 1 / 3
+"""The model is doubted while its last sources raised V by less than this share of what it expected.
+Real policies differ by luck, which no neighbour shares."""
+
+SPREAD = 2048
+"""At most so many candidates are looked at for how well they cover the targets."""
 
 REACH, RESOLUTION = 8, 1024
 _STEPS = np.linspace(-REACH, REACH, 2 * REACH * RESOLUTION + 1)
@@ -79,27 +87,51 @@ class TwoWaySelector(Selector):
         # In random order, so that the first of them stand for all.
         self._targets = np.random.default_rng(seed).permutation(self.size)[:TARGETS]
         self._whole: Rows | None = Rows(self.points, self._targets)
+        self._model: TwoWayModel | None = None
+        self._expected_and_found: list[tuple[float, float]] = []
 
     def _told(self, index: int, row: np.ndarray) -> None:
         row = row[self._targets]
         if self._whole is not None and not np.isnan(row).any():
+            if self._whole.sources:
+                served = self._whole.values.max(0)
+                expected = _improvement(self.model(), np.array([index]), served)
+                found = float(np.maximum(row - served, 0).mean())
+                self._expected_and_found.append((float(expected[0]), found))
             self._whole.append(index, row)
         else:  # from now on cells are filled in anew with each row
             self._whole = None
+        self._model = None
 
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
         if not self.trained:
             return self._first(free, pending)
         rows = self._rows_with(pending)
-        model, served = TwoWayModel(rows), rows.values.max(0)
+        model = TwoWayModel(rows) if pending else self.model()
+        served = rows.values.max(0)
         left = self._left_to_plan(pending)
-        if left > 1:
+        if self._is_doubted():
+            free = self._covering(free, [*self.trained, *pending])
+        elif left > 1:
             free = self._planned(model, free, served, left)
         gains = self._gains(model, free, served)
         rates = gains / self.costs[free]
         best = int(rates.argmax())
         self.expected_gain = float(gains[best])
         return int(free[best])
+
+    def _is_doubted(self) -> bool:
+        """Whether the model expected far more of its last sources than came."""
+        expected, found = np.array(self._expected_and_found[-MEMORY:]).reshape(-1, 2).sum(0)
+        return len(self._expected_and_found) >= MEMORY and bool(found < DOUBT * expected)
+
+    def _covering(self, free: np.ndarray, taken: list[int]) -> np.ndarray:
+        """The source that brings the targets nearest to one ``[1]``."""
+        some = free[np.linspace(0, len(free) - 1, min(len(free), SPREAD)).astype(int)]
+        points = self.points
+        nearer = covering(points[some], points[taken], points[self._targets])
+        best = int((nearer / self.costs[some]).argmax())
+        return some[best : best + 1]
 
     def _left_to_plan(self, pending: list[int]) -> int:
         """How many sources, this one included, are to be chosen together; 0: nothing is planned."""
@@ -139,7 +171,9 @@ class TwoWaySelector(Selector):
 
     def model(self) -> TwoWayModel:
         """What the rows told so far say of all others."""
-        return TwoWayModel(self._rows_with([]))
+        if self._model is None:
+            self._model = TwoWayModel(self._rows_with([]))
+        return self._model
 
     def _rows_with(self, pending: list[int]) -> Rows:
         """The rows told, and for what is being trained what is expected of it."""
@@ -166,9 +200,8 @@ class TwoWaySelector(Selector):
 
     def _gains(self, model: TwoWayModel, free: np.ndarray, served: np.ndarray) -> np.ndarray:
         """By how much each candidate is expected to raise V ``[free]``."""
-        everywhere = np.arange(len(self._targets))
         if len(free) <= 2 * CLOSE:
-            return _improvement(model, free, served, everywhere)
+            return _improvement(model, free, served)
         # Some that stand for all, and those that are served worst: there is most to be gained.
         badly = np.argsort(served - model.columns, kind="stable")[: COARSE // 2]
         coarse = np.union1d(badly, np.arange(COARSE // 2))
@@ -176,12 +209,15 @@ class TwoWaySelector(Selector):
         gains = np.concatenate([_improvement(model, part, served, coarse) for part in parts])
         close = np.argpartition(-gains / self.costs[free], CLOSE)[:CLOSE]
         found = np.zeros(len(free))
-        found[close] = _improvement(model, free[close], served, everywhere)
+        found[close] = _improvement(model, free[close], served)
         return found
 
 
 def _improvement(
-    model: TwoWayModel, sources: np.ndarray, served: np.ndarray, columns: np.ndarray
+    model: TwoWayModel,
+    sources: np.ndarray,
+    served: np.ndarray,
+    columns: np.ndarray | slice = slice(None),
 ) -> np.ndarray:
     """``mean_j E[max(J_ij - v_j, 0)]`` over some columns ``[sources]``."""
     mean, variance = model.cells(sources, columns)

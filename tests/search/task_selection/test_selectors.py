@@ -238,6 +238,16 @@ def test_a_plan_is_given_up_where_rows_speak_against_it() -> None:
     assert sum(LINE[selector.trained] > 15) >= 3
 
 
+def test_expectations_that_are_not_met_are_given_up() -> None:
+    """Rows that differ by luck alone: what no model can tell apart is covered."""
+    contexts = np.linspace(0, 1, 101)
+    luck = np.random.default_rng(0).normal(size=(101, 1))
+    matrix = np.minimum(1, 0.95 + 0.2 * luck + np.zeros(101))
+    selector = TwoWaySelector(contexts)
+    run(selector, matrix, 20)
+    assert np.diff(np.sort(contexts[selector.trained])).max() < 0.15
+
+
 def test_a_batch_without_rows_is_planned_too() -> None:
     assert sorted(TwoWaySelector(LINE, budget=3).ask_batch(3)) == [3, 10, 17]
 
