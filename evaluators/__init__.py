@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from .datasets import load_task
     from .graph import GraphEvaluator
     from .graph_tasks import GraphClassification, LinkPrediction, NodeClassification
+    from .image import ImageEvaluator
+    from .image_tasks import ImageClassification
     from .models import load_model
     from .table import TableEvaluator
     from .task import Outcome
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "GraphClassification": "graph_tasks",
     "GraphEvaluator": "graph",
+    "ImageClassification": "image_tasks",
+    "ImageEvaluator": "image",
     "LinkPrediction": "graph_tasks",
     "NodeClassification": "graph_tasks",
     "Outcome": "task",
@@ -27,6 +31,8 @@ _EXPORTS = {
 __all__ = [
     "GraphClassification",
     "GraphEvaluator",
+    "ImageClassification",
+    "ImageEvaluator",
     "LinkPrediction",
     "NodeClassification",
     "Outcome",

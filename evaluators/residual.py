@@ -98,7 +98,8 @@ class ResidualBlock(nn.Module):
             x = self.shortcut(x, gates.get(f"{self.name}_shortcut"))
         stream = out.new_zeros(len(out), len(self.live), *out.shape[2:])
         stream = stream.index_add(1, cast(Tensor, self.base), x)
-        return stream.index_add(1, cast(Tensor, self.added), out).relu()
+        joined: Tensor = stream.index_add(1, cast(Tensor, self.added), out)
+        return joined.relu()
 
 
 class ResidualNetwork(nn.Module):

@@ -13,7 +13,7 @@ from .graph_tasks import seeded
 from .image_tasks import Images, batches
 from .supernet import Batch, Supernet
 
-JUDGING_BATCH = 256
+JUDGING_BATCH = 128
 JUDGING_IMAGES = 512
 """So many of the validation half tell what the removal of an operation costs."""
 

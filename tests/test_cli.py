@@ -69,6 +69,19 @@ def test_a_search_from_end_to_end(bequest: Any, mlflow_home: Path, tmp_path: Pat
     assert json.loads(bequest("sync", found["study"], "--json").stdout)["written"] == 0
 
 
+def test_a_relaxed_search_from_the_shell(bequest: Any, tmp_path: Path) -> None:
+    """Cells on images: searched by gradient, trained as trials, the winner saved and served."""
+    budget = ("--images", "150", "--epochs", "1", "--bank", "none")
+    command = ("search", "digits", "--space", "nas-bench-201", "--sampler", "rarts", *budget)
+    found = json.loads(bequest(*command, "--trials", "2", "--json").stdout)
+    assert found["study"] == "digits-nas-bench-201-rarts-s0"
+    assert found["trials"] == {"complete": 2}
+    assert set(found["best_config"]) == {"e01", "e02", "e12", "e03", "e13", "e23"}
+    assert "test_accuracy" in found["test"]
+    assert "wrote r.html" in bequest("report", found["study"], "-o", "r.html").stdout
+    assert "The relaxed search" in (tmp_path / "r.html").read_text()
+
+
 def _served_model_predicts(source: str) -> None:
     import mlflow.pyfunc
 
@@ -100,6 +113,10 @@ def test_tasks_are_listed_without_loading_large_libraries(bequest: Any) -> None:
         (("search", "wine-knn", "--storage", "sqlite:////no/x.db"), "cannot open the study store"),
         (("show", "nothing"), "error: no study 'nothing': the store is empty"),
         (("search", "mutag-links"), "error: 'mutag' is a set of graphs"),
+        (("search", "wine-knn", "--space", "darts"), "error: space 'darts' does not fit node"),
+        (("search", "digits", "--space", "dart"), "error: unknown space 'dart'"),
+        (("search", "wine-knn", "--sampler", "rarts"), "error: sampler 'rarts' needs a supernet"),
+        (("search", "wine-knn", "--epochs", "3"), "error: task 'wine-knn' is a graph"),
     ],
 )
 def test_errors_are_one_sentence(bequest: Any, arguments: tuple[str, ...], message: str) -> None:

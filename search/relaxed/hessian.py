@@ -18,7 +18,7 @@ from .problem import Problem
 STEP = 0.05
 """The length of the finite difference in alpha: long beside float32's noise, short beside 1."""
 
-ITERATIONS = 8
+ITERATIONS = 5
 
 
 def largest_eigenvalue(

@@ -6,7 +6,7 @@ in the papers: ``w - xi * g``, ``beta * (y - w)``, Hessian-vector products, conj
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -25,3 +25,13 @@ class Problem(Protocol):
 
     def validation_loss(self, weights: Tensor, alpha: Tensor, batch: Any) -> Tensor:
         """The loss on a batch of the validation half, a scalar; arguments as above."""
+
+
+@runtime_checkable
+class Paired(Protocol):
+    """A problem that takes both losses, of two weights, from one pass where it can."""
+
+    def both_losses(
+        self, w: Tensor, y: Tensor, alpha: Tensor, train: Any, validation: Any
+    ) -> tuple[Tensor, Tensor]:
+        """``train_loss(w, alpha, train)`` and ``validation_loss(y, alpha, validation)``."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...errors import unknown_name
 from .learner import Learner, Rates
 from .optimiser import Losses, RelaxedOptimiser, gradient
-from .problem import Problem
+from .problem import Paired, Problem
 
 FORMS = ("fused", "literal")
 
@@ -48,7 +48,8 @@ class Rarts(RelaxedOptimiser):
 
     The *literal* form moves w, then y, then alpha, each by the newest of the others: four passes a
     step. The *fused* form takes both gradients of each half from one pass and moves all at once:
-    two passes, the same fixed points, about half the largest stable step size.
+    two passes (one, where the problem is `Paired`), the same fixed points, about half the largest
+    stable step size.
 
     Args:
         problem, weights, alpha, rates: See `RelaxedOptimiser`.
@@ -100,15 +101,17 @@ class Rarts(RelaxedOptimiser):
 
     def _fused(self, train: Any, validation: Any, move_alpha: bool) -> Losses:
         w, y, alpha = self.w, self.y, self.alpha
-        train_loss = self.problem.train_loss(w, alpha, train)
-        by_w, train_slope = gradient(train_loss, w, alpha)
-        validation_loss = self.problem.validation_loss(y, alpha, validation)
-        by_y, validation_slope = gradient(validation_loss, y, alpha)
+        if isinstance(self.problem, Paired):
+            train_loss, validation_loss = self.problem.both_losses(w, y, alpha, train, validation)
+        else:
+            train_loss = self.problem.train_loss(w, alpha, train)
+            validation_loss = self.problem.validation_loss(y, alpha, validation)
+        by_w, by_y, slope = gradient(self.lam * train_loss + validation_loss, w, y, alpha)
         pull = self._pull()
-        self.learners["w"].move(self.lam * by_w - pull)
+        self.learners["w"].move(by_w - pull)
         self.learners["y"].move(by_y + pull)
         if move_alpha:
-            self.learners["alpha"].move(self.lam * train_slope + validation_slope)
+            self.learners["alpha"].move(slope)
         return Losses(train_loss.item(), validation_loss.item())
 
     def _literal(self, train: Any, validation: Any, move_alpha: bool) -> Losses:

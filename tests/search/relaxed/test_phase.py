@@ -149,6 +149,29 @@ def test_removal_finds_the_operation_that_the_network_lives_on(make_supernet: Ma
     assert max(abs(strengths["e12"])) < 0.05
 
 
+@pytest.mark.parametrize("options", [{}, {"gate": "sigmoid", "zero_one": 2.0}])
+def test_one_pass_of_both_networks_gives_both_losses(
+    options: dict[str, Any], make_supernet: MakeSupernet
+) -> None:
+    supernet = make_supernet(**options)
+    w, alpha = supernet.start(0)
+    y = w + 0.05 * torch.randn_like(w)
+    (train, validation), *_ = supernet.halves.batches(0)
+    found = []
+    for vectors in (True, False):
+        leaves = [v.clone().requires_grad_() for v in (w, y, alpha)]
+        if vectors:
+            losses = supernet.both_losses(*leaves, train, validation)
+        else:
+            losses = (
+                supernet.train_loss(leaves[0], leaves[2], train),
+                supernet.validation_loss(leaves[1], leaves[2], validation),
+            )
+        found.append([*losses, *torch.autograd.grad(3 * losses[0] + losses[1], leaves)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
 # Cures --------------------------------------------------------------------------------------------
 
 
