@@ -130,8 +130,7 @@ class TwoWaySelector(Selector):
         some = free[np.linspace(0, len(free) - 1, min(len(free), SPREAD)).astype(int)]
         points = self.points
         nearer = covering(points[some], points[taken], points[self._targets])
-        best = int((nearer / self.costs[some]).argmax())
-        return some[best : best + 1]
+        return np.array([some[(nearer / self.costs[some]).argmax()]])
 
     def _left_to_plan(self, pending: list[int]) -> int:
         """How many sources, this one included, are to be chosen together; 0: nothing is planned."""
