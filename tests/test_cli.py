@@ -196,3 +196,4 @@ def test_training_tasks_from_the_shell(bequest: Any) -> None:
     assert all(Path(p).exists() for p in more["pictures"])
     wrong = bequest("select-tasks", "rotated-digit", code=2)
     assert "did you mean 'rotated-digits'" in wrong.stderr
+    assert "a budget of 0 sources" in bequest(*quick, "--budget", "0", code=2).stderr
