@@ -1,8 +1,8 @@
 """Part ``width``: half the FLOPs of a residual network on Fashion-MNIST.
 
 All methods train for as many epochs in all. ``whole`` is the network that is to be made smaller;
-``rarts`` searches the widths by gates, prunes and trains on; ``magnitude`` trains the whole
-network, takes out the filters of smallest mean size (relative to their layer's) and trains on;
+``rarts`` takes it half-way trained, searches its widths by gates, prunes and trains on;
+``magnitude`` takes out the filters of smallest mean size (relative to their layer's) instead;
 ``uniform`` trains a network whose layers were all made narrower by the same factor.
 """
 
@@ -32,10 +32,11 @@ METHODS = ("whole", "rarts", "magnitude", "uniform")
 TARGET = 0.5
 IMAGES, SIZE = 25_000, 14
 SHAPE = ResidualShape(1, 10, widths=(8, 16, 32), blocks=1)
-FIRST, SECOND = 10, 10
-"""Epochs before and after pruning."""
+FIRST, SEARCH, SECOND = 8, 3, 9
+"""Epochs of the whole network, of the search for widths, and after pruning."""
 
-BUDGET = Budget(epochs=FIRST + SECOND, images=IMAGES, size=SIZE, learning_rate=0.1)
+ALL = FIRST + SEARCH + SECOND
+BUDGET = Budget(epochs=ALL, images=IMAGES, size=SIZE, learning_rate=0.1)
 LOSS_BAR = 0.5
 
 
@@ -65,15 +66,19 @@ def _fit(network: nn.Module, images: Images, epochs: int, seed: int, flips: bool
 
 def _whole(task: ImageClassification, images: Images, seed: int) -> ResidualNetwork:
     network = ResidualNetwork(SHAPE)
-    _fit(network, images, FIRST + SECOND, seed, task.flips)
+    _fit(network, images, ALL, seed, task.flips)
     return network
 
 
 def _rarts(task: ImageClassification, images: Images, seed: int) -> ResidualNetwork:
+    whole = ResidualNetwork(SHAPE)
+    _fit(whole, images, FIRST, seed, task.flips)
     first, second = images.halves(seed)
     halves = ImageHalves(first, second, seed=seed, flips=task.flips, shift=SIZE // 8)
     # An epoch of both halves goes through as many images as an epoch of the others.
-    network = search_widths(SHAPE, halves, TARGET, seed=seed, settings=WidthSettings(FIRST)).network
+    settings = WidthSettings(epochs=SEARCH)
+    found = search_widths(SHAPE, halves, TARGET, seed=seed, settings=settings, trained=whole)
+    network = found.network
     _fit(network, images, SECOND, seed, task.flips)
     return network
 
@@ -86,7 +91,7 @@ def _magnitude(task: ImageClassification, images: Images, seed: int) -> Residual
         size = convolution.weights.weight.detach().abs().mean((1, 2, 3))
         sizes[name] = size / size.mean()
     pruned = prune(network, channels_for(SHAPE, sizes, TARGET, SIZE))
-    _fit(pruned, images, SECOND, seed, task.flips)
+    _fit(pruned, images, SEARCH + SECOND, seed, task.flips)
     return pruned
 
 
@@ -94,7 +99,7 @@ def _uniform(task: ImageClassification, images: Images, seed: int) -> ResidualNe
     allowed = TARGET * flops(SHAPE, SHAPE.all_channels(), SIZE)
     fitting = [s for s in map(_narrowed, np.arange(0.3, 1, 0.01)) if _cost(s) <= allowed]
     network = ResidualNetwork(max(fitting, key=_cost))
-    _fit(network, images, FIRST + SECOND, seed, task.flips)
+    _fit(network, images, ALL, seed, task.flips)
     return network
 
 

@@ -46,16 +46,30 @@ class ResidualShape:
 
 
 class Convolution(nn.Module):
-    """A convolution and its normalisation, then a gate for each channel where gates are given."""
+    """A convolution and its normalisation.
+
+    With running statistics the normalisation has a scale and a shift of its own. Without, it is
+    that of a search: a gate is the only scale of a channel, so that nothing can make up for a gate
+    that shrinks, and it takes the shift with it.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, running: bool) -> None:
         super().__init__()
         self.weights = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs, track_running_stats=running)
+        self.norm = nn.BatchNorm2d(outputs, affine=running, track_running_stats=running)
+        self.shift = None if running else nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor, gate: Tensor | None) -> Tensor:
-        out = self.norm(self.weights(x))
-        return cast(Tensor, out if gate is None else out * gate[:, None, None])
+        out: Tensor = self.norm(self.weights(x))
+        if self.shift is not None:
+            out = out + self.shift[:, None, None]
+        return out if gate is None else out * gate[:, None, None]
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Scale and shift ``[outputs]`` after normalisation, without a gate."""
+        if self.shift is None:
+            return self.norm.weight, self.norm.bias
+        return torch.ones_like(self.shift), self.shift
 
 
 class ResidualBlock(nn.Module):
@@ -200,8 +214,9 @@ def prune(
         into = torch.tensor(inputs[name], device=device)
         convolution.weights.weight.copy_(whole[name].weights.weight[out][:, into])
         gate = torch.ones(len(out), device=device) if gates is None else gates[name][out]
-        convolution.norm.weight.copy_(whole[name].norm.weight[out] * gate)
-        convolution.norm.bias.copy_(whole[name].norm.bias[out] * gate)
+        scale, shift = whole[name].affine()
+        convolution.norm.weight.copy_(scale[out] * gate)
+        convolution.norm.bias.copy_(shift[out] * gate)
     pruned.classifier.weight.copy_(network.classifier.weight[:, torch.tensor(live, device=device)])
     pruned.classifier.bias.copy_(network.classifier.bias)
     return pruned.to(device)

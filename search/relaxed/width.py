@@ -25,6 +25,9 @@ from ...evaluators.supernet_image import ImageHalves
 from .learner import Rates
 from .rarts import Coupling, Rarts
 
+SMALLEST = 1e-3
+"""A trained scale below this begins as a gate of this size."""
+
 
 @dataclass(frozen=True)
 class WidthSettings:
@@ -37,11 +40,11 @@ class WidthSettings:
         coupling: RARTS' lambda and beta.
     """
 
-    epochs: int = 10
+    epochs: int = 5
     penalty: float = 0.02
     rates: Rates = field(
         default_factory=lambda: Rates(
-            weights=0.05, alpha=0.05, alpha_decay=0.0, alpha_optimizer="sgd"
+            weights=0.02, alpha=0.02, alpha_decay=0.0, alpha_optimizer="sgd"
         )
     )
     coupling: Coupling = field(default_factory=Coupling)
@@ -54,6 +57,21 @@ class GatedNetwork:
         self.network = ResidualNetwork(shape, running=False)
         self.flat = FlatNetwork(self.network)
         self.channels = {name: len(c) for name, c in shape.all_channels().items()}
+
+    def begin_with(self, trained: ResidualNetwork) -> Tensor:
+        """Take a trained network on: its weights, and its scales as gates, which are returned."""
+        scales = []
+        source = trained.convolutions()
+        with torch.no_grad():
+            for name, convolution in self.network.convolutions().items():
+                scale, shift = source[name].affine()
+                scale = torch.where(scale.abs() < SMALLEST, SMALLEST, scale)
+                convolution.weights.weight.copy_(source[name].weights.weight)
+                assert convolution.shift is not None
+                convolution.shift.copy_(shift / scale)  # the gate multiplies it, too
+                scales.append(scale)
+            self.network.classifier.load_state_dict(trained.classifier.state_dict())
+        return torch.cat(scales).detach()
 
     def train_loss(self, weights: Tensor, alpha: Tensor, batch: Batch) -> Tensor:
         scores = self.flat(weights, *batch.inputs, self.gates(alpha))
@@ -92,6 +110,7 @@ def search_widths(
     *,
     seed: int,
     settings: WidthSettings | None = None,
+    trained: ResidualNetwork | None = None,
 ) -> Widths:
     """Search the widths of a residual network; the result is to be trained on.
 
@@ -101,6 +120,7 @@ def search_widths(
         target: The share of the whole network's FLOPs that may be left, in (0, 1).
         seed: Of the first weights.
         settings: How to search.
+        trained: The whole network, trained before; without it the search begins anew.
 
     Raises:
         ConfigurationError: No choice of channels meets the target.
@@ -108,8 +128,11 @@ def search_widths(
     settings = settings or WidthSettings()
     with seeded(seed):
         problem = GatedNetwork(shape)
+    alpha = torch.ones(sum(problem.channels.values()))
+    if trained is not None:
+        alpha = problem.begin_with(trained)
     weights = problem.flat.weights()
-    alpha = torch.ones(sum(problem.channels.values())).to(weights)
+    alpha = alpha.to(weights)
     optimiser = Rarts(problem, weights, alpha, settings.rates, coupling=settings.coupling)
     shrink = settings.rates.alpha * settings.penalty
     for epoch in range(settings.epochs):
@@ -121,7 +144,9 @@ def search_widths(
                 optimiser.alpha.copy_(functional.softshrink(optimiser.alpha, shrink))
     gates = {k: v.detach().clone() for k, v in problem.gates(optimiser.alpha).items()}
     size = halves.train.x.shape[-1]
-    kept = channels_for(shape, {k: v.abs() for k, v in gates.items()}, target, size)
+    # The next normalisation takes a layer's common factor away: gates count within their layer.
+    importance = {k: v.abs() / v.abs().mean().clamp(min=SMALLEST) for k, v in gates.items()}
+    kept = channels_for(shape, importance, target, size)
     with torch.no_grad():
         named = problem.flat.named(optimiser.w)
         for name, parameter in problem.network.named_parameters():
@@ -130,28 +155,35 @@ def search_widths(
     return Widths(prune(problem.network, kept, gates), kept, gates, share)
 
 
+FLOOR = 0.25
+"""Every convolution keeps this share of its channels: a narrow place costs all that comes after."""
+
+
 def channels_for(
-    shape: ResidualShape, importance: Mapping[str, Tensor], target: float, size: int
+    shape: ResidualShape,
+    importance: Mapping[str, Tensor],
+    target: float,
+    size: int,
+    floor: float = FLOOR,
 ) -> Kept:
     """The most important channels of the whole network that meet a FLOPs target.
-
-    Every convolution keeps its most important channel, so that no way through the network is cut.
 
     Args:
         shape: The whole network.
         importance: ``[channels]`` by convolution, comparable between convolutions.
         target: The share of the whole network's FLOPs.
         size: Pixels of an image, in a row.
+        floor: The share of its channels that each convolution keeps, one at least.
 
     Raises:
-        ConfigurationError: Even one channel in each convolution is more than the target.
+        ConfigurationError: What each convolution keeps is more than the target.
     """
     allowed = target * flops(shape, shape.all_channels(), size)
     ranked = sorted(
         (float(value), name, channel)
         for name, values in importance.items()
         for channel, value in enumerate(values)
-        if channel != int(values.argmax())
+        if channel not in values.topk(max(1, math.ceil(floor * len(values)))).indices.tolist()
     )
 
     def without(count: int) -> dict[str, list[int]]:
@@ -164,8 +196,8 @@ def channels_for(
     low, high = 0, len(ranked)
     if flops(shape, without(high), size) > allowed:
         raise ConfigurationError(
-            f"a FLOPs target of {target:.3g} is less than one channel in each convolution needs: "
-            "give a larger one"
+            f"a FLOPs target of {target:.3g} is less than {floor:.3g} of each convolution's "
+            "channels need: give a larger target or a lower floor"
         )
     while low < high:  # FLOPs fall with each channel that goes
         middle = (low + high) // 2
