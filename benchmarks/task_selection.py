@@ -48,7 +48,7 @@ REAL = {
     "pendulum": ("pendulum-step", "pendulum-length"),
     "digits": ("rotated-digits",),
 }
-LARGE = 1_000
+LARGE = 5_000
 """With more contexts, methods whose every step looks at all pairs run on one seed."""
 
 PUBLISHED = {
