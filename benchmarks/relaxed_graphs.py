@@ -21,9 +21,8 @@ import torch
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.graph_cell import GraphCellEvaluator
 from bequest.evaluators.table import TableEvaluator
-from bequest.search.relaxed.learner import Rates
 from bequest.search.relaxed.phase import RelaxedSearch
-from bequest.search.relaxed.settings import Cures, Settings
+from bequest.search.relaxed.settings import default_settings
 
 from .harness import Result, Summary
 
@@ -32,9 +31,6 @@ METHODS = ("rarts", "darts-1", "random")
 CANDIDATES = 12
 REPEATS = 2
 BAR_TOP = 2.0
-
-RATES = Rates(weights=0.05, alpha=0.01, weight_decay=5e-4, alpha_decay=1e-3)
-EPOCHS, WARMUP = 15, 3
 
 
 def search(dataset: str, method: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -51,9 +47,7 @@ def search(dataset: str, method: str, seed: int, args: argparse.Namespace) -> di
             {"config": evaluator.space.sample(rng), "origin": "random"} for _ in range(CANDIDATES)
         ]
     else:
-        settings = Settings(
-            method, EPOCHS, rates=RATES, cures=Cures(warmup=WARMUP), eigenvalues=False
-        )
+        settings = default_settings(method, evaluator.space)
         found = RelaxedSearch(evaluator.supernet(seed=seed), settings, seed=seed)
         found.run()
         candidates = [asdict(c) for c in found.candidates(CANDIDATES)]

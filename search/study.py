@@ -132,9 +132,10 @@ class Study:
         if isinstance(sampler, str) and sampler not in RELAXED_METHODS:
             return make_sampler(sampler, self.evaluator.space, self.seed, self._heritage())
         from .relaxed.sampler import make_relaxed_sampler
-        from .relaxed.settings import Settings
+        from .relaxed.settings import default_settings
 
-        settings = Settings(method=sampler) if isinstance(sampler, str) else sampler
+        space = self.evaluator.space
+        settings = default_settings(sampler, space) if isinstance(sampler, str) else sampler
         folder = self.record.folder / self.record.key  # another study of this name has another
         return make_relaxed_sampler(settings, self.evaluator, _Diary(self), folder, seed=self.seed)
 

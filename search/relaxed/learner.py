@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import unknown_name
 
-ALPHA_OPTIMIZERS = ("adam", "sgd")
+OPTIMIZERS = ("adam", "sgd")
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Rates:
     Attributes:
         weights: The learning rate of the weights, at the start of a schedule.
         alpha: That of the alphas.
-        momentum, weight_decay: Of the weights' SGD.
+        momentum, weight_decay: Of the weights; Adam has no momentum of this kind.
         alpha_decay: The alphas' weight decay.
         clip: The largest norm of a weights' gradient; ``None`` for no limit.
         alpha_optimizer: ``adam`` (betas .5 and .999) or ``sgd`` (plain).
+        weights_optimizer: ``sgd``, or ``adam`` for graph networks, which learn slowly by SGD.
 
     Raises:
         UnknownNameError: There is no such optimiser of alphas.
@@ -36,10 +37,13 @@ class Rates:
     alpha_decay: float = 1e-3
     clip: float | None = 5.0
     alpha_optimizer: str = "adam"
+    weights_optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
-        if self.alpha_optimizer not in ALPHA_OPTIMIZERS:
-            raise unknown_name("optimiser of alphas", self.alpha_optimizer, ALPHA_OPTIMIZERS)
+        for what in ("alpha", "weights"):
+            name = getattr(self, f"{what}_optimizer")
+            if name not in OPTIMIZERS:
+                raise unknown_name(f"optimiser of {what}", name, OPTIMIZERS)
 
 
 class Learner:
@@ -58,14 +62,16 @@ class Learner:
 
     @classmethod
     def of_weights(cls, start: Tensor, rates: Rates) -> Learner:
-        """Weights ``[n]``, by SGD."""
+        """Weights ``[n]``."""
 
-        def sgd(values: list[Tensor]) -> torch.optim.Optimizer:
+        def make(values: list[Tensor]) -> torch.optim.Optimizer:
+            if rates.weights_optimizer == "adam":
+                return torch.optim.Adam(values, rates.weights, weight_decay=rates.weight_decay)
             return torch.optim.SGD(
                 values, rates.weights, momentum=rates.momentum, weight_decay=rates.weight_decay
             )
 
-        return cls(start, sgd, rates.clip)
+        return cls(start, make, rates.clip)
 
     @classmethod
     def of_alpha(cls, start: Tensor, rates: Rates) -> Learner:

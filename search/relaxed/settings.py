@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ...errors import ConfigurationError, unknown_name
+from ...spaces import Space
+from ...spaces.nas_bench_graph import NasBenchGraphSpace
 from ..samplers import RELAXED as METHODS
 from .darts import Darts
 from .learner import Rates
@@ -94,3 +96,18 @@ class Settings:
             return Darts(problem, weights, alpha, self.rates, order=order)
         form = "literal" if self.method.endswith("literal") else "fused"
         return Rarts(problem, weights, alpha, self.rates, coupling=self.coupling, form=form)
+
+
+def default_settings(method: str, space: Space) -> Settings:
+    """What a study does that names a method alone.
+
+    Raises:
+        UnknownNameError: There is no such method.
+    """
+    if space.kind != NasBenchGraphSpace.kind:
+        return Settings(method)
+    # A step sees the whole graph, so steps are few; dropout is a graph's own noise, in which the
+    # Hessian's eigenvalue says little.
+    rates = Rates(weights=0.01, alpha=0.01, weight_decay=5e-4, weights_optimizer="adam")
+    cures = Cures(warmup=4)
+    return Settings(method, 16, rates=rates, cures=cures, eigenvalues=False)

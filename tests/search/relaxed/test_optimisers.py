@@ -193,5 +193,5 @@ def test_long_gradients_are_clipped() -> None:
 def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="unknown form of RARTS 'fusd': did you mean"):
         rarts("fusd")
-    with pytest.raises(UnknownNameError, match="unknown optimiser of alphas 'adamw'"):
+    with pytest.raises(UnknownNameError, match="unknown optimiser of alpha 'adamw'"):
         Rates(alpha_optimizer="adamw")
