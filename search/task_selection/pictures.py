@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .selection import TaskSelection
+from .findings import Findings
 
 CHOSEN = "tab:red"
 
 
-def pictures(selection: TaskSelection) -> dict[str, Any]:
+def pictures(selection: Findings) -> dict[str, Any]:
     """Matplotlib figures by name."""
     import matplotlib as mpl
 
@@ -33,7 +32,7 @@ def pictures(selection: TaskSelection) -> dict[str, Any]:
     return figures
 
 
-def _value(plt: Any, selection: TaskSelection) -> Any:
+def _value(plt: Any, selection: Findings) -> Any:
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     values = [source.value for source in selection.sources]
     steps = np.arange(1, len(values) + 1)
@@ -45,7 +44,7 @@ def _value(plt: Any, selection: TaskSelection) -> Any:
     return figure
 
 
-def _contexts(plt: Any, selection: TaskSelection) -> Any:
+def _contexts(plt: Any, selection: Findings) -> Any:
     """How well each context is served, and by which sources; two dimensions at most are drawn."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     points, served = selection.contexts, selection.selector.served
@@ -81,7 +80,7 @@ def _averaged(points: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.column_stack([places, totals / counts])
 
 
-def transfer_figure(plt: Any, selection: TaskSelection) -> Any:
+def transfer_figure(plt: Any, selection: Findings) -> Any:
     """The rows that are known as a heat map, sources in the order of their contexts."""
     rows, trained = selection.selector.rows, selection.selector.trained
     order = np.argsort(trained)

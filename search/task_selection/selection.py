@@ -19,6 +19,7 @@ from ...errors import BequestError, SelectionError
 from ..progress import progress_bar
 from ..tracking import Tracker
 from . import make_selector
+from .findings import Findings
 from .selector import Contexts, Costs, Selector
 from .store import SelectionStore, Source
 from .tracking import SelectionMirror, make_tracker
@@ -47,7 +48,7 @@ class Family(Protocol):
     def evaluate(self, model: Any, contexts: np.ndarray) -> np.ndarray: ...
 
 
-class TaskSelection:
+class TaskSelection(Findings):
     """Chooses on which of many related tasks to train, one after another.
 
     What was trained is kept; a selection of the same name goes on where it stopped.
@@ -106,34 +107,32 @@ class TaskSelection:
         folder: str | Path | None = None,
         tracking: str | bool | None = None,
     ) -> None:
-        self.name, self.seed = name, seed
+        self.seed = seed
         self._train, self._train_batch, self._evaluate = train, train_batch, evaluate
-        self.selector = (
+        chooser = (
             make_selector(selector, contexts, costs=costs, seed=seed)
             if isinstance(selector, str)
             else selector
         )
-        points = self.selector.contexts
-        self.dimensions = tuple(dimensions or (f"x{d}" for d in range(points.shape[1])))
-        if len(self.dimensions) != points.shape[1]:
-            raise SelectionError(
-                f"{len(self.dimensions)} names for contexts of {points.shape[1]} dimensions"
-            )
+        points = chooser.contexts
+        names = tuple(dimensions or (f"x{d}" for d in range(points.shape[1])))
+        if len(names) != points.shape[1]:
+            raise SelectionError(f"{len(names)} names for contexts of {points.shape[1]} dimensions")
         method = selector if isinstance(selector, str) else type(selector).__name__
         self.store = SelectionStore(name, None if folder is None else Path(folder))
-        self.facts = self.store.open(
+        facts = self.store.open(
             {
                 "name": name,
                 "key": uuid.uuid4().hex,
                 "version": __version__,
-                "dimensions": list(self.dimensions),
+                "dimensions": list(names),
                 "contexts": points.tolist(),
-                "costs": None if costs is None else self.selector.costs.tolist(),
+                "costs": None if costs is None else chooser.costs.tolist(),
                 "selector": method,
                 "seed": seed,
             }
         )
-        self.sources: list[Source] = self.store.sources()
+        super().__init__(name, chooser, names, facts, self.store.sources())
         for source in self.sources:
             self.selector.tell(source.index, source.row)
         self._tracking = tracking
@@ -161,34 +160,6 @@ class TaskSelection:
         )
 
     # Reading --------------------------------------------------------------------------------------
-
-    @property
-    def contexts(self) -> np.ndarray:
-        """``[N, d]``."""
-        return self.selector.contexts
-
-    @property
-    def value(self) -> float:
-        """V: the mean over the contexts of the best return that any trained source has there."""
-        return self.selector.value
-
-    @property
-    def chosen(self) -> np.ndarray:
-        """The contexts that were trained, in order ``[k, d]``."""
-        return self.contexts[self.selector.trained]
-
-    @property
-    def assignment(self) -> np.ndarray:
-        """Which trained source serves each context best: indices of contexts ``[N]``.
-
-        -1 where a context was never evaluated.
-        """
-        rows = self.selector.rows
-        if not len(rows):
-            return np.full(self.selector.size, -1)
-        best = np.where(np.isnan(rows), -np.inf, rows).argmax(0)
-        found = np.array(self.selector.trained)[best]
-        return np.where(np.isnan(rows).all(0), -1, found)
 
     def model(self, index: int) -> Any:
         """The model trained on a context; trained again where an earlier process trained it.

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..mlflow_client import MAX_TEXT, connect, experiment, link_to, milliseconds
 from ..tracking import Tracker, tracker_of
+from .findings import Findings
 from .store import Source
 
-if TYPE_CHECKING:
-    from .selection import TaskSelection
 
-
-def make_tracker(selection: TaskSelection, tracking: str | bool | None) -> Tracker[SelectionMirror]:
+def make_tracker(selection: Findings, tracking: str | bool | None) -> Tracker[SelectionMirror]:
     """The tracker of a selection; see `tracker_of`."""
-    remedy = "`TaskSelection.sync()` logs what is missing"
+    remedy = "`Findings.sync()` logs what is missing"
     return tracker_of(lambda uri: SelectionMirror(selection, uri), tracking, remedy)
 
 
@@ -29,7 +27,7 @@ class SelectionMirror:
         uri: MLflow's tracking URI.
     """
 
-    def __init__(self, selection: TaskSelection, uri: str) -> None:
+    def __init__(self, selection: Findings, uri: str) -> None:
         self.selection, self.uri = selection, uri
         self.key = selection.facts["key"]
         self.client = connect(uri)
@@ -137,7 +135,7 @@ class SelectionMirror:
         return link_to(self.uri, self.experiment_id, self.parent_id)
 
 
-def summary(selection: TaskSelection) -> dict[str, Any]:
+def summary(selection: Findings) -> dict[str, Any]:
     """What was chosen, as plain values: sources with their contexts, and whom they serve."""
     assignment = selection.assignment
     sources = [
