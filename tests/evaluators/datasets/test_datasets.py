@@ -35,6 +35,8 @@ def no_download(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _tensors(task: Any) -> list[torch.Tensor]:
+    if task.kind == "image classification":
+        return [tensor for part in task.parts(0).values() for tensor in (part.x, part.y)]
     graphs = getattr(task, "graphs", None) or [task.data]
     found = [tensor for graph in graphs for tensor in (graph.x, graph.edge_index)]
     return [*found, task.labels]
