@@ -4,7 +4,8 @@
 
 Each task is left out of the bank, with every design that was bred for it. The transfer sampler has
 five trials, random search and TPE have thirty; on Cora the chosen model is trained on the public
-split and tested once. Studies are kept in FOLDER and go on where they stopped.
+split and tested once. Studies are kept in FOLDER and go on where they stopped; ``--finished`` says
+what those found that have ended, and runs none.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import bequest
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import FOLDER
 from bequest.banks.exchange import import_bank
+from bequest.search.record import list_records
+from bequest.search.trial import COMPLETE, FAILED
 
 from .harness import Result, Summary
 
@@ -64,9 +67,18 @@ def search(task: str, method: str, seed: int, root: str | None, work: str, bank:
     return Run(task, method, seed, np.maximum.accumulate(values).tolist(), test)
 
 
+def has_ended(task: str, method: str, seed: int, work: Path) -> bool:
+    """Whether a study has spent its budget."""
+    path = work / f"{task}-{method}-{seed}.db"
+    if not path.exists():
+        return False
+    (record,) = list_records(f"sqlite:///{path}")
+    return sum(trial.state in (COMPLETE, FAILED) for trial in record.trials) >= BUDGETS[method]
+
+
 def summarise(runs: list[Run], result: Result) -> None:
     """Rows by task and method, and the claims."""
-    means: dict[tuple[str, str], float] = {}
+    ends = {(r.task, r.method, r.seed): r.best[-1] for r in runs}
     for task in TASKS:
         for method, budget in BUDGETS.items():
             mine = [r for r in runs if (r.task, r.method) == (task, method)]
@@ -77,14 +89,16 @@ def summarise(runs: list[Run], result: Result) -> None:
                     best = Summary.of([r.best[k - 1] for r in mine])
                     row = {"task": task, "method": method, "k": k, "seeds": len(mine)}
                     result.rows.append({**row, **best.row()})
-            means[task, method] = float(np.mean([r.best[-1] for r in mine]))
             test = Summary.of([r.test for r in mine])
             row = {"task": task, "method": method, "what": "test", "seeds": len(mine)}
             result.rows.append({**row, **test.row()})
         for rival in ("random", "tpe"):
-            if (task, rival) in means and (task, "transfer") in means:
+            seeds = [s for t, m, s in ends if (t, m) == (task, rival)]
+            pairs = [(ends[task, "transfer", s], ends[task, rival, s]) for s in seeds]
+            if pairs:  # a seed decides the split, too: only the same seeds can be compared
+                own, other = np.mean(pairs, axis=0)
                 name = f"{task}: best validation after 5 trials, {rival}'s after 30 as the bar"
-                result.claim(name, means[task, "transfer"], means[task, rival], "higher")
+                result.claim(f"{name} ({len(pairs)} seeds)", float(own), float(other), "higher")
     tests = [r.test for r in runs if (r.task, r.method) == (TESTED, "transfer")]
     result.claim(
         f"{TESTED}: test metric of the chosen model", float(np.mean(tests)), 0.815, "higher"
@@ -100,6 +114,7 @@ def main() -> None:
     parser.add_argument("--methods", default="transfer,random,tpe")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--finished", action="store_true", help="run nothing")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out")
     args = parser.parse_args()
@@ -108,6 +123,8 @@ def main() -> None:
     for method in args.methods.split(","):
         for task in args.tasks.split(","):
             for seed in range(args.seeds):
+                if args.finished and not has_ended(task, method, seed, args.work):
+                    continue
                 # A copy for each study: what one adds, the others do not inherit.
                 bank = args.work / f"bank-{task}-{method}-{seed}.db"
                 if method == "transfer" and not bank.exists():
