@@ -400,7 +400,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--methods", help="by default all that work in so many dimensions")
     parser.add_argument("--mirrored", action="store_true", help="contexts from their other end")
-    parser.add_argument("--work", default="build/matrices", help="where trained matrices are kept")
+    parser.add_argument(
+        "--work", default="benchmarks/results/matrices", help="where trained matrices are kept"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out")
     args = parser.parse_args()
