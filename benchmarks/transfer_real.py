@@ -4,8 +4,8 @@
 
 Each task is left out of the bank, with every design that was bred for it. The transfer sampler has
 five trials, random search and TPE have thirty (``transfer-30`` has them, too); on Cora the chosen
-model is trained on the public split and tested once. Studies are kept in FOLDER and go on where they stopped; ``--finished`` says
-what those found that have ended, and runs none.
+model is trained on the public split and tested once. Studies are kept in FOLDER and go on where
+they stopped; ``--finished`` says what those found that have ended, and runs none.
 """
 
 from __future__ import annotations
