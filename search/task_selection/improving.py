@@ -16,20 +16,26 @@ from .planning import covering, even_places, plan
 from .selector import Contexts, Costs, Selector
 from .two_way import Rows, TwoWayModel, expected_rows, rows_of
 
-TARGETS = 512
+TARGETS = 4096
 """At most so many targets are looked at; of more, a random sample stands for all."""
 
-COARSE = 128
-"""So many targets decide which candidates are looked at closely."""
+COARSE = 128, 512
+"""By a quarter of the targets, but not fewer and not more, it is decided which candidates are
+looked at closely. A random sample: those that are served worst would favour what helps them alone.
+"""
+
+CELLS = 128 * 100_000
+"""At most so many cells are looked at for that."""
 
 CLOSE = 128
-"""So many candidates are."""
+"""At least so many candidates are looked at closely."""
 
 CHUNK = 8192
 IMPUTATIONS = 3
 
-PLANNED = 64
-"""At most so many sources are planned together: of more, each is a small part."""
+PLANNED, DENSE = 64, 512
+"""At most so many sources are planned together: of more, each is a small part. Candidates and
+targets of a plan are so many at most: on a line they lie dense."""
 
 MEMORY, DOUBT = 4, 1 / 3
 """The model is doubted while its last sources raised V by less than this share of what it expected.
@@ -53,7 +59,7 @@ class TwoWaySelector(Selector):
         budget: How many sources there will be in the end, failed ones included, if that is known.
             In one dimension, and where costs are equal, they are then planned together: for the
             best V at the end, not all the way there.
-        seed: Decides which targets are looked at where there are more than 512.
+        seed: Decides which targets are looked at where there are more than 4096.
 
     Raises:
         SelectionError: As `Selector`, or the budget is less than one source.
@@ -144,9 +150,10 @@ class TwoWaySelector(Selector):
     ) -> np.ndarray:
         """The sources that are planned to be trained, this one or later."""
         layout = self._layout(free)
-        some = free[np.linspace(0, len(free) - 1, min(len(free), TARGETS)).astype(int)]
+        some = free[np.linspace(0, len(free) - 1, min(len(free), DENSE)).astype(int)]
         candidates = np.union1d(some, layout)
-        ahead = model.cells(candidates)[0] - served
+        some = np.arange(min(len(served), DENSE))
+        ahead = model.cells(candidates, some)[0] - served[some]
         start = np.searchsorted(candidates, layout).tolist()
         found: np.ndarray = candidates[plan(ahead, float(np.sqrt(model.noise)), left, start)]
         return found
@@ -201,12 +208,13 @@ class TwoWaySelector(Selector):
         """By how much each candidate is expected to raise V ``[free]``."""
         if len(free) <= 2 * CLOSE:
             return _improvement(model, free, served)
-        # Some that stand for all, and those that are served worst: there is most to be gained.
-        badly = np.argsort(served - model.columns, kind="stable")[: COARSE // 2]
-        coarse = np.union1d(badly, np.arange(COARSE // 2))
+        least, most = COARSE
+        share = min(max(len(self._targets) // 4, least), most, max(CELLS // len(free), 1))
+        some = slice(0, share)  # in random order
         parts = [free[start : start + CHUNK] for start in range(0, len(free), CHUNK)]
-        gains = np.concatenate([_improvement(model, part, served, coarse) for part in parts])
-        close = np.argpartition(-gains / self.costs[free], CLOSE)[:CLOSE]
+        gains = np.concatenate([_improvement(model, part, served, some) for part in parts])
+        count = max(CLOSE, share // 2)
+        close = np.argpartition(-gains / self.costs[free], count)[:count]
         found = np.zeros(len(free))
         found[close] = _improvement(model, free[close], served)
         return found

@@ -42,6 +42,10 @@ SLOPES = 10.0
 TREND = (0.03, 0.3, 3.0)
 """Prior variances of F's trend, in units of the variance of what rows have in common."""
 
+TRIED = 0.25
+"""Once sources differ by this share of a dimension, its trend is known as well as any; before, it
+has the mean of the variances above: that F is even along other dimensions says nothing of it."""
+
 BUMPS = ((0.0, 1.0), (0.1, 0.5), (0.1, 1.5), (1.0, 0.5), (1.0, 1.5))
 """(variance, length scale) of F's deviations from its trend."""
 
@@ -247,6 +251,8 @@ class TwoWayModel:
         y = self.training - self._mean
         settings = np.array([(t, v, s, u) for t in TREND for v, s in BUMPS for u in LUCK])
         own = settings[:, 3] + 1e-6 + self.noise / len(self.targets) / self.scale
+        tried = (np.ptp(x, axis=0) / TRIED).clip(0, 1)
+        self._trends = {t: t * tried + np.mean(TREND) * (1 - tried) for t in TREND}
         covariances = self._kernels(x, x, settings) + own[:, None, None] * np.eye(len(x))
         cholesky = np.linalg.cholesky(self.scale * covariances)
         halves = np.linalg.solve(cholesky, np.broadcast_to(y[:, None], (len(settings), len(y), 1)))
@@ -303,20 +309,21 @@ class TwoWayModel:
             known += weight * (smoother * kernel).sum(1)
         return total, known
 
-    @staticmethod
-    def _kernels(a: np.ndarray, b: np.ndarray, settings: np.ndarray) -> np.ndarray:
+    def _kernels(self, a: np.ndarray, b: np.ndarray, settings: np.ndarray) -> np.ndarray:
         """``[settings, a, b]`` in units of the scale."""
         inner = a @ b.T
         squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * inner
+        lines = {t: (a * each) @ b.T for t, each in self._trends.items()}
         bumps = {s: np.exp(squares / (-2 * s * s)) for s in set(settings[:, 2].tolist())}
-        return np.stack([MEAN + t * inner + v * bumps[s] for t, v, s, _ in settings])
+        return np.stack([MEAN + lines[t] + v * bumps[s] for t, v, s, _ in settings])
 
     def training_of(self, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of ``F`` of contexts that are not trained yet: two ``[n]``."""
         x = self.points[sources] - 0.5
         cross = self.scale * self._kernels(self.points[self.sources] - 0.5, x, self._settings)
-        trend, bump, luck = self._settings[:, :1], self._settings[:, 1:2], self._settings[:, 3:4]
-        prior = self.scale * (MEAN + trend * np.square(x).sum(1) + bump + luck)
+        bump, luck = self._settings[:, 1:2], self._settings[:, 3:4]
+        trends = np.array([self._trends[t] for t in self._settings[:, 0]])
+        prior = self.scale * (MEAN + trends @ np.square(x).T + bump + luck)
         means, explained = [], []
         for i in range(len(self._settings)):
             half = solve_triangular(self._cholesky[i], cross[i], lower=True, check_finite=False)
