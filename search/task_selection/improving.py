@@ -19,11 +19,10 @@ from .two_way import Rows, TwoWayModel, expected_rows, rows_of
 TARGETS = 4096
 """At most so many targets are looked at; of more, a random sample stands for all."""
 
-COARSE = 128, 512
-"""By a quarter of the targets, but not fewer and not more, it is decided which candidates are
-looked at closely: half of them by a random sample, half by those that are served worst. What brings
-much to all is seen in the one, what little is left to be gained at the end in the other.
-"""
+COARSE = 64, 512
+"""By an eighth of the targets in random order, but not fewer and not more, it is decided which
+candidates are looked at closely; where that is few, also by as many that are served worst: towards
+the end there is little else to be gained. Of many those would favour what helps them alone."""
 
 CELLS = 128 * 100_000
 """At most so many cells are looked at for that."""
@@ -209,30 +208,17 @@ class TwoWaySelector(Selector):
         """By how much each candidate is expected to raise V ``[free]``."""
         if len(free) <= 2 * CLOSE:
             return _improvement(model, free, served)
-        least, most = COARSE
-        share = min(max(len(self._targets) // 4, least), most, max(CELLS // len(free), 1))
-        badly = np.argsort(model.columns - served, kind="stable")[-share // 2 :]
-        count = max(CLOSE, share // 2) // 2
-        close = [
-            np.argpartition(-self._rates(model, free, served, some), count)[:count]
-            for some in (slice(0, share), badly)  # targets are in random order
-        ]
-        chosen = np.unique(np.concatenate(close))
-        found = np.zeros(len(free))
-        found[chosen] = _improvement(model, free[chosen], served)
-        return found
-
-    def _rates(
-        self,
-        model: TwoWayModel,
-        free: np.ndarray,
-        served: np.ndarray,
-        columns: np.ndarray | slice,
-    ) -> np.ndarray:
-        """Gains on some targets, a unit of cost ``[free]``."""
+        few, many = COARSE
+        share = min(max(len(self._targets) // 8, few), many, max(CELLS // len(free) - few, few))
+        badly = np.argsort(served - model.columns, kind="stable")[: few * few // share]
+        some = np.union1d(badly, np.arange(share))
         parts = [free[start : start + CHUNK] for start in range(0, len(free), CHUNK)]
-        gains = [_improvement(model, part, served, columns) for part in parts]
-        return np.asarray(np.concatenate(gains) / self.costs[free])
+        gains = np.concatenate([_improvement(model, part, served, some) for part in parts])
+        count = max(CLOSE, share // 2)
+        close = np.argpartition(-gains / self.costs[free], count)[:count]
+        found = np.zeros(len(free))
+        found[close] = _improvement(model, free[close], served)
+        return found
 
 
 def _improvement(
