@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.graph_tasks import seeded
 from bequest.evaluators.image_tasks import ImageClassification, Images
 from bequest.evaluators.image_training import Budget, score, train
 from bequest.evaluators.residual import ResidualNetwork, ResidualShape, flops, prune
+from bequest.evaluators.seeding import seeded
 from bequest.evaluators.supernet_image import ImageHalves
 from bequest.search.relaxed.width import WidthSettings, channels_for, search_widths
 

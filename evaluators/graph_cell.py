@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import SpaceError
 from ..spaces import Config
 from ..spaces.nas_bench_graph import NasBenchGraphSpace
 from ..spaces.relaxation import relaxation_of
-from .cost import count_flops, count_parameters
-from .graph import GraphModel, ModelFacts, scores
+from .graph import GraphEvaluator
 from .graph_cell_network import GraphCellNetwork, GraphCellSupernet, Recipe
+from .graph_model import ModelFacts
 from .graph_problems import NodeProblem
-from .graph_tasks import GraphTask, NodeClassification, seed_torch, seeded
-from .graph_training import Training, train
-from .running import trainable
+from .graph_tasks import GraphTask, NodeClassification
+from .seeding import seeded
 from .supernet import Batch, Supernet
-from .task import Outcome, Report
 
 
 class GraphHalves:
@@ -56,7 +53,7 @@ STEPS = 10
 """Steps in an epoch of a relaxed search, each on the whole graph."""
 
 
-class GraphCellEvaluator:
+class GraphCellEvaluator(GraphEvaluator):
     """Trains the network of a NAS-Bench-Graph configuration on a node task, from scratch.
 
     Args:
@@ -76,58 +73,9 @@ class GraphCellEvaluator:
                 f"space 'nas-bench-graph' does not fit {task.kind} ({task.name!r}): it classifies "
                 "nodes; use the space 'gnn'"
             )
-        self.task = task
-        self.space = NasBenchGraphSpace()
+        super().__init__(task, space=NasBenchGraphSpace(), device=device)
+        self.task: NodeClassification = task
         self.recipe = recipe or Recipe()
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-    def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
-        """Train and measure.
-
-        Raises:
-            ConfigurationError: The configuration is not in the space.
-            EvaluationError: The training diverged or did not fit into memory.
-        """
-        config = self.space.validate(config)
-        with trainable(self.device, seed):
-            network, problem, training = self._train(config, seed, report)
-            metrics = scores(network, problem, self.task.metric)
-            metrics["flops"] = float(count_flops(lambda: problem.forward(network), network))
-        metrics |= {
-            "parameters": float(count_parameters(network)),
-            "peak_memory_bytes": float(training.peak_memory_bytes),
-            "seconds": training.seconds,
-            "epochs": float(training.epochs),
-            "best_epoch": float(training.best_epoch),
-        }
-        return Outcome(metrics[f"validation_{self.task.metric}"], metrics)
-
-    def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> GraphModel:
-        """Train once more and keep the network; arguments and errors as in `GraphEvaluator.fit`."""
-        config = self.space.validate(config)
-        with trainable(self.device, seed):
-            network, problem, training = self._train(config, seed, None)
-            if train_on_validation:
-                seed_torch(seed, self.device)
-                problem.merge_validation()
-                network = self._network(config)
-                epochs = training.best_epoch
-                train(network, problem, self._optimisation(), epochs=epochs, patience=None)
-            metrics = scores(network, problem, self.task.metric)
-        if train_on_validation:  # what was learned by heart says nothing
-            metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
-        facts = ModelFacts(
-            level=self.task.level,
-            config=config,
-            inputs=self.task.features,
-            outputs=self.task.classes,
-            degrees_as_features=False,
-            task={"name": self.task.name, **self.task.describe()},
-            seed=seed,
-            train_on_validation=train_on_validation,
-            recipe=asdict(self.recipe),
-        )
-        return GraphModel(network.cpu(), facts, metrics)
 
     def supernet(self, *, seed: int, **options: Any) -> Supernet:
         """All networks of the space at once; alphas learn from the validation nodes.
@@ -136,7 +84,7 @@ class GraphCellEvaluator:
             seed: Decides split and initialisation.
             **options: ``gate``, ``zero_one`` and ``decaying_skip`` of `Supernet`.
         """
-        problem = self._problem(seed)
+        problem = self._nodes(seed)
         with seeded(seed):
             network = GraphCellSupernet(self.task.features, self.task.classes, self.recipe)
         index = problem.index
@@ -145,29 +93,24 @@ class GraphCellEvaluator:
         )
         return Supernet(network.to(self.device), relaxation_of(self.space), halves, **options)
 
-    def _train(
-        self, config: Config, seed: int, report: Report | None
-    ) -> tuple[GraphCellNetwork, NodeProblem, Training]:
-        problem = self._problem(seed)
-        seed_torch(seed, self.device)
-        network = self._network(config)
-        epochs, patience = self.recipe.epochs, self.recipe.patience
-        settings = self._optimisation()
-        training = train(
-            network, problem, settings, epochs=epochs, patience=patience, report=report
-        )
-        return network, problem, training
+    def _problem(self, config: Config, seed: int) -> NodeProblem:
+        return self._nodes(seed)
 
-    def _problem(self, seed: int) -> NodeProblem:
-        return NodeProblem(self.task, {"layers_pre": 1}, seed, self.device)
-
-    def _network(self, config: Config) -> GraphCellNetwork:
+    def _network(self, config: Config) -> nn.Module:
         network = GraphCellNetwork(config, self.task.features, self.task.classes, self.recipe)
         return network.to(self.device)
 
-    def _optimisation(self) -> Config:
-        return {
+    def _schedule(self, config: Config) -> tuple[Config, int, int]:
+        optimiser: Config = {
             "optimizer": "adam",
             "learning_rate": self.recipe.learning_rate,
             "weight_decay": self.recipe.weight_decay,
         }
+        return optimiser, self.recipe.epochs, self.recipe.patience
+
+    def _facts(self, config: Config, seed: int, train_on_validation: bool) -> ModelFacts:
+        facts = super()._facts(config, seed, train_on_validation)
+        return replace(facts, recipe=asdict(self.recipe))
+
+    def _nodes(self, seed: int) -> NodeProblem:
+        return NodeProblem(self.task, {"layers_pre": 1}, seed, self.device)

@@ -25,7 +25,8 @@ from .fingerprint import log_kappa, squared_gradients
 from .graph_network import Block, GraphNetwork
 from .graph_problems import features, score_links
 from .graph_sparse import Adjacency
-from .graph_tasks import GraphClassification, GraphTask, LinkPrediction, seeded
+from .graph_tasks import GraphClassification, GraphTask, LinkPrediction
+from .seeding import seeded
 
 NODES, GRAPHS = 1_000, 256
 """Nodes or pairs of nodes, and graphs, that are looked at in each part."""

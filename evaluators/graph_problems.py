@@ -33,8 +33,6 @@ PARTS = ("train", "validation", "test")
 class Problem(Protocol):
     """What the training loop needs of a task."""
 
-    outputs: int
-
     def batches(self) -> Iterable[Any]:
         """The training batches of one epoch, drawn from torch's global stream."""
 
@@ -60,6 +58,11 @@ def make_problem(task: GraphTask, config: Config, seed: int, device: torch.devic
     return LinkProblem(task, config, seed, device)
 
 
+def outputs(task: GraphTask, config: Config) -> int:
+    """Numbers that a network gives for each node or graph: classes, or an embedding for links."""
+    return cast(int, config["width"]) if isinstance(task, LinkPrediction) else task.classes
+
+
 def features(x: Tensor, config: Config, device: torch.device) -> Features:
     """Node features ``[nodes, features]`` as the configured network takes them fastest."""
     x = x.float()
@@ -80,7 +83,6 @@ class NodeProblem:
     def __init__(
         self, task: NodeClassification, config: Config, seed: int, device: torch.device
     ) -> None:
-        self.outputs = task.classes
         self.x = features(task.data.x, config, device)
         self.edges = adjacency(task.data.edge_index, int(task.data.num_nodes), device)
         self.y = task.labels.to(device)
@@ -113,7 +115,6 @@ class GraphProblem:
     def __init__(
         self, task: GraphClassification, config: Config, seed: int, device: torch.device
     ) -> None:
-        self.outputs = task.classes
         self.device = device
         self.batch_size = cast(int, config["batch_size"])
         split = task.split(seed)
@@ -187,7 +188,6 @@ class LinkProblem:
     def __init__(
         self, task: LinkPrediction, config: Config, seed: int, device: torch.device
     ) -> None:
-        self.outputs = cast(int, config["width"])
         self.x = features(task.data.x, config, device)
         self.nodes = int(task.data.num_nodes)
         self.device = device

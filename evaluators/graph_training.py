@@ -6,7 +6,6 @@ import math
 import time
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -16,27 +15,11 @@ from ..errors import EvaluationError
 from ..spaces import Config
 from .cost import PeakMemory
 from .graph_problems import Problem
+from .running import Training
 from .task import Report
 
 EVALUATE_EVERY = 2
 """Epochs between two looks at the validation part: each costs a forward pass."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a training went.
-
-    Attributes:
-        best_epoch: The epoch whose weights the network has now, from 1.
-        epochs: How many were run.
-        seconds: Wall time of the loop.
-        peak_memory_bytes: See `PeakMemory`.
-    """
-
-    best_epoch: int
-    epochs: int
-    seconds: float
-    peak_memory_bytes: int
 
 
 def train(

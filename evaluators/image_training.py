@@ -14,6 +14,7 @@ from torch.nn import functional
 from ..errors import EvaluationError
 from .cost import PeakMemory
 from .image_tasks import Images, batches
+from .running import Training
 from .task import Report
 
 SCORING_BATCH = 500
@@ -46,14 +47,6 @@ class Budget:
                 raise EvaluationError(f"a budget has {name} {value}: give more than 0")
 
 
-@dataclass(frozen=True)
-class ImageTraining:
-    """How a training went: wall time of the loop, and see `PeakMemory`."""
-
-    seconds: float
-    peak_memory_bytes: int
-
-
 def train(
     network: nn.Module,
     images: Images,
@@ -63,7 +56,7 @@ def train(
     flips: bool,
     validation: Images | None = None,
     report: Report | None = None,
-) -> ImageTraining:
+) -> Training:
     """Train a network in place; the last weights stay.
 
     Args:
@@ -111,7 +104,8 @@ def train(
         if report is not None and validation is not None:
             report(epoch, score(network, validation)[0])
     network.eval()
-    return ImageTraining(time.perf_counter() - started, memory.bytes())
+    seconds = time.perf_counter() - started
+    return Training(budget.epochs, budget.epochs, seconds, memory.bytes())
 
 
 @torch.no_grad()

@@ -1,15 +1,29 @@
-"""Saved models of every kind, by their folder."""
+"""Saved models: a folder with ``model.safetensors`` and ``model.json``. Nothing is pickled."""
 
 from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .. import __version__
 from ..errors import DataError, unknown_name
 from .task import Fitted
 
-LOADERS = {"graph": ".graph:load_graph_model", "image": ".image:load_image_model"}
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+LOADERS = {
+    "graph": ".graph_model:load_graph_model",
+    "image": ".image_model:load_image_model",
+}
 """The function that loads each kind of model: ``module:name`` in this package."""
 
 
@@ -23,7 +37,7 @@ def load_model(folder: str | Path) -> Fitted:
         DataError: There is no model in the folder.
         UnknownNameError: The model is of a kind that this version does not know.
     """
-    path = Path(folder) / "model.json"
+    path = Path(folder) / DESCRIPTION
     if not path.exists():
         raise DataError(f"no model in {str(folder)!r}: give the folder that fit_best() wrote")
     kind = json.loads(path.read_text())["kind"]
@@ -32,3 +46,44 @@ def load_model(folder: str | Path) -> Fitted:
     module, name = LOADERS[kind].split(":")
     model: Fitted = getattr(importlib.import_module(module, __package__), name)(folder)
     return model
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What `write_model` wrote: facts and metrics as plain values, weights by name."""
+
+    facts: dict[str, Any]
+    metrics: dict[str, float]
+    weights: dict[str, Tensor]
+
+
+def write_model(
+    folder: str | Path,
+    kind: str,
+    network: nn.Module,
+    facts: DataclassInstance,
+    metrics: dict[str, float],
+) -> None:
+    """Write a trained model.
+
+    Args:
+        folder: Made where it is missing.
+        kind: A key of `LOADERS`.
+        network: Whose weights are kept.
+        facts: What is needed, beside the weights, to rebuild the network.
+        metrics: As measured after the training.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, str(place / WEIGHTS))
+    description: dict[str, Any] = {"kind": kind, "bequest_version": __version__}
+    description |= {"facts": asdict(facts), "metrics": metrics}
+    (place / DESCRIPTION).write_text(json.dumps(description, indent=2, default=str))
+
+
+def read_model(folder: str | Path) -> SavedModel:
+    """What `write_model` wrote into a folder."""
+    place = Path(folder)
+    saved = json.loads((place / DESCRIPTION).read_text())
+    return SavedModel(saved["facts"], saved["metrics"], load_file(str(place / WEIGHTS)))

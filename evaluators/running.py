@@ -1,15 +1,33 @@
-"""Where trainings run: one thread, streams of their own, a clear word where memory is short."""
+"""How trainings run: one thread, streams of their own, a clear word where memory is short."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 
 from ..errors import EvaluationError
 from ..threads import one_thread
-from .graph_tasks import seeded
+from .seeding import seeded
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training went.
+
+    Attributes:
+        best_epoch: The epoch whose weights the network has now, from 1.
+        epochs: How many were run.
+        seconds: Wall time of the loop.
+        peak_memory_bytes: See `cost.PeakMemory`.
+    """
+
+    best_epoch: int
+    epochs: int
+    seconds: float
+    peak_memory_bytes: int
 
 
 @contextmanager

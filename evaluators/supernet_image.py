@@ -9,8 +9,8 @@ import torch
 from ..spaces import Space
 from ..spaces.relaxation import relaxation_of
 from .cell_network import Shape, mixed_network
-from .graph_tasks import seeded
 from .image_tasks import Images, batches
+from .seeding import seeded
 from .supernet import Batch, Supernet
 
 JUDGING_BATCH = 128

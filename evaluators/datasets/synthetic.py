@@ -12,7 +12,7 @@ from torch_geometric.datasets.graph_generator import BAGraph
 from torch_geometric.transforms import Constant
 from torch_geometric.utils import stochastic_blockmodel_graph
 
-from ..graph_tasks import seeded
+from ..seeding import seeded
 
 SEED = 12345
 BLOCKS, BLOCK_SIZE, CHANNELS = 5, 200, 32

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...errors import EvaluationError, StudyError
-from ...evaluators.graph_tasks import seeded
+from ...evaluators.seeding import seeded
 from ...evaluators.supernet import Supernet
 from ...spaces import Config
 from ...threads import one_thread

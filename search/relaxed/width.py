@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from ...errors import ConfigurationError
 from ...evaluators.flat import FlatNetwork
-from ...evaluators.graph_tasks import seeded
 from ...evaluators.residual import Kept, ResidualNetwork, ResidualShape, flops, prune
+from ...evaluators.seeding import seeded
 from ...evaluators.supernet import Batch
 from ...evaluators.supernet_image import ImageHalves
 from .learner import Rates

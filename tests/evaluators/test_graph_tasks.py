@@ -15,7 +15,9 @@ from torch_geometric.data import Data
 
 from bequest import GraphClassification, LinkPrediction, NodeClassification
 from bequest.errors import DataError
-from bequest.evaluators.graph_tasks import one_hot_degrees, seeded, stratified_split
+from bequest.evaluators.graph_tasks import one_hot_degrees
+from bequest.evaluators.seeding import seeded
+from bequest.evaluators.splits import stratified_split
 
 
 def _masks(*ranges: tuple[int, int], nodes: int = 60) -> dict[str, torch.Tensor]:

@@ -1,0 +1,116 @@
+"""What evaluators that train share: train, measure on the validation part, keep the winner."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..spaces import Config, Space
+from .cost import count_flops, count_parameters
+from .running import Training, trainable
+from .task import Fitted, Outcome, Report, Task
+
+Model = TypeVar("Model", bound=Fitted)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, and how to measure it.
+
+    Attributes:
+        network: In evaluation mode.
+        training: How the training went.
+        scores: Measures metric and loss on each part: ``train_accuracy``, ``test_loss``, ...
+        forward: One forward pass, for counting.
+    """
+
+    network: nn.Module
+    training: Training
+    scores: Callable[[], dict[str, float]]
+    forward: Callable[[], Tensor]
+
+
+class TrainingEvaluator(ABC, Generic[Model]):
+    """Trains what a configuration describes. On a CPU the outcome is a function of (config, seed).
+
+    A child says how a network is trained and what a trained model is.
+
+    Args:
+        task: What is predicted.
+        space: The configurations there are.
+        device: Where to train; by default a GPU where there is one.
+    """
+
+    def __init__(self, task: Task, space: Space, device: str | None) -> None:
+        self.task = task
+        self.space = space
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
+        """Train and measure.
+
+        Raises:
+            ConfigurationError: The configuration is not in the space.
+            EvaluationError: The training diverged or did not fit into memory.
+        """
+        config = self.space.validate(config)
+        with trainable(self.device, seed):
+            trained = self._train(config, seed, report)
+            metrics = trained.scores()
+            metrics["flops"] = float(count_flops(trained.forward, trained.network))
+        training = trained.training
+        metrics |= {
+            "parameters": float(count_parameters(trained.network)),
+            "peak_memory_bytes": float(training.peak_memory_bytes),
+            "seconds": training.seconds,
+            "epochs": float(training.epochs),
+            "best_epoch": float(training.best_epoch),
+        }
+        return Outcome(metrics[f"validation_{self.task.metric}"], metrics)
+
+    def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> Model:
+        """Train once more and keep the network.
+
+        Args:
+            config: What to train.
+            seed: Decides split, initialisation and batches.
+            train_on_validation: Train on training and validation data together, for as long as
+                validation has found best.
+
+        Raises:
+            EvaluationError: The training diverged or did not fit into memory.
+        """
+        config = self.space.validate(config)
+        with trainable(self.device, seed):
+            if train_on_validation:
+                trained = self._train_on_both(config, seed)
+            else:
+                trained = self._train(config, seed, None)
+            metrics = trained.scores()
+        if train_on_validation:  # what was learned by heart says nothing
+            metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
+        return self._model(trained.network.cpu(), metrics, config, seed, train_on_validation)
+
+    @abstractmethod
+    def _train(self, config: Config, seed: int, report: Report | None) -> Trained:
+        """Train on the training part."""
+
+    @abstractmethod
+    def _train_on_both(self, config: Config, seed: int) -> Trained:
+        """Train on the training and validation parts together."""
+
+    @abstractmethod
+    def _model(
+        self,
+        network: nn.Module,
+        metrics: dict[str, float],
+        config: Config,
+        seed: int,
+        train_on_validation: bool,
+    ) -> Model:
+        """The trained model with all that is needed to predict and to save it."""
