@@ -9,6 +9,8 @@ from .space import Space
 
 SPACES = {
     "darts": "cell:darts_space",
+    "elastic": "elastic:elastic_space",
+    "elastic-imagenet": "elastic:elastic_imagenet_space",
     "gnn": "gnn:gnn_space",
     "nas-bench-201": "cell:nas_bench_201_space",
     "nas-bench-graph": "nas_bench_graph:NasBenchGraphSpace",

@@ -230,12 +230,19 @@ class Space:
     @cached_property
     def size(self) -> int | None:
         """How many configurations there are; ``None`` for a continuous space."""
-        options = [choices(p.distribution) for p in self.parameters]
-        if any(option is None for option in options):
-            return None
-        if all(p.condition is None for p in self.parameters):
-            return math.prod(len(option) for option in options if option is not None)
-        return sum(1 for _ in self.enumerate())
+        hanging: dict[str, list[tuple[tuple[Value, ...], int]]] = {}
+        total = 1
+        for p in reversed(self.parameters):  # what hangs on a parameter is counted before it
+            options = choices(p.distribution)
+            if options is None:
+                return None
+            below = hanging.pop(p.name, [])
+            count = sum(math.prod(n for values, n in below if v in values) for v in options)
+            if p.condition is None:
+                total *= count
+            else:
+                hanging.setdefault(p.condition.parameter, []).append((p.condition.values, count))
+        return total
 
     def enumerate(self) -> Iterator[Config]:
         """Every configuration of a finite space, in a fixed order.
