@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 LOADERS = {
+    "elastic": ".elastic_model:load_elastic_model",
     "graph": ".graph_model:load_graph_model",
     "image": ".image_model:load_image_model",
 }

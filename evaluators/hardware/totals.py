@@ -1,0 +1,157 @@
+"""What whole networks cost: sums over blocks, for many networks at once.
+
+Latency and energy come from a table of layers; parameters, floating-point operations and the size
+of the packed weights are counted. All are additive over blocks, so that each block's costs stand in
+two small arrays (point-wise and depth-wise convolutions) that are looked up by its genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ...errors import ConfigurationError
+from ...spaces.elastic import BITS, KERNELS, Geometry, Layer
+from ...spaces.elastic_genes import Networks
+from .table import CostTable
+
+UNITS = {"latency": "ms", "energy": "mJ", "size": "B", "parameters": "", "flops": ""}
+"""What each cost is measured in."""
+
+SCALES = 8
+"""Bytes beside the weights of each output channel: a factor and a shift of float32."""
+
+RANGES = 12
+"""Bytes of each layer: the scale of its weights, scale and zero point of its inputs."""
+
+
+class NetworkCosts:
+    """The costs of the networks of one geometry, for one image.
+
+    Args:
+        geometry: What they are networks of.
+        table: Latency and energy of its layers.
+        head, tail: The layers that every network has, of 8 bits (those of the tail with a bias
+            instead of normalisation); their latency and energy are the table's ``head`` and
+            ``tail``.
+
+    Attributes:
+        names: The costs there are; ``energy`` is missing where the table has none.
+
+    Raises:
+        ConfigurationError: The table lacks layers of the geometry.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        table: CostTable,
+        head: Sequence[Layer] = (),
+        tail: Sequence[Layer] = (),
+    ) -> None:
+        self.geometry = geometry
+        self.names = tuple(n for n in UNITS if n != "energy" or not np.isnan(table.head.energy))
+        self._fixed = {
+            "latency": table.head.latency + table.tail.latency,
+            "energy": table.head.energy + table.tail.energy,
+            "size": sum(map(_eight_bits, (*head, *tail))),
+            "parameters": sum(map(_parameters, head)) + sum(t.weights + t.outputs for t in tail),
+            "flops": sum(2.0 * layer.products for layer in (*head, *tail)),
+        }
+        self._points: dict[str, list[np.ndarray]] = {}
+        self._depths: dict[str, list[np.ndarray]] = {}
+        for name in self.names:
+            cost = _by_layer(name, table)
+            self._points[name], self._depths[name] = _arrays(geometry, cost)
+        self._check()
+
+    def _check(self) -> None:
+        latency = zip(self._points["latency"], self._depths["latency"], strict=True)
+        for block, (points, depths) in zip(self.geometry.all_blocks, latency, strict=True):
+            lacking = np.isnan(depths)
+            lacking[-1, :, :, 0] = False  # kernel 7 with 4-bit inputs is no choice
+            if lacking.any() or np.isnan(points).any():
+                raise ConfigurationError(
+                    f"the cost table lacks layers of block {block.name}: make one for this geometry"
+                )
+
+    def __call__(self, networks: Networks, names: Sequence[str] | None = None) -> np.ndarray:
+        """Costs ``[n, k]`` by name, by default all of `names`; NaN for an invalid network."""
+        return np.stack([self.total(networks, name) for name in names or self.names], 1)
+
+    def total(self, networks: Networks, name: str) -> np.ndarray:
+        """One cost ``[n]``."""
+        return np.asarray(self._fixed[name] + self.by_block(networks, name).sum(1))
+
+    def by_block(self, networks: Networks, name: str) -> np.ndarray:
+        """One cost of each block ``[n, b]``; 0 where a block is not there."""
+        found = np.zeros(networks.kernel.shape)
+        bits, channels, kernel = networks.bits, networks.channels, networks.kernel
+        for b, (points, depths) in enumerate(
+            zip(self._points[name], self._depths[name], strict=True)
+        ):
+            found[:, b] = points[channels[:, b], bits[:, b, 0], bits[:, b, 1]]
+            found[:, b] += depths[kernel[:, b], channels[:, b], bits[:, b, 2], bits[:, b, 3]]
+        return np.where(networks.there, found, 0.0)
+
+    def smallest(self, name: str) -> float:
+        """The least that a network of the geometry can cost."""
+        total, blocks = self._fixed[name], self.geometry.all_blocks
+        for b, block in enumerate(blocks):
+            if block.place in range(self.geometry.depths(block.stage)[0]):
+                points = self._points[name][b].min((1, 2))
+                depths = np.nanmin(self._depths[name][b], (0, 2, 3))
+                total += float((points + depths).min())
+        return total
+
+
+Costing = Callable[[Layer, int, int], float]
+
+
+def _by_layer(name: str, table: CostTable) -> Costing:
+    """What one layer costs: (layer, weight bits, input bits)."""
+    if name in ("latency", "energy"):
+        return lambda layer, w, a: float(getattr(table.cost(layer, w, a), name))
+    if name == "size":
+        return lambda layer, w, a: float(packed_bytes(layer, w))
+    if name == "parameters":
+        return lambda layer, w, a: float(_parameters(layer))
+    return lambda layer, w, a: 2.0 * layer.products
+
+
+def packed_bytes(layer: Layer, bits: int) -> int:
+    """Bytes of a layer with packed weights, folded normalisation and the ranges of its numbers."""
+    return -(-layer.weights * bits // 8) + SCALES * layer.outputs + RANGES
+
+
+def _eight_bits(layer: Layer) -> int:
+    return packed_bytes(layer, 8)
+
+
+def _parameters(layer: Layer) -> int:
+    return layer.weights + 2 * layer.outputs
+
+
+def _arrays(geometry: Geometry, cost: Costing) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Of each block, point-wise costs ``[c, 3, 3]`` and depth-wise ones ``[3, c, 3, 3]``."""
+    points, depths = [], []
+    for block in geometry.all_blocks:
+        layers = [[block.layers(k, c) for c in block.channels] for k in KERNELS]
+        points.append(
+            np.array(
+                [
+                    [[cost(up, w, a) + cost(down, w, a) for a in BITS] for w in BITS]
+                    for up, _, down in layers[0]
+                ]
+            )
+        )
+        depths.append(
+            np.array(
+                [
+                    [[[cost(middle, w, a) for a in BITS] for w in BITS] for _, middle, _ in row]
+                    for row in layers
+                ]
+            )
+        )
+    return points, depths
