@@ -11,7 +11,8 @@ from .cli_output import Json, print_json, print_table
 from .errors import BankError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
-    from .banks.bank import Bank, Scores
+    from .banks.bank import Bank
+    from .banks.scores import Scores
 
 app = typer.Typer(
     help="Earlier tasks: show, import, export, append, check.",

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from .search.record import StudyRecord
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(help="Study store: a SQLAlchemy URL. Default: studies.db in the Bequest home."),
+]
 
 
 def print_json(value: Any) -> None:
@@ -34,3 +41,30 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "" if value is None else str(value)
+
+
+def study_summary(record: StudyRecord) -> dict[str, Any]:
+    """A study in plain values, for machines."""
+    from .search.record import best_of
+
+    trials = record.trials
+    best = best_of(trials, record.direction)
+    states = dict.fromkeys(t.state for t in trials)
+    return {
+        "study": record.name,
+        "task": record.facts["task"],
+        "sampler": record.facts["sampler"],
+        "seed": record.facts["seed"],
+        "metric": record.metric,
+        "direction": record.direction,
+        "trials": {state: sum(t.state == state for t in trials) for state in states},
+        "best_value": None if best is None else best.value,
+        "best_trial": None if best is None else best.slot,
+        "best_config": None if best is None else best.config,
+    }
+
+
+def trial_counts(record: StudyRecord) -> str:
+    """How many trials are in which state, in words."""
+    counts = study_summary(record)["trials"]
+    return ", ".join(f"{count} {state}" for state, count in counts.items()) + " trials"

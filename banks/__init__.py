@@ -6,10 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bank import Bank, Scores
+    from .bank import Bank
     from .inheritance import Inheritance
     from .prior import DesignPrior
     from .record import BankTask, Record
+    from .scores import Scores
 
 _EXPORTS = {
     "Bank": "bank",
@@ -17,7 +18,7 @@ _EXPORTS = {
     "DesignPrior": "prior",
     "Inheritance": "inheritance",
     "Record": "record",
-    "Scores": "bank",
+    "Scores": "scores",
 }
 
 __all__ = ["Bank", "BankTask", "DesignPrior", "Inheritance", "Record", "Scores"]

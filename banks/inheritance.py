@@ -30,7 +30,7 @@ from torch import Tensor
 from ..errors import BankError
 from ..spaces import Config, Space
 from ..spaces.counts import counts
-from .bank import Scores
+from .scores import Scores
 from .values import gaussianised, warp
 
 RIDGE = 10.0

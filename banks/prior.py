@@ -11,7 +11,7 @@ from ..errors import BankError
 from ..spaces import Config, Parameter, Space
 from ..spaces.encoding import draw
 from ..spaces.space import Value
-from .bank import Scores
+from .scores import Scores
 
 NEAREST, TOP = 3, 16
 EPSILON = 0.05

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import BankError
 from ..threads import one_thread
-from .bank import Scores
+from .scores import Scores
 
 SIZE, HIDDEN = 16, 64
 """Width of the projection, and of the layer before it."""

@@ -28,11 +28,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from bequest.banks.bank import Bank, Scores
+from bequest.banks.bank import Bank
 from bequest.banks.bundled import FOLDER
 from bequest.banks.exchange import import_bank
 from bequest.banks.overlap import Overlap
 from bequest.banks.prior import DesignPrior
+from bequest.banks.scores import Scores
 from bequest.banks.similarity import MOST_ALIKE, Projection, anchors, kendall_matrix
 from bequest.evaluators import load_task
 from bequest.evaluators.graph_fingerprint import GraphFingerprinter

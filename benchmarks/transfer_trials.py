@@ -38,9 +38,10 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from bequest.banks import exchange
-from bequest.banks.bank import Bank, Scores
+from bequest.banks.bank import Bank
 from bequest.banks.inheritance import Inheritance
 from bequest.banks.prior import DesignPrior
+from bequest.banks.scores import Scores
 from bequest.errors import BequestError
 from bequest.evaluators.table import TableEvaluator
 from bequest.search.samplers import make_sampler

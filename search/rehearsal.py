@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..banks.bank import Scores
 from ..banks.inheritance import Inheritance
+from ..banks.scores import Scores
 from ..banks.values import warp
 from ..errors import BankError
 from ..threads import one_thread

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -61,24 +62,27 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The URL of an empty database on a server of its own."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         pytest.skip("needs Debian's postgresql")
-    folder = tmp_path_factory.mktemp("postgresql")
+    # Not pytest's own folder: its other sessions tidy that up while this server runs.
+    with tempfile.TemporaryDirectory(prefix="bequest-postgresql-") as place:
+        yield from _server(programs[-1], Path(place))
+
+
+def _server(programs: Path, folder: Path) -> Iterator[str]:
     # The server refuses to run as root: root lends the folder to the package's user.
     user = "postgres" if os.geteuid() == 0 else getpass.getuser()
     if os.geteuid() == 0:
         shutil.chown(folder, user)
-        for parent in list(folder.parents)[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
 
     def run(program: str, *arguments: str) -> None:
-        command = [str(programs[-1] / program), "-D", str(folder / "data"), *arguments]
+        command = [str(programs / program), "-D", str(folder / "data"), *arguments]
         log = subprocess.DEVNULL
         subprocess.run(command, check=True, user=user, stdout=log, stderr=log, cwd="/")
 

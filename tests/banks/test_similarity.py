@@ -7,8 +7,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from bequest import Parameter, Space
-from bequest.banks.bank import Scores
 from bequest.banks.record import BankTask
+from bequest.banks.scores import Scores
 from bequest.banks.similarity import Projection, anchors, kendall_matrix, predicted_similarity
 from bequest.errors import BankError
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from bequest.banks.bank import Scores
 from bequest.banks.prior import DesignPrior
 from bequest.banks.record import BankTask
+from bequest.banks.scores import Scores
 from bequest.errors import UnknownNameError
 from bequest.search.samplers.autotransfer import AutoTransferSampler
 from bequest.spaces import Config, Parameter, Space

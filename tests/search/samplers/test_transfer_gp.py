@@ -9,9 +9,9 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution
 
-from bequest.banks.bank import Scores
 from bequest.banks.inheritance import Inheritance
 from bequest.banks.record import BankTask
+from bequest.banks.scores import Scores
 from bequest.banks.values import gaussianised, warp
 from bequest.errors import BankError
 from bequest.search.samplers.base import Observation

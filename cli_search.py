@@ -1,0 +1,126 @@
+"""``bequest search``: one study from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .cli_bank import BankUrl
+from .cli_output import Json, Storage, print_json, study_summary, trial_counts
+
+if TYPE_CHECKING:
+    from .evaluators.image_training import Budget
+    from .search.study import Study
+
+
+def search(
+    task: Annotated[str, typer.Argument(help="A task's name, as `bequest tasks` lists it.")],
+    trials: Annotated[int, typer.Option(help="How many trials the study has in the end.")] = 30,
+    timeout: Annotated[float | None, typer.Option(help="Begin no trial after this many s.")] = None,
+    workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
+    sampler: Annotated[
+        str,
+        typer.Option(
+            help="transfer, autotransfer, gp, tpe, evolution or random; rarts, darts-1 or darts-2."
+        ),
+    ] = "transfer",
+    space: Annotated[
+        str | None,
+        typer.Option(help="gnn or nas-bench-graph on graphs, nas-bench-201 or darts on images."),
+    ] = None,
+    bank: BankUrl = None,
+    pruner: Annotated[str, typer.Option(help="none, median or hyperband.")] = "none",
+    seed: Annotated[int, typer.Option(help="Seed of sampler, splits and trainings.")] = 0,
+    name: Annotated[str | None, typer.Option(help="The study's name.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Look here for data before downloading any.")
+    ] = None,
+    storage: Storage = None,
+    fit: Annotated[bool, typer.Option(help="Train and save the winner in the end.")] = True,
+    train_on_validation: Annotated[
+        bool, typer.Option(help="Train the winner on training and validation data.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="On images: epochs of a training.")] = None,
+    images: Annotated[
+        int | None, typer.Option(help="Train and validate on so many images (0: on all).")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Average images down to so many pixels (0: as they are).")
+    ] = None,
+    mlflow: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Search the best network for a task; run it again to continue where it stopped."""
+    from .evaluators import load_task
+    from .evaluators.choice import make_evaluator
+    from .search.study import Study
+
+    study = Study(
+        make_evaluator(load_task(task, data_root), space, _budget(epochs, images, size)),
+        sampler=sampler,
+        bank=bank,
+        pruner=pruner,
+        name=name,
+        storage=storage,
+        seed=seed,
+        tracking=None if mlflow else False,
+    )
+    before = len(study.trials)
+    if before and not as_json:
+        typer.echo(f"study {study.name}: continuing, {before} trials are there already")
+    try:
+        study.run(trials=trials, timeout=timeout, workers=workers, progress=not as_json)
+        metrics, model = _fit(study, train_on_validation) if fit else (None, None)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command continues study {study.name}", err=True)
+        raise typer.Exit(130) from None
+    _print_result(study, metrics, model, as_json=as_json)
+
+
+def _budget(epochs: int | None, images: int | None, size: int | None) -> Budget | None:
+    """What was asked for; 0 images or pixels stand for all there are."""
+    from .evaluators.image_training import Budget
+
+    asked = {"epochs": epochs, "images": images, "size": size}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return None
+    limits: dict[str, Any] = {
+        name: None if value == 0 and name != "epochs" else value for name, value in given.items()
+    }
+    return Budget(**limits)
+
+
+def _fit(study: Study, train_on_validation: bool) -> tuple[dict[str, float], str]:
+    fitted = study.fit_best(train_on_validation=train_on_validation)
+    return fitted.metrics, str(study.record.folder / "model")
+
+
+def _print_result(
+    study: Study, metrics: dict[str, float] | None, model: str | None, *, as_json: bool
+) -> None:
+    summary = study_summary(study.record)
+    summary |= {"test": metrics, "model": model, "mlflow": study.tracker.link()}
+    summary["inherited"] = study.record.inherited
+    if as_json:
+        print_json(summary)
+        return
+    record, best = study.record, study.best
+    typer.echo(f"{record.facts['task']}: {trial_counts(record)}")
+    typer.echo(f"best validation {record.metric} {best.value:.4f} in trial {best.slot}, with")
+    for key, value in best.config.items():
+        typer.echo(f"  {key:16} {value:.4g}" if isinstance(value, float) else f"  {key:16} {value}")
+    if record.inherited:
+        heard = [f"{row['task']} {row['weight']:+.2f}" for row in record.inherited[:5]]
+        typer.echo(f"listened to earlier tasks (weight): {', '.join(heard)}")
+    majority = record.facts["task_facts"].get("majority_share")
+    if majority is not None:
+        typer.echo(f"the majority class alone has {majority:.4f}")
+    if metrics is not None:
+        shown = {k: v for k, v in metrics.items() if k.startswith("test_")}
+        typer.echo("test " + ", ".join(f"{k[5:]} {v:.4f}" for k, v in shown.items()))
+        typer.echo(f"model  {model}")
+    if summary["mlflow"] is not None:
+        typer.echo(f"MLflow {summary['mlflow']}   (start it with: bequest ui)")
