@@ -200,7 +200,9 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         calibrate(network, images)
         folded(network)
         one = parts["test"].x[:1]
-        judging = {name: parts[name] for name in ("validation", "test") if name in parts}
+        judging: dict[str, Images] = {
+            name: parts[name] for name in ("validation", "test") if name in parts
+        }
         return Trained(network, training, lambda: _scores(network, judging), lambda: network(one))
 
     def _model(
@@ -232,7 +234,6 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
             moved = {k: Images(v.x.to(self.device), v.y.to(self.device)) for k, v in parts.items()}
             self._split = (seed, moved)
         return self._split[1]
-
 
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes take the network from its file and the images from the task.

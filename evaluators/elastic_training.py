@@ -117,7 +117,8 @@ class ProgressiveShrinking:
         with seeded(seed, device):
             self.network = OnceForAll(geometry, images.x.shape[1], classes).to(device)
             self._teacher = OnceForAll(geometry, images.x.shape[1], classes).to(device)
-        _channels_last(self.network), _channels_last(self._teacher)
+        _channels_last(self.network)
+        _channels_last(self._teacher)
         self.epochs: list[ShrinkingEpoch] = []
         self._optimizer = _optimizer(self.network, settings)
         if checkpoint is not None and checkpoint.exists():

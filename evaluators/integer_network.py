@@ -96,8 +96,8 @@ def _integer(part: Quantised) -> IntegerConvolution:
         made: IntegerConvolution = IntegerLinear(tuple(weight.shape), part.bits, 1, relu=False)
         made.factor, made.shift = torch.ones_like(part.layer.bias), part.layer.bias.clone()
     else:
-        stride = cast(int, part.conv.stride[0])
-        made = IntegerConvolution(tuple(weight.shape), part.bits, stride, relu=part.relu)
+        shape, stride = tuple(weight.shape), part.conv.stride[0]
+        made = IntegerConvolution(shape, part.bits, stride, relu=part.relu)
         norm = part.norm
         assert norm.running_var is not None
         assert norm.running_mean is not None
@@ -139,12 +139,8 @@ def unpacked(
     layers = [fixed, *(b for points, depths in bits for b in (points, depths, points)), fixed]
     weights, numbers = saved["weights"].numpy(), saved["numbers"]
     for (owner, name, part), its in zip([*_parts(network)], layers, strict=True):
-        shape = tuple((part.conv if isinstance(part, Convolution) else part).weight.shape)
-        if isinstance(part, Convolution):
-            stride = cast(int, part.conv.stride[0])
-            made = IntegerConvolution(shape, its, stride, relu=part.relu)
-        else:
-            made = IntegerLinear(shape, its, 1, relu=False)
+        made = _empty(part, its)
+        shape = made.integers.shape
         count, bytes_ = int(np.prod(shape)), -(-int(np.prod(shape)) * its[0] // 8)
         used = 3 + 2 * shape[0]
         if len(weights) < bytes_ or len(numbers) < used:
@@ -158,6 +154,15 @@ def unpacked(
     if len(weights) or len(numbers):
         raise DataError("a saved network is longer than its architecture: save it again")
     return network.eval()
+
+
+def _empty(part: nn.Module, bits: LayerBits) -> IntegerConvolution:
+    """The integer layer that takes a plain layer's place."""
+    if isinstance(part, Convolution):
+        shape, stride = tuple(part.conv.weight.shape), part.conv.stride[0]
+        return IntegerConvolution(shape, bits, stride, relu=part.relu)
+    assert isinstance(part, nn.Linear)
+    return IntegerLinear(tuple(part.weight.shape), bits, 1, relu=False)
 
 
 def pack_bits(integers: np.ndarray, bits: int) -> np.ndarray:

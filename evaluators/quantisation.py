@@ -36,7 +36,7 @@ def weight_quantiser(bits: int) -> nn.Module:
     most = 2 ** (bits - 1) - 1
     return cast(
         nn.Module,
-        FakeQuantize(
+        FakeQuantize(  # type: ignore[no-untyped-call]
             MinMaxWeights,
             quant_min=-most,
             quant_max=most,
@@ -51,7 +51,7 @@ class MinMaxWeights(MinMaxObserver):
 
     def forward(self, x_orig: Tensor) -> Tensor:
         self.reset_min_max_vals()
-        return cast(Tensor, super().forward(x_orig))
+        return cast(Tensor, super().forward(x_orig))  # type: ignore[no-untyped-call]
 
 
 class InputQuantiser(nn.Module):
@@ -64,7 +64,7 @@ class InputQuantiser(nn.Module):
     def __init__(self, bits: int) -> None:
         super().__init__()
         self.bits = bits
-        self.fake = _LearnableFakeQuantize(
+        self.fake = _LearnableFakeQuantize(  # type: ignore[no-untyped-call]
             MovingAverageMinMaxObserver,
             quant_min=0,
             quant_max=2**bits - 1,
@@ -101,8 +101,8 @@ class QuantisedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv._conv_forward(self.inputs(x), self.weights(self.conv.weight), None)
-        out = self.norm(out)
-        return out.relu() if self.relu else out
+        normal: Tensor = self.norm(out)
+        return normal.relu() if self.relu else normal
 
 
 class QuantisedLinear(nn.Module):

@@ -47,7 +47,7 @@ def decode(geometry: Geometry, architecture: np.ndarray, bits: np.ndarray) -> Ne
     blocks = geometry.all_blocks
     count = len(architecture)
     hot = architecture[:, : len(KERNELS) * len(blocks)].reshape(count, len(blocks), -1)
-    there = hot.any(2)
+    there = np.asarray(hot.any(2))
     networks = Networks.default(geometry, count)
     networks.kernel[:] = np.where(there, hot.argmax(2), networks.kernel)
     start = len(KERNELS) * len(blocks)

@@ -84,8 +84,8 @@ class CostModel:
         for key, cost in table.entries.items():
             match = _KEY.fullmatch(key)
             if match is not None:
-                *shape, groups_of, w, a = map(int, match.groups())
-                layer = Layer(*shape, groups_of)
+                inputs, outputs, size, kernel, stride, parts, w, a = map(int, match.groups())
+                layer = Layer(inputs, outputs, size, kernel, stride, parts)
                 groups.setdefault(_kind(layer, w, a), []).append((_features(layer), cost))
         weights = {}
         for kind, rows in groups.items():

@@ -18,8 +18,9 @@ from bequest.evaluators.elastic import ends
 from bequest.evaluators.elastic_network import BottleneckNetwork, Cut
 from bequest.evaluators.hardware.model import FEATURES, CostModel, layers_of
 from bequest.evaluators.hardware.table import Cost, CostTable, key_of
+from bequest.evaluators.hardware.timing import timed_table
 from bequest.evaluators.hardware.totals import UNITS, NetworkCosts
-from bequest.spaces.elastic import BITS, PUBLISHED, SMALL, Layer
+from bequest.spaces.elastic import BITS, PUBLISHED, SMALL, Geometry, Layer
 from bequest.spaces.elastic_genes import EIGHT, Networks
 
 BITFUSION = Path(os.environ.get("BEQUEST_DATA", "")) / "bitfusion" / "latency_energy.json"
@@ -151,3 +152,24 @@ def test_a_model_needs_enough_layers(tmp_path: Path) -> None:
         CostModel.fit(table)
     with pytest.raises(DataError, match="no costs of pointwise-W3A8"):
         CostModel.load().cost(Layer(8, 8, 7), 3, 8)
+
+
+def test_a_machine_is_timed_into_the_same_table(tmp_path: Path) -> None:
+    geometry = Geometry(4, (8, 8), (1,), (1,))
+    head, tail = ends(geometry, 1, 3, 8)
+    seen: list[tuple[int, int]] = []
+    table = timed_table(
+        geometry, head, tail, seconds=1e-4, watts=10.0, progress=lambda *step: seen.append(step)
+    )
+    assert seen[-1][0] == seen[-1][1] == len(layers_of(geometry)) + 2
+    table.save(tmp_path / "mine.json")
+    back = CostTable.load(tmp_path / "mine.json")
+    costs = NetworkCosts(geometry, back, head, tail)
+    networks = Networks.sample(geometry, 3, np.random.default_rng(0))
+    latency, energy = costs(networks, ["latency", "energy"]).T
+    assert (latency > 0).all()
+    np.testing.assert_allclose(energy, 10 * latency)
+    assert (
+        "energy"
+        not in NetworkCosts(geometry, timed_table(geometry, head, tail, seconds=1e-4)).names
+    )
