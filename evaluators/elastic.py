@@ -24,7 +24,7 @@ from ..spaces.elastic_genes import Networks
 from ..threads import one_thread
 from .elastic_measure import calibrate, measure
 from .elastic_model import QuantisedModel
-from .elastic_network import Cut, OnceForAll
+from .elastic_network import Cut, OnceForAll, channels_last
 from .elastic_training import ProgressiveShrinking, Shrinking
 from .hardware.model import CostModel
 from .hardware.table import CostTable
@@ -34,6 +34,7 @@ from .image_tasks import ImageClassification, Images
 from .image_training import Budget, score, train
 from .integer_network import folded
 from .quantisation import block_bits, quantise
+from .running import trainable
 from .task import Outcome, Report
 from .training_evaluator import Trained, TrainingEvaluator
 
@@ -149,6 +150,17 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         with one_thread(self.device.type):
             return measure(self.once_for_all(seed), Cut.of(networks, row), parts["train"], judging)
 
+    def tuned_accuracy(self, networks: Networks, row: int, seed: int) -> float:
+        """The validation accuracy after quantisation and fine-tuning: a trial's value, no more.
+
+        Raises:
+            EvaluationError: The training diverged or did not fit into memory.
+        """
+        parts = self._parts(seed)
+        with trainable(self.device, seed):
+            trained = self._fine_tune(parts, networks.configs()[row], seed, None)
+            return score(trained.network, parts["validation"])[0]
+
     # One network --------------------------------------------------------------------------------
 
     def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
@@ -186,6 +198,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
             drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
             images = images.at(drawn[: budget.images])
         network = self.once_for_all(seed).extract(Cut.of(networks))
+        channels_last(network)
         calibrate(network, images)
         network = quantise(network, block_bits(networks), images.x[:RANGING])
         training = train(

@@ -215,6 +215,11 @@ class OnceForAll(nn.Module):
                     tensor.copy_(tensor[order])
 
 
+def channels_last(network: nn.Module) -> None:
+    """Lay out a network so that depth-wise convolutions on a CPU take half the time."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _normalised(part: Convolution, x: Tensor, weight: Tensor) -> Tensor:
     """A convolution with some of a part's weights, normalised by the batch."""
     groups = weight.shape[0] if part.conv.groups > 1 else 1

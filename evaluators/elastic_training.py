@@ -23,7 +23,7 @@ from torch.nn import functional
 from ..errors import EvaluationError, StudyError
 from ..spaces.elastic import KERNELS, Geometry
 from ..spaces.elastic_genes import Networks
-from .elastic_network import Cut, OnceForAll
+from .elastic_network import Cut, OnceForAll, channels_last
 from .image_tasks import Images, batches
 from .image_training import CLIP
 from .seeding import seeded
@@ -117,8 +117,8 @@ class ProgressiveShrinking:
         with seeded(seed, device):
             self.network = OnceForAll(geometry, images.x.shape[1], classes).to(device)
             self._teacher = OnceForAll(geometry, images.x.shape[1], classes).to(device)
-        _channels_last(self.network)
-        _channels_last(self._teacher)
+        channels_last(self.network)
+        channels_last(self._teacher)
         self.epochs: list[ShrinkingEpoch] = []
         self._optimizer = _optimizer(self.network, settings)
         if checkpoint is not None and checkpoint.exists():
@@ -271,8 +271,3 @@ def _optimizer(network: OnceForAll, settings: Shrinking) -> torch.optim.SGD:
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.SGD(groups, settings.rates[0], momentum=0.9, nesterov=True)
-
-
-def _channels_last(network: nn.Module) -> None:
-    """Depth-wise convolutions on a CPU take half the time that way."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,256 @@
+"""Evolution under limits: every child is feasible, new, and may be deeper or shallower.
+
+After Wang et al., *APQ*, CVPR 2020, with these differences: children are repaired, not rejected
+(`repair`); depth is a gene that mutates; no network is looked at twice; and all targets are served
+in one run. A *target* is a set of limits; beside those that are asked for there is a ladder of
+tighter ones, so that the archive holds a front. Each target has its parents: the best networks
+found so far that meet it, for whichever target they were bred.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import StudyError
+from ...evaluators.hardware.totals import UNITS, NetworkCosts
+from ...spaces.elastic_genes import Networks, joined
+from ..limits import Limit, check_limits
+from .pareto import Archive
+from .repair import Repair
+from .sensitivity import Score, learn
+
+MARGIN = 1.1
+"""The tightest limit that can be asked for, as a multiple of the cheapest network's cost."""
+
+
+@dataclass(frozen=True)
+class Evolving:
+    """How long evolution lasts, and how it breeds.
+
+    Attributes:
+        rounds, children: Of so many rounds each brings so many new networks.
+        parents: So many of the best breed, for each target.
+        mutation: The chance of a block, or of a depth, to mutate.
+        rungs: Targets beside those that are asked for.
+        noise: See `Repair`.
+    """
+
+    rounds: int = 500
+    children: int = 100
+    parents: int = 25
+    mutation: float = 0.1
+    rungs: int = 6
+    noise: float = 0.5
+
+
+class Evolution:
+    """One search of a front.
+
+    Args:
+        costs: What networks cost.
+        score: How good they are, higher is better: a predictor.
+        limits: What is asked for; several of one name are several targets. Without any, the ladder
+            spans what latencies there are.
+        settings: How to breed.
+        seed: The only source of randomness.
+
+    Attributes:
+        archive: The front so far, over accuracy and `archived`.
+        archived: The names of the archive's costs.
+        asked: The targets that were asked for, as limits by name.
+        calls: How many networks were scored.
+        repaired: How many children were bred, and how many of them are feasible.
+
+    Raises:
+        StudyError: A limit leaves no network.
+        UnknownNameError: A limit names no cost.
+    """
+
+    def __init__(
+        self,
+        costs: NetworkCosts,
+        score: Score,
+        limits: Sequence[Limit] = (),
+        settings: Evolving | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.costs = costs
+        self.settings = settings or Evolving()
+        self.asked = targets(costs, limits)
+        self.names = tuple(self.asked[0]) if self.asked else ("latency",)
+        self.archived = tuple(n for n in ("latency", "energy", "size") if n in costs.names)
+        self.archived += tuple(n for n in self.names if n not in self.archived)
+        self.archive = Archive()
+        self.calls = 0
+        self.repaired = [0, 0]
+        self._score = score
+        self._rng = np.random.default_rng(seed)
+        self._repair = Repair(
+            costs, self.names, learn(costs.geometry, self._ask, self._rng), self.settings.noise
+        )
+        self._targets = self._ladder()
+        self._seen: set[bytes] = set()
+        self._pool: _Pool | None = None
+
+    def run(self, after_round: Callable[[int], object] = lambda _: None) -> Archive:
+        """Breed for all rounds, and return the archive."""
+        for number in range(self.settings.rounds):
+            self._round(first=not number)
+            after_round(number)
+        return self.archive
+
+    def best(self, target: dict[str, float], count: int = 1) -> Networks:
+        """The best networks found that meet a target, best first; perhaps fewer than asked."""
+        assert self.archive.networks is not None
+        limits = np.array([target.get(name, np.inf) for name in self.archived])
+        return self.archive.networks[self.archive.within(limits)[:count]]
+
+    # Breeding -----------------------------------------------------------------------------------
+
+    def _round(self, *, first: bool) -> None:
+        count, rng = self.settings.children, self._rng
+        goals = self._targets[rng.integers(len(self._targets), size=count)]
+        raw = Networks.sample(self.costs.geometry, count, rng) if first else self._bred(goals)
+        children = self._repair(raw, goals, rng)
+        costs = self.costs(children, self.names)
+        feasible = (costs <= goals * (1 + 1e-9)).all(1)
+        self.repaired[0] += count
+        self.repaired[1] += int(feasible.sum())
+        kept = np.flatnonzero(feasible & self._new(children))
+        if not len(kept):
+            return
+        children, costs = children[kept], costs[kept]
+        scores = self._ask(children)
+        self.archive.add(children, scores, self.costs(children, self.archived))
+        pool = _Pool(children, scores, costs)
+        pool = pool if self._pool is None else self._pool.joined(pool)
+        self._pool = pool.best(self._targets, self.settings.parents)
+
+    def _bred(self, goals: np.ndarray) -> Networks:
+        """Half mutants of one parent, half crossovers of two; parents are of the child's target."""
+        assert self._pool is not None
+        rng = self._rng
+        parents = np.stack([self._pool.draw(goal, rng, self.settings.parents) for goal in goals])
+        first, second = (self._pool.networks[parents[:, k]] for k in range(2))
+        crossed = crossover(first, second, rng)
+        mutants = mutate(first, self.settings.mutation, rng)
+        half = len(goals) // 2
+        return joined([mutants[:half], crossed[half:]])
+
+    def _new(self, networks: Networks) -> np.ndarray:
+        """Which were never scored; they are remembered."""
+        found = np.zeros(len(networks), dtype=bool)
+        for row, key in enumerate(networks.keys()):
+            found[row] = key not in self._seen
+            self._seen.add(key)
+        return found
+
+    def _ask(self, networks: Networks) -> np.ndarray:
+        self.calls += len(networks)
+        return self._score(networks)
+
+    def _ladder(self) -> np.ndarray:
+        """The targets ``[t, k]``: those asked for, and rungs from the tightest to the loosest."""
+        asked = [[target[name] for name in self.names] for target in self.asked]
+        least = np.array([self.costs.smallest(name) * MARGIN for name in self.names])
+        if asked:
+            loosest = np.max(asked, 0)
+        else:
+            some = Networks.sample(self.costs.geometry, 1_000, self._rng)
+            loosest = np.quantile(self.costs(some, self.names), 0.9, axis=0)
+        shares = np.linspace(0, 1, self.settings.rungs + (0 if asked else 1))
+        rungs = np.exp(np.log(least) + shares[:, None] * np.log(loosest / least))
+        return np.concatenate([np.array(asked), rungs[:-1]]) if asked else rungs
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """Networks that may breed, with scores ``[n]`` and limited costs ``[n, k]``."""
+
+    networks: Networks
+    scores: np.ndarray
+    costs: np.ndarray
+
+    def joined(self, other: _Pool) -> _Pool:
+        return _Pool(
+            joined([self.networks, other.networks]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.costs, other.costs]),
+        )
+
+    def best(self, goals: np.ndarray, count: int) -> _Pool:
+        """Those alone that are among the best of some target."""
+        kept = np.unique(np.concatenate([self._meeting(goal)[:count] for goal in goals]))
+        return _Pool(self.networks[kept], self.scores[kept], self.costs[kept])
+
+    def draw(self, goal: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Two parents for a target; any, where nothing meets it yet."""
+        fit = self._meeting(goal)[:count]
+        fit = fit if len(fit) else np.arange(len(self.scores))
+        return fit[rng.integers(len(fit), size=2)]
+
+    def _meeting(self, goal: np.ndarray) -> np.ndarray:
+        fit = np.flatnonzero((self.costs <= goal * (1 + 1e-9)).all(1))
+        order: np.ndarray = fit[np.argsort(-self.scores[fit], kind="stable")]
+        return order
+
+
+def mutate(networks: Networks, chance: float, rng: np.random.Generator) -> Networks:
+    """Copies in which each block, and each depth, mutates with a chance.
+
+    Each gene of a block that mutates is drawn anew with a chance of a half, so that small changes
+    happen, too.
+    """
+    fresh = Networks.sample(networks.geometry, len(networks), rng)
+    block = rng.random(networks.kernel.shape) < chance
+    made = joined([networks])
+    for name in ("kernel", "channels", "bits"):
+        genes, new = getattr(made, name), getattr(fresh, name)
+        where = block if genes.ndim == 2 else block[:, :, None]
+        where = where & (rng.random(genes.shape) < 0.5)
+        genes[:] = np.where(where, new, genes)
+    depth = rng.random(made.depth.shape) < chance
+    made.depth[:] = np.where(depth, fresh.depth, made.depth)
+    return made
+
+
+def crossover(first: Networks, second: Networks, rng: np.random.Generator) -> Networks:
+    """Children whose blocks, and depths, come from either parent."""
+    block = rng.random(first.kernel.shape) < 0.5
+    depth = rng.random(first.depth.shape) < 0.5
+    return Networks(
+        first.geometry,
+        np.where(depth, first.depth, second.depth),
+        np.where(block, first.kernel, second.kernel),
+        np.where(block, first.channels, second.channels),
+        np.where(block[:, :, None], first.bits, second.bits),
+    )
+
+
+def targets(costs: NetworkCosts, limits: Sequence[Limit]) -> list[dict[str, float]]:
+    """The sets of limits that are asked for: one of each name, in all combinations.
+
+    Raises:
+        StudyError: A limit leaves no network.
+        UnknownNameError: A limit names no cost.
+    """
+    check_limits(limits, {name: UNITS[name] for name in costs.names})
+    values: dict[str, list[float]] = {}
+    for limit in limits:
+        least = costs.smallest(limit.name)
+        if limit.value < least * MARGIN:
+            raise StudyError(
+                f"limit {str(limit)!r} leaves no choice: the cheapest network has {limit.name} "
+                f"{least:.4g}{UNITS[limit.name]}, give at least {MARGIN:g} times that"
+            )
+        values.setdefault(limit.name, []).append(limit.value)
+    if not values:
+        return []
+    return [
+        dict(zip(values, combined, strict=True)) for combined in itertools.product(*values.values())
+    ]

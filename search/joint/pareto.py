@@ -1,0 +1,58 @@
+"""What no other network beats in everything: a search's archive, and how large its front is."""
+
+from __future__ import annotations
+
+import numpy as np
+from optuna._hypervolume import compute_hypervolume
+from optuna.study._multi_objective import _fast_non_domination_rank
+
+from ...spaces.elastic_genes import Networks, joined
+
+
+def on_front(losses: np.ndarray) -> np.ndarray:
+    """Which rows of ``[n, k]`` (lower is better) no other row dominates: ``[n]`` bool."""
+    if not len(losses):
+        return np.zeros(0, dtype=bool)
+    return np.asarray(_fast_non_domination_rank(losses, n_below=1) == 0)
+
+
+def hypervolume(losses: np.ndarray, reference: np.ndarray) -> float:
+    """The volume that rows ``[n, k]`` dominate, up to a reference ``[k]``; lower is better."""
+    inside = losses[(losses < reference).all(1)]
+    return float(compute_hypervolume(inside, reference)) if len(inside) else 0.0
+
+
+class Archive:
+    """The networks that nothing dominates, over accuracy and costs.
+
+    Args:
+        most: Where the front has more, those are kept that matter to accuracy and the first cost.
+
+    Attributes:
+        networks: ``[n]``, or ``None`` before the first.
+        losses: ``[n, 1 + k]``: minus accuracy, then costs.
+    """
+
+    def __init__(self, most: int = 2_000) -> None:
+        self.most = most
+        self.networks: Networks | None = None
+        self.losses = np.zeros((0, 0))
+
+    def add(self, networks: Networks, accuracies: np.ndarray, costs: np.ndarray) -> None:
+        """Take in networks with accuracies ``[n]`` and costs ``[n, k]``."""
+        losses = np.column_stack([-accuracies, costs])
+        if self.networks is not None:
+            networks = joined([self.networks, networks])
+            losses = np.concatenate([self.losses, losses])
+        _, first = np.unique(losses, axis=0, return_index=True)
+        kept = np.sort(first[on_front(losses[first])])
+        if len(kept) > self.most:
+            rank = _fast_non_domination_rank(losses[kept][:, :2])
+            kept = kept[np.argsort(rank, kind="stable")[: self.most]]
+        self.networks, self.losses = networks[kept], losses[kept]
+
+    def within(self, limits: np.ndarray) -> np.ndarray:
+        """Indices of the networks whose costs are at most ``[k]``, most accurate first."""
+        feasible = np.flatnonzero((self.losses[:, 1:] <= limits).all(1))
+        order: np.ndarray = feasible[np.argsort(self.losses[feasible, 0], kind="stable")]
+        return order
