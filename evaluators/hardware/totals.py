@@ -59,19 +59,20 @@ class NetworkCosts:
             "parameters": sum(map(_parameters, head)) + sum(t.weights + t.outputs for t in tail),
             "flops": sum(2.0 * layer.products for layer in (*head, *tail)),
         }
-        self._points: dict[str, list[np.ndarray]] = {}
-        self._depths: dict[str, list[np.ndarray]] = {}
+        self._points: dict[str, np.ndarray] = {}
+        self._depths: dict[str, np.ndarray] = {}
         for name in self.names:
             cost = _by_layer(name, table)
             self._points[name], self._depths[name] = _arrays(geometry, cost)
         self._check()
 
     def _check(self) -> None:
-        latency = zip(self._points["latency"], self._depths["latency"], strict=True)
-        for block, (points, depths) in zip(self.geometry.all_blocks, latency, strict=True):
-            lacking = np.isnan(depths)
-            lacking[-1, :, :, 0] = False  # kernel 7 with 4-bit inputs is no choice
-            if lacking.any() or np.isnan(points).any():
+        for b, block in enumerate(self.geometry.all_blocks):
+            count = len(block.channels)
+            points = np.isnan(self._points["latency"][b, :count])
+            depths = np.isnan(self._depths["latency"][b, :, :count])
+            depths[-1, :, :, 0] = False  # kernel 7 with 4-bit inputs is no choice
+            if points.any() or depths.any():
                 raise ConfigurationError(
                     f"the cost table lacks layers of block {block.name}: make one for this geometry"
                 )
@@ -86,22 +87,21 @@ class NetworkCosts:
 
     def by_block(self, networks: Networks, name: str) -> np.ndarray:
         """One cost of each block ``[n, b]``; 0 where a block is not there."""
-        found = np.zeros(networks.kernel.shape)
-        bits, channels, kernel = networks.bits, networks.channels, networks.kernel
-        for b, (points, depths) in enumerate(
-            zip(self._points[name], self._depths[name], strict=True)
-        ):
-            found[:, b] = points[channels[:, b], bits[:, b, 0], bits[:, b, 1]]
-            found[:, b] += depths[kernel[:, b], channels[:, b], bits[:, b, 2], bits[:, b, 3]]
-        return np.where(networks.there, found, 0.0)
+        bits, block = networks.bits, np.arange(networks.kernel.shape[1])
+        points = self._points[name][block, networks.channels, bits[:, :, 0], bits[:, :, 1]]
+        depths = self._depths[name][
+            block, networks.kernel, networks.channels, bits[:, :, 2], bits[:, :, 3]
+        ]
+        return np.where(networks.there, points + depths, 0.0)
 
     def smallest(self, name: str) -> float:
         """The least that a network of the geometry can cost."""
         total, blocks = self._fixed[name], self.geometry.all_blocks
         for b, block in enumerate(blocks):
             if block.place in range(self.geometry.depths(block.stage)[0]):
-                points = self._points[name][b].min((1, 2))
-                depths = np.nanmin(self._depths[name][b], (0, 2, 3))
+                count = len(block.channels)
+                points = self._points[name][b, :count].min((1, 2))
+                depths = np.nanmin(self._depths[name][b, :, :count], (0, 2, 3))
                 total += float((points + depths).min())
         return total
 
@@ -133,25 +133,22 @@ def _parameters(layer: Layer) -> int:
     return layer.weights + 2 * layer.outputs
 
 
-def _arrays(geometry: Geometry, cost: Costing) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Of each block, point-wise costs ``[c, 3, 3]`` and depth-wise ones ``[3, c, 3, 3]``."""
-    points, depths = [], []
-    for block in geometry.all_blocks:
-        layers = [[block.layers(k, c) for c in block.channels] for k in KERNELS]
-        points.append(
-            np.array(
-                [
-                    [[cost(up, w, a) + cost(down, w, a) for a in BITS] for w in BITS]
-                    for up, _, down in layers[0]
-                ]
-            )
-        )
-        depths.append(
-            np.array(
-                [
-                    [[[cost(middle, w, a) for a in BITS] for w in BITS] for _, middle, _ in row]
-                    for row in layers
-                ]
-            )
-        )
+def _arrays(geometry: Geometry, cost: Costing) -> tuple[np.ndarray, np.ndarray]:
+    """Point-wise costs ``[b, c, 3, 3]`` and depth-wise ones ``[b, 3, c, 3, 3]``.
+
+    NaN where a block has fewer channels to choose from than the widest has.
+    """
+    blocks, levels = geometry.all_blocks, len(BITS)
+    widest = max(len(block.channels) for block in blocks)
+    points = np.full((len(blocks), widest, levels, levels), np.nan)
+    depths = np.full((len(blocks), len(KERNELS), widest, levels, levels), np.nan)
+    pairs = [(i, j, w, a) for i, w in enumerate(BITS) for j, a in enumerate(BITS)]
+    for b, block in enumerate(blocks):
+        for c, channels in enumerate(block.channels):
+            for k, kernel in enumerate(KERNELS):
+                up, middle, down = block.layers(kernel, channels)
+                for i, j, w, a in pairs:
+                    depths[b, k, c, i, j] = cost(middle, w, a)
+                    if not k:
+                        points[b, c, i, j] = cost(up, w, a) + cost(down, w, a)
     return points, depths

@@ -42,10 +42,16 @@ class Archive:
         """Take in networks with accuracies ``[n]`` and costs ``[n, k]``."""
         losses = np.column_stack([-accuracies, costs])
         if self.networks is not None:
-            networks = joined([self.networks, networks])
-            losses = np.concatenate([self.losses, losses])
+            new = ~_beaten(losses, self.losses)
+            networks, losses = networks[new], losses[new]
         _, first = np.unique(losses, axis=0, return_index=True)
-        kept = np.sort(first[on_front(losses[first])])
+        fresh = np.sort(first[on_front(losses[first])])
+        networks, losses = networks[fresh], losses[fresh]
+        if self.networks is not None:
+            old = ~_beaten(self.losses, losses)
+            networks = joined([self.networks[old], networks])
+            losses = np.concatenate([self.losses[old], losses])
+        kept = np.arange(len(losses))
         if len(kept) > self.most:
             rank = _fast_non_domination_rank(losses[kept][:, :2])
             kept = kept[np.argsort(rank, kind="stable")[: self.most]]
@@ -56,3 +62,11 @@ class Archive:
         feasible = np.flatnonzero((self.losses[:, 1:] <= limits).all(1))
         order: np.ndarray = feasible[np.argsort(self.losses[feasible, 0], kind="stable")]
         return order
+
+
+def _beaten(losses: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Which rows of ``[n, k]`` some row of ``[m, k]`` dominates or equals: ``[n]`` bool."""
+    found = np.zeros(len(losses), dtype=bool)
+    for row in range(len(losses)):
+        found[row] = (by <= losses[row]).all(1).any()
+    return found
