@@ -41,6 +41,14 @@ class StudyError(BequestError, RuntimeError):
     """A study cannot be run, resumed or read as asked."""
 
 
+class ArchitectureError(BequestError, ValueError):
+    """A backbone is not one that a fine-tuning method can work on."""
+
+
+class MissingLibraryError(BequestError, ImportError):
+    """An optional library is not installed."""
+
+
 class SelectionError(BequestError, ValueError):
     """A choice of training tasks is asked or told something that makes no sense."""
 

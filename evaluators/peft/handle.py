@@ -1,0 +1,307 @@
+"""A method on a backbone: what it trains, how it is taken off, merged, saved and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ...errors import ArchitectureError, DataError
+from .arch import ArchSpec, LayerSpec, describe_architecture
+from .hooks import Hooks
+
+State = dict[str, Tensor]
+"""A method's own weights by name."""
+
+Inputs = Mapping[str, Any]
+"""A backbone's keyword arguments: ``input_ids`` and ``attention_mask`` ``[B, S]``, or
+``pixel_values [B, channels, height, width]``."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a method is put.
+
+    Attributes:
+        model: The backbone.
+        arch: Its map.
+        lowest: The first block that the method may touch; those below stay as they are.
+    """
+
+    model: nn.Module
+    arch: ArchSpec
+    lowest: int = 0
+
+    @classmethod
+    def of(cls, model: nn.Module, lowest: int = 0) -> Site:
+        """The site of a backbone.
+
+        Raises:
+            ArchitectureError: The backbone is not recognised, or has no such block.
+        """
+        arch = describe_architecture(model)
+        if not 0 <= lowest < len(arch.layers):
+            raise ArchitectureError(
+                f"layer_lo is {lowest}: the backbone's blocks are 0 to {len(arch.layers) - 1}"
+            )
+        return cls(model, arch, lowest)
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """The blocks that the method may touch."""
+        return self.arch.layers[self.lowest :]
+
+    @property
+    def width(self) -> int:
+        """Hidden size."""
+        return self.arch.width
+
+    def need_tokens(self, method: str) -> None:
+        """Raise where the backbone takes no tokens."""
+        if not self.arch.tokens:
+            raise ArchitectureError(
+                f"method {method!r} changes word embeddings, and {type(self.model).__name__} takes "
+                "images: choose another method"
+            )
+
+
+class Readout(nn.Module):
+    """Makes one vector of an input from the backbone's hidden states; the mean or first token.
+
+    Attributes:
+        width: The vector's length.
+        needs_states: Whether `forward` gets all hidden states, ``L + 1`` of ``[B, S, D]``, or the
+            last one alone.
+    """
+
+    needs_states = False
+
+    def __init__(self, arch: ArchSpec) -> None:
+        super().__init__()
+        self.width = arch.width
+        self.class_token = arch.class_token
+
+    def forward(self, states: list[Tensor], mask: Tensor | None) -> Tensor:
+        """``[B, width]``, from states and the mask ``[B, S]`` of what is no padding."""
+        return pool(states[-1], mask, class_token=self.class_token)
+
+
+def pool(states: Tensor, mask: Tensor | None, *, class_token: bool = False) -> Tensor:
+    """``[B, S, D]`` to ``[B, D]``: the first position, or the mean over what is no padding."""
+    if class_token:
+        return states[:, 0]
+    if mask is None:
+        return states.mean(dim=1)
+    share = mask.to(states) / mask.sum(dim=1, keepdim=True)
+    return torch.einsum("bs,bsd->bd", share, states)
+
+
+class Handle:
+    """A method attached to a backbone.
+
+    Everything of the backbone is frozen but ``weights``. Modules of the method live here, not in
+    the backbone.
+
+    Args:
+        site: Where the method is.
+        own: The method's own modules.
+        hooks: What is attached; made new where it is missing.
+        weights: Weights of the backbone that are trained in place, by their names.
+        readout: How hidden states become one vector; by default the last one's mean.
+        merge: Writes the method into the backbone's weights; ``None`` where that is impossible.
+        prompts: Positions that the method puts before the input's.
+        runner: Called in the backbone's place where a library has wrapped it.
+        rates: Factors of the learning rate by prefixes of the names in `own`.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        own: nn.Module | None = None,
+        *,
+        hooks: Hooks | None = None,
+        weights: Mapping[str, nn.Parameter] | None = None,
+        readout: Readout | None = None,
+        merge: Callable[[], None] | None = None,
+        prompts: int = 0,
+        runner: nn.Module | None = None,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
+        self.site = site
+        self.own = own or nn.Module()
+        self.hooks = hooks or Hooks(site.model, site.arch)
+        self.weights = dict(weights or {})
+        self.readout = readout or Readout(site.arch)
+        self.prompts = prompts
+        self.runner = runner or site.model
+        self.rates = dict(rates or {})
+        self._merge = merge
+        self._flags = [(p, p.requires_grad) for p in site.model.parameters()]
+        own_ids = {id(p) for p in self.own.parameters()}
+        for parameter, _ in self._flags:
+            if id(parameter) not in own_ids:
+                parameter.requires_grad_(False)
+        for parameter in self.weights.values():
+            parameter.requires_grad_(True)
+        self._before = {name: p.detach().clone() for name, p in self.weights.items()}
+        self._states: list[Tensor] = []
+        if self.readout.needs_states:
+            self.hooks.states(self._states)
+
+    # Using --------------------------------------------------------------------------------------
+
+    def features(self, inputs: Inputs) -> Tensor:
+        """One vector for each input, ``[B, readout.width]``."""
+        last = self._run(inputs)
+        mask = inputs.get("attention_mask")
+        states = [*self._states[:-1], last] if self.readout.needs_states else [last]
+        self._states.clear()
+        states = [state[:, self._surplus(state, mask) :] for state in states]
+        features: Tensor = self.readout(states, mask)
+        return features
+
+    def _run(self, inputs: Inputs) -> Tensor:
+        if hasattr(self.site.model, "forward_features"):  # timm
+            timm: Any = self.site.model
+            found: Tensor = timm.forward_features(inputs["pixel_values"])
+            return found
+        output: Tensor = self.runner(**inputs).last_hidden_state
+        return output
+
+    def _surplus(self, state: Tensor, mask: Tensor | None) -> int:
+        """How many positions before the input's own a state has: prompts are not pooled."""
+        if mask is None:
+            return 0 if self.site.arch.class_token else self.prompts
+        return state.shape[1] - mask.shape[1]
+
+    # Training -----------------------------------------------------------------------------------
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """What is trained, by name: the method's own weights, then the backbone's."""
+        for name, parameter in [*self.own.named_parameters(), *self.readout.named_parameters()]:
+            if parameter.requires_grad:
+                yield name, parameter
+        yield from self.weights.items()
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """What is trained as an optimiser's groups, each with its learning rate."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            factor = next((f for prefix, f in self.rates.items() if name.startswith(prefix)), 1.0)
+            groups.setdefault(factor, []).append(parameter)
+        return [{"params": params, "lr": rate * factor} for factor, params in groups.items()]
+
+    def count(self) -> int:
+        """How many numbers are trained, the head's not counted."""
+        return sum(p.numel() for p in self.trainable_parameters())
+
+    def train(self, mode: bool = True) -> None:
+        """Switch the method's own dropout; the backbone's stays off."""
+        self.own.train(mode)
+        self.readout.train(mode)
+
+    def advance(self, progress: float, loss: float) -> bool:
+        """Called before each step, for methods that change their mind on the way.
+
+        Args:
+            progress: The share of all steps that is done.
+            loss: The last step's.
+
+        Returns:
+            Whether the optimiser must begin anew, because what is trained has changed.
+        """
+        return False
+
+    def regularise(self) -> Tensor | None:
+        """A penalty that is added to the loss, where the method has one."""
+        return None
+
+    def after_backward(self, loss: Callable[[], Tensor]) -> None:
+        """Called after each backward pass: gradients may be masked, or estimated from losses."""
+
+    # Ending -------------------------------------------------------------------------------------
+
+    def remove(self) -> None:
+        """Take the method off: the backbone computes what it did before, bit for bit."""
+        with torch.no_grad():
+            for name, parameter in self.weights.items():
+                parameter.copy_(self._before[name])
+        self._let_go()
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether `merge` is possible."""
+        return self._merge is not None
+
+    def merge(self) -> None:
+        """Write the method into the backbone's weights and let go of it.
+
+        Raises:
+            ArchitectureError: The method computes what no weights of the backbone can.
+        """
+        if self._merge is None:
+            raise ArchitectureError(
+                "this method cannot be merged into the backbone's weights: keep its handle"
+            )
+        with torch.no_grad():
+            self._merge()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for parameter, flag in self._flags:
+            parameter.requires_grad_(flag)
+        self.hooks.remove()  # last: a library has noted flags of its own before
+
+    # Keeping ------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """The method's own weights, and those of the backbone that it trains."""
+        parts = {"own": self.own.state_dict(), "readout": self.readout.state_dict()}
+        found = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
+        found |= {f"backbone.{name}": p.detach() for name, p in self.weights.items()}
+        return {name: value.detach().clone().contiguous() for name, value in found.items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            DataError: It is of another method, other knobs or another backbone.
+        """
+        mine = self.state()
+        wrong = [name for name in state if name not in mine]
+        wrong += [n for n, v in mine.items() if n not in state or state[n].shape != v.shape]
+        if wrong:
+            raise DataError(
+                f"the saved weights do not fit this method, for example {wrong[0]!r}: attach the "
+                "method with the knobs and the backbone with which they were saved"
+            )
+        parts: dict[str, State] = {"own": {}, "readout": {}, "backbone": {}}
+        for name, value in state.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        self.own.load_state_dict(parts["own"])
+        self.readout.load_state_dict(parts["readout"])
+        with torch.no_grad():
+            for name, value in parts["backbone"].items():
+                self.weights[name].copy_(value)
+
+    def save(self, path: str | Path) -> None:
+        """Write `state` as one safetensors file."""
+        save_file(self.state(), str(path))
+
+    def load(self, path: str | Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: It does not fit.
+        """
+        self.load_state(load_file(str(path)))

@@ -1,0 +1,50 @@
+"""DePT: a short prompt and a low-rank change of the input's embeddings.
+
+Shi and Lipani, *DePT: Decomposed Prompt Tuning* (ICLR 2024): ``E + A B`` with ``A [S, r]``, ``B [r,
+D]``, learned at a rate of its own; the sequence grows by fewer positions than with a plain prompt.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..handle import Handle, Site
+from ..hooks import Hooks
+from .prompts import attach_prompt
+
+
+def dept(
+    site: Site,
+    *,
+    length: int = 8,
+    rank: int = 8,
+    positions: int = 128,
+    rate_ratio: float = 0.1,
+) -> Handle:
+    """A prompt and a low-rank change.
+
+    Args:
+        site: Where; for tokens only.
+        length: m, the prompt's length.
+        rank: r.
+        positions: How many positions of the input are changed; later ones stay as they are.
+        rate_ratio: The learning rate of A and B, in parts of the prompt's.
+    """
+    site.need_tokens("dept")
+    hooks = Hooks(site.model, site.arch)
+    low_rank = nn.ParameterDict(
+        {
+            "a": nn.Parameter(torch.randn(positions, rank) / rank**0.5),
+            "b": nn.Parameter(torch.zeros(rank, site.width)),
+        }
+    )
+
+    def change(embedded: Tensor) -> Tensor:
+        count = min(embedded.shape[1], positions)
+        delta = low_rank["a"][:count] @ low_rank["b"]
+        return embedded + nn.functional.pad(delta, (0, 0, 0, embedded.shape[1] - count))
+
+    prompt = attach_prompt(site, hooks, length, change)
+    own = nn.ModuleDict({"prompt": prompt, "low_rank": low_rank})
+    return Handle(site, own, hooks=hooks, prompts=length, rates={"low_rank": rate_ratio})

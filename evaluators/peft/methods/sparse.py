@@ -1,0 +1,139 @@
+"""LT-SFT: tune all weights, keep the few that moved most, rewind, tune those only.
+
+Ansell et al., *Composable Sparse Fine-Tuning* (ACL 2022). What is learned is a sparse difference
+``theta - theta_0``; differences of a task and a language add (`compose`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ....errors import DataError
+from ..handle import Handle, Site, State
+from .subsets import own_weights
+
+
+def sparse(
+    site: Site, *, density: float = 0.05, first_share: float = 0.5, penalty: float = 0.0
+) -> Handle:
+    """Tune the share of the weights that moves most.
+
+    Args:
+        site: Where.
+        density: The share of the weights that is kept.
+        first_share: The share of all steps after which weights are selected and rewound.
+        penalty: Weight of the L1 norm of the difference, a mean over the weights.
+    """
+    return SparseHandle(site, own_weights(site), density, first_share, penalty)
+
+
+class SparseHandle(Handle):
+    """A dense first phase, then masked gradients; its state is indices and differences."""
+
+    def __init__(
+        self,
+        site: Site,
+        weights: Mapping[str, nn.Parameter],
+        density: float,
+        first_share: float,
+        penalty: float,
+    ) -> None:
+        super().__init__(site, weights=weights, merge=lambda: None)
+        self.density, self.first_share, self.penalty = density, first_share, penalty
+        self.masks: dict[str, Tensor] | None = None
+
+    def count(self) -> int:
+        """How many numbers are kept in the end."""
+        return round(self.density * super().count())
+
+    def advance(self, progress: float, loss: float) -> bool:
+        """Select and rewind once, when the first phase is over."""
+        if self.masks is not None or progress < self.first_share:
+            return False
+        self.select()
+        return True
+
+    @torch.no_grad()
+    def select(self) -> None:
+        """Keep the weights that moved most, over all tensors together, and rewind all."""
+        moved = {name: (p - self._before[name]).abs() for name, p in self.weights.items()}
+        flat = torch.cat([m.flatten() for m in moved.values()])
+        kept = max(1, round(self.density * flat.numel()))
+        # Ties at the border (weights that never moved) would keep too many: take exactly so many.
+        chosen = torch.zeros_like(flat, dtype=torch.bool)
+        chosen[flat.topk(kept).indices] = True
+        parts = torch.split(chosen, [m.numel() for m in moved.values()])
+        self.masks = {
+            name: part.view_as(m) for (name, m), part in zip(moved.items(), parts, strict=True)
+        }
+        for name, parameter in self.weights.items():
+            parameter.copy_(self._before[name])
+
+    def regularise(self) -> Tensor | None:
+        """The mean absolute difference, weighted."""
+        if not self.penalty:
+            return None
+        moved = [(p - self._before[n]).abs().sum() for n, p in self.weights.items()]
+        return self.penalty * torch.stack(moved).sum() / super().count()
+
+    def after_backward(self, loss: Callable[[], Tensor]) -> None:
+        """Only what was selected has a gradient."""
+        if self.masks is None:
+            return
+        for name, parameter in self.weights.items():
+            if parameter.grad is not None:
+                parameter.grad *= self.masks[name]
+
+    def state(self) -> State:
+        """Indices and values of the difference, per tensor."""
+        found: State = {}
+        for name, parameter in self.weights.items():
+            difference = (parameter.detach() - self._before[name]).flatten()
+            index = difference.nonzero().flatten()
+            if len(index):
+                found[f"{name}.index"], found[f"{name}.value"] = index, difference[index]
+        return found
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Rewind, then add the saved difference."""
+        with torch.no_grad():
+            for name, parameter in self.weights.items():
+                parameter.copy_(self._before[name])
+        apply_difference(self.weights, state)
+
+
+def compose(states: Iterable[Mapping[str, Tensor]]) -> State:
+    """The sum of sparse differences, for example a task's and a language's."""
+    total: dict[str, dict[int, Tensor]] = {}
+    for state in states:
+        for name in sorted({key.rpartition(".")[0] for key in state}):
+            entries = total.setdefault(name, {})
+            for i, value in zip(
+                state[f"{name}.index"].tolist(), state[f"{name}.value"], strict=True
+            ):
+                entries[i] = entries[i] + value if i in entries else value
+    found: State = {}
+    for name, entries in total.items():
+        index = sorted(entries)
+        found[f"{name}.index"] = torch.tensor(index)
+        found[f"{name}.value"] = torch.stack([entries[i] for i in index])
+    return found
+
+
+@torch.no_grad()
+def apply_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]) -> None:
+    """Add a sparse difference to weights.
+
+    Raises:
+        DataError: It names a weight that is not there.
+    """
+    for key in state:
+        name, _, kind = key.rpartition(".")
+        if name not in weights:
+            raise DataError(f"the difference changes {key!r}, which the backbone does not train")
+        if kind == "index":
+            flat = weights[name].view(-1)
+            flat[state[key]] += state[f"{name}.value"].to(flat)
