@@ -9,9 +9,9 @@ import typer
 
 from .cli_bank import BankUrl
 from .cli_output import Json, Storage, print_json, study_summary, trial_counts
+from .errors import StudyError
 
 if TYPE_CHECKING:
-    from .evaluators.image_training import Budget
     from .search.study import Study
 
 
@@ -23,12 +23,19 @@ def search(
     sampler: Annotated[
         str,
         typer.Option(
-            help="transfer, autotransfer, gp, tpe, evolution or random; rarts, darts-1 or darts-2."
+            help="transfer, autotransfer, gp, tpe, evolution or random; rarts, darts-1 or darts-2; "
+            "apq."
         ),
     ] = "transfer",
     space: Annotated[
         str | None,
-        typer.Option(help="gnn or nas-bench-graph on graphs, nas-bench-201 or darts on images."),
+        typer.Option(
+            help="gnn or nas-bench-graph on graphs; nas-bench-201, darts or elastic on images."
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="With apq: the most a network may cost, say latency=0.3ms; repeatable."),
     ] = None,
     bank: BankUrl = None,
     pruner: Annotated[str, typer.Option(help="none, median or hyperband.")] = "none",
@@ -54,12 +61,13 @@ def search(
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""
     from .evaluators import load_task
-    from .evaluators.choice import make_evaluator
+    from .evaluators.choice import image_budget, make_evaluator
     from .search.study import Study
 
+    budget = image_budget(space, epochs=epochs, images=images, size=size)
     study = Study(
-        make_evaluator(load_task(task, data_root), space, _budget(epochs, images, size)),
-        sampler=sampler,
+        make_evaluator(load_task(task, data_root), space, budget),
+        sampler=_sampler(sampler, limit),
         bank=bank,
         pruner=pruner,
         name=name,
@@ -79,18 +87,23 @@ def search(
     _print_result(study, metrics, model, as_json=as_json)
 
 
-def _budget(epochs: int | None, images: int | None, size: int | None) -> Budget | None:
-    """What was asked for; 0 images or pixels stand for all there are."""
-    from .evaluators.image_training import Budget
+def _sampler(name: str, limits: list[str] | None) -> Any:
+    """The sampler's name, or its settings where limits belong to them.
 
-    asked = {"epochs": epochs, "images": images, "size": size}
-    given = {name: value for name, value in asked.items() if value is not None}
-    if not given:
-        return None
-    limits: dict[str, Any] = {
-        name: None if value == 0 and name != "epochs" else value for name, value in given.items()
-    }
-    return Budget(**limits)
+    Raises:
+        StudyError: The sampler keeps no limits.
+    """
+    if not limits:
+        return name
+    from .search.limits import parse_limit
+    from .search.samplers import JOINT
+
+    parsed = tuple(parse_limit(text) for text in limits)
+    if name != JOINT:
+        raise StudyError(f"sampler {name!r} keeps no limits: leave --limit out or use {JOINT}")
+    from .search.joint.settings import Settings
+
+    return Settings(limits=parsed)
 
 
 def _fit(study: Study, train_on_validation: bool) -> tuple[dict[str, float], str]:

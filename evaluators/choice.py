@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SpaceError
 from ..spaces.named import make_space
 from .task import Evaluator
 
 if TYPE_CHECKING:
+    from .elastic import ElasticBudget
     from .graph_tasks import GraphTask
     from .image_tasks import ImageClassification
     from .image_training import Budget
 
 GRAPH_SPACES = ("gnn", "nas-bench-graph")
-IMAGE_SPACES = ("nas-bench-201", "darts")
+ELASTIC = "elastic"
+IMAGE_SPACES = ("nas-bench-201", "darts", ELASTIC)
 """What may be searched on each kind of data; the first is the default."""
 
 
 def make_evaluator(
-    task: GraphTask | ImageClassification, space: str | None = None, budget: Budget | None = None
+    task: GraphTask | ImageClassification,
+    space: str | None = None,
+    budget: Budget | ElasticBudget | None = None,
 ) -> Evaluator:
     """What measures configurations of a space on a task.
 
     Args:
         task: As `load_task` gives it.
         space: The space's name; by default the usual one for the task.
-        budget: What a training on images may cost.
+        budget: What a training on images may cost (see `image_budget`).
 
     Raises:
         UnknownNameError: There is no such space.
@@ -43,8 +48,17 @@ def make_evaluator(
             f"space {name!r} does not fit {task.kind} ({task.name!r}): use {' or '.join(fitting)}"
         )
     if isinstance(task, ImageClassification):
-        from .image import ImageEvaluator
+        if name == ELASTIC:
+            from .elastic import ElasticBudget, ElasticEvaluator
 
+            if budget is not None and not isinstance(budget, ElasticBudget):
+                raise SpaceError("space 'elastic' is trained in two parts: give an ElasticBudget")
+            return ElasticEvaluator(task, space=made, budget=budget)
+        from .image import ImageEvaluator
+        from .image_training import Budget
+
+        if budget is not None and not isinstance(budget, Budget):
+            raise SpaceError(f"space {name!r} is trained in one part: give a Budget")
         return ImageEvaluator(task, space=made, budget=budget)
     if budget is not None:
         raise SpaceError(
@@ -58,3 +72,41 @@ def make_evaluator(
     from .graph import GraphEvaluator
 
     return GraphEvaluator(task)
+
+
+def image_budget(
+    space: str | None,
+    *,
+    epochs: int | None = None,
+    images: int | None = None,
+    size: int | None = None,
+) -> Budget | ElasticBudget | None:
+    """The budget of trainings on images, where anything is asked; else ``None``.
+
+    Args:
+        space: The space's name. In the elastic space ``epochs`` are those of a fine-tuning.
+        epochs: Of each training.
+        images: Training and validation images together; 0 for all.
+        size: Their height and width; 0 for as they are.
+    """
+    asked = {"epochs": epochs, "images": images, "size": size}
+    given: dict[str, Any] = {
+        name: None if value == 0 and name != "epochs" else value
+        for name, value in asked.items()
+        if value is not None
+    }
+    if not given:
+        return None
+    if space == ELASTIC:
+        from .elastic import ElasticBudget
+
+        usual = ElasticBudget()
+        shared = {name: given.pop(name) for name in ("images",) if name in given}
+        return replace(
+            usual,
+            shrinking=replace(usual.shrinking, **shared),
+            fine_tuning=replace(usual.fine_tuning, **given),
+        )
+    from .image_training import Budget
+
+    return Budget(**given)

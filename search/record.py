@@ -24,6 +24,9 @@ INHERITED = "bequest:inherited"
 RELAXED = "bequest:relaxed"
 """The study attribute that holds a relaxed search: its method, epochs, candidates."""
 
+JOINT = "bequest:joint"
+"""The study attribute that holds a joint search: its limits, predictor, front, candidates."""
+
 
 class StudyRecord:
     """What the store says of one study.
@@ -73,6 +76,12 @@ class StudyRecord:
     def relaxed(self) -> dict[str, Any]:
         """What the relaxed search has found so far; empty where there is none."""
         found: dict[str, Any] = self.optuna_study.user_attrs.get(RELAXED, {})
+        return found
+
+    @property
+    def joint(self) -> dict[str, Any]:
+        """What the joint search has found so far; empty where there is none."""
+        found: dict[str, Any] = self.optuna_study.user_attrs.get(JOINT, {})
         return found
 
     @property

@@ -27,9 +27,10 @@ from .mlflow_mirror import Mirror
 from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
-from .record import INHERITED, METADATA, RELAXED, StudyRecord, best_of
+from .record import INHERITED, JOINT, METADATA, RELAXED, StudyRecord, best_of
 from .recovery import recover
 from .samplers import INHERITING, make_sampler
+from .samplers import JOINT as JOINT_METHOD
 from .samplers import RELAXED as RELAXED_METHODS
 from .samplers.base import Observation, observations
 from .slots import SlotStudy
@@ -39,7 +40,10 @@ from .trial import COMPLETE, FAILED, PRUNED, Trial
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from .relaxed.settings import Settings
+    from .joint.settings import Settings as JointSettings
+    from .relaxed.settings import Settings as RelaxedSettings
+
+    Settings = JointSettings | RelaxedSettings
 
 FAILURES_TOLERATED = 4
 """A run stops when at least so many trials, and more than half of its trials, have failed."""
@@ -68,8 +72,9 @@ class Study:
         evaluator: What measures a configuration; it brings its task and its space.
         sampler: A name (``transfer``, ``autotransfer``, ``gp``, ``tpe``, ``evolution``,
             ``random``) or any Optuna sampler. ``transfer`` without a bank that knows the space is
-            ``gp``. ``rarts``, ``darts-1``, ``darts-2`` or the `Settings` of a relaxed search: it
-            runs first, and its architectures are the trials.
+            ``gp``. ``rarts``, ``darts-1``, ``darts-2`` or the `Settings` of a relaxed search;
+            ``apq`` or the `Settings` of a joint one: it runs first, and what it found are the
+            trials.
         bank: What earlier tasks found and this one is added to: a URL or a `Bank`; ``None`` for the
             home's; ``"none"`` or ``False`` for no bank.
         pruner: A name (``none``, ``median``, ``hyperband``) or any Optuna pruner.
@@ -129,15 +134,38 @@ class Study:
     def _make_sampler(self, sampler: str | BaseSampler | Settings) -> BaseSampler:
         if isinstance(sampler, BaseSampler):
             return sampler
-        if isinstance(sampler, str) and sampler not in RELAXED_METHODS:
+        if isinstance(sampler, str) and sampler not in (*RELAXED_METHODS, JOINT_METHOD):
             return make_sampler(sampler, self.evaluator.space, self.seed, self._heritage())
+        folder = self.record.folder / self.record.key  # another study of this name has another
+        if self.sampler_name == JOINT_METHOD:
+            return self._joint_sampler(sampler, folder)
+        return self._relaxed_sampler(sampler, folder)
+
+    def _relaxed_sampler(self, sampler: Any, folder: Path) -> BaseSampler:
+        """By a method's name or its settings."""
         from .relaxed.sampler import make_relaxed_sampler
         from .relaxed.settings import default_settings
 
         space = self.evaluator.space
         settings = default_settings(sampler, space) if isinstance(sampler, str) else sampler
-        folder = self.record.folder / self.record.key  # another study of this name has another
-        return make_relaxed_sampler(settings, self.evaluator, _Diary(self), folder, seed=self.seed)
+        diary = _Diary(self, RELAXED)
+        return make_relaxed_sampler(settings, self.evaluator, diary, folder, seed=self.seed)
+
+    def _joint_sampler(self, sampler: Any, folder: Path) -> BaseSampler:
+        """By its name, without limits, or its settings."""
+        from .joint.sampler import make_joint_sampler
+        from .joint.settings import Settings
+
+        bank = self.bank if self._bank_wanted() else None
+        return make_joint_sampler(
+            Settings() if isinstance(sampler, str) else sampler,
+            self.evaluator,
+            _Diary(self, JOINT),
+            folder,
+            bank=bank,
+            mark=0 if bank is None else self._mark(bank),
+            seed=self.seed,
+        )
 
     @classmethod
     def of(
@@ -293,12 +321,17 @@ class Study:
         """What the bank hands down: as it stood when the study began, however often it resumes."""
         if self.sampler_name not in INHERITING or self.bank is None:
             return None
-        mark = self._study.user_attrs.get(MARK)
-        if mark is None:
-            mark = self.bank.mark
-            self._study.set_user_attr(MARK, mark)
+        mark = self._mark(self.bank)
         task, space = self.evaluator.task.name, self.evaluator.space
         return Heritage(self.bank, task, space, mark, self.record.facts.get("fingerprints"))
+
+    def _mark(self, bank: Bank) -> int:
+        """The bank's mark when the study began."""
+        mark: int | None = self._study.user_attrs.get(MARK)
+        if mark is None:
+            mark = bank.mark
+            self._study.set_user_attr(MARK, mark)
+        return mark
 
     def _hand_down(self) -> None:
         """Add the trials to the bank, and write down what was inherited."""
@@ -400,16 +433,18 @@ class Study:
 
 
 class _Diary:
-    """Keeps a study's relaxed search in its store, whence MLflow and the report take it."""
+    """Keeps a study's first phase in its store, whence MLflow and the report take it."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, attribute: str) -> None:
         self.study = study
+        self.attribute = attribute
 
     def read(self) -> dict[str, Any]:
-        return self.study.record.relaxed
+        found: dict[str, Any] = self.study.optuna_study.user_attrs.get(self.attribute, {})
+        return found
 
     def write(self, found: dict[str, Any]) -> None:
-        self.study.optuna_study.set_user_attr(RELAXED, found)
+        self.study.optuna_study.set_user_attr(self.attribute, found)
         self.study.tracker.notify()
 
 

@@ -83,8 +83,8 @@ class Evolution:
         self.settings = settings or Evolving()
         self.asked = targets(costs, limits)
         self.names = tuple(self.asked[0]) if self.asked else ("latency",)
-        self.archived = tuple(n for n in ("latency", "energy", "size") if n in costs.names)
-        self.archived += tuple(n for n in self.names if n not in self.archived)
+        wanted = dict.fromkeys(("latency", "energy", "size", *self.names))
+        self.archived = tuple(name for name in wanted if name in costs.names)
         self.archive = Archive()
         self.calls = 0
         self.repaired = [0, 0]

@@ -8,7 +8,7 @@ such networks answer together, and their spread says how sure they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -143,6 +143,16 @@ class Predictor:
             said = torch.stack([member(architecture, bits) for member in self._members]).double()
         mean, spread = said.mean(0).numpy(), said.std(0, correction=0).numpy()
         return self._mean + self._deviation * mean, self._deviation * spread
+
+    def state(self) -> list[dict[str, Tensor]]:
+        """What the members know now; `restore` goes back to it."""
+        return [{k: v.clone() for k, v in m.state_dict().items()} for m in self._members]
+
+    def restore(self, state: Sequence[Mapping[str, Tensor]]) -> Predictor:
+        """Go back to what was known when `state` was asked."""
+        for member, known in zip(self._members, state, strict=True):
+            member.load_state_dict(known)
+        return self
 
     def _learn(self, samples: Samples, *, reads_bits: bool) -> Predictor:
         if len(samples) < 2:

@@ -154,7 +154,7 @@ class Repair:
     def _saved_by_depth(self, networks: Networks, now: np.ndarray) -> np.ndarray:
         geometry = networks.geometry
         found = np.zeros(networks.depth.shape)
-        for stage in range(found.shape[1]):
+        for stage in range(len(geometry.blocks)):
             least = geometry.depths(stage)[0]
             columns = [i for i, block in enumerate(geometry.all_blocks) if block.stage == stage]
             last = np.take_along_axis(now[:, columns], networks.depth[:, [stage]] - 1, 1)[:, 0]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...spaces.elastic import BITS, ROLES, Geometry
-from ...spaces.elastic_genes import Networks, joined
+from ...spaces.elastic import BITS, Geometry
+from ...spaces.elastic_genes import INPUTS, SEVEN, Networks, joined
 
 Score = Callable[[Networks], np.ndarray]
 """Says of networks how good they are ``[n]``, higher is better."""
@@ -43,48 +43,46 @@ def learn(
     geometry: Geometry, score: Score, rng: np.random.Generator, count: int = 8
 ) -> Sensitivity:
     """Ask a predictor about single steps from ``count`` random networks."""
-    blocks, stages = len(geometry.all_blocks), len(geometry.blocks)
     at = Networks.sample(geometry, count, rng)
     at.depth[:] = geometry.blocks  # all blocks are there, so that each step counts
-    at.bits[:] = np.maximum(at.bits, 1)
-    at.channels[:] = np.maximum(at.channels, 1)
-    at.kernel[:] = np.maximum(at.kernel, 1)
+    for genes in (at.bits, at.channels, at.kernel):
+        genes[:] = np.maximum(genes, 1)  # and no gene is at its end
     base = score(at)
 
-    def loss(change: Callable[[Networks], None]) -> float:
-        changed = joined([at])
-        change(changed)
-        return float((base - score(changed.mended())).mean())
+    def losses(kind: str) -> np.ndarray:
+        columns = range(getattr(at, kind).shape[1])
+        return np.array([float((base - score(_stepped(at, kind, c))).mean()) for c in columns])
 
-    bits = np.zeros((blocks, len(ROLES), len(BITS)))
-    channels, kernel = np.zeros(blocks), np.zeros(blocks)
-    for b in range(blocks):
-        for role in range(len(ROLES)):
-            levels = []
-            for level in range(len(BITS)):
-
-                def fix(
-                    changed: Networks, b: int = b, role: int = role, level: int = level
-                ) -> None:
-                    changed.bits[:, b, role] = level
-                    if level == 0:  # else mending would undo the step
-                        changed.kernel[:, b] = np.minimum(changed.kernel[:, b], 1)
-
-                levels.append(loss(fix))
-            bits[b, role, 1:] = -np.diff(levels)
-        channels[b] = loss(lambda changed, b=b: _lower(changed.channels, b))
-        kernel[b] = loss(lambda changed, b=b: _lower(changed.kernel, b))
-    depth = np.array(
-        [
-            loss(lambda changed, s=s: _lower(changed.depth, s)) if geometry.blocks[s] > 1 else 0.0
-            for s in range(stages)
-        ]
+    bits = np.zeros((*at.bits.shape[1:], len(BITS)))
+    for block, role in np.ndindex(*at.bits.shape[1:]):
+        levels = [score(_fixed(at, block, role, level)).mean() for level in range(len(BITS))]
+        bits[block, role, 1:] = np.diff(levels)
+    depth = np.where(np.array(geometry.blocks) > 1, losses("depth"), 0.0)
+    return Sensitivity(
+        _positive(bits),
+        _positive(losses("channels")),
+        _positive(losses("kernel")),
+        _positive(depth),
     )
-    return Sensitivity(_positive(bits), _positive(channels), _positive(kernel), _positive(depth))
 
 
-def _lower(genes: np.ndarray, column: int) -> None:
-    genes[:, column] -= 1
+def _stepped(at: Networks, kind: str, column: int) -> Networks:
+    """Networks with one gene a step lower."""
+    changed = joined([at])
+    genes = getattr(changed, kind)
+    genes[:, column] = np.maximum(genes[:, column] - 1, kind == "depth")
+    return changed
+
+
+def _fixed(at: Networks, block: int, role: int, level: int) -> Networks:
+    """Networks with the bits of one role of one block at a level."""
+    changed = joined([at])
+    changed.bits[:, block, role] = level
+    if (
+        role == INPUTS and level == 0
+    ):  # a kernel of 7 cannot: the next smaller one says what is lost
+        changed.kernel[:, block] = np.minimum(changed.kernel[:, block], SEVEN - 1)
+    return changed
 
 
 def _positive(losses: np.ndarray) -> np.ndarray:

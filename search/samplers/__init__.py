@@ -35,6 +35,9 @@ INHERITING = (TRANSFER, *AUTOTRANSFER)
 RELAXED = ("rarts", "rarts-literal", "darts-1", "darts-2")
 """Methods of relaxed search, the first phase of a study; see `search.relaxed.sampler`."""
 
+JOINT = "apq"
+"""Joint search, the first phase of a study, too; see `search.joint.sampler`."""
+
 
 class Heir(Protocol):
     """What a bank hands down."""
@@ -70,7 +73,7 @@ def make_sampler(name: str, space: Space, seed: int, heritage: Heir | None = Non
 
         return AutoTransferSampler(space, heritage.prior(), seed=seed, base=AUTOTRANSFER[name])
     if name not in SAMPLERS:
-        raise unknown_name("sampler", name, [*SAMPLERS, *INHERITING, *RELAXED])
+        raise unknown_name("sampler", name, [*SAMPLERS, *INHERITING, *RELAXED, JOINT])
     return _make(name, space, seed)
 
 

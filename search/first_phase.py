@@ -1,0 +1,96 @@
+"""A sampler whose proposals come from a search that runs before the first trial."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from filelock import FileLock
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial
+
+from ..errors import StudyError
+from ..spaces import Config, Space
+from .samplers.base import Observation, SpaceSampler, slot_of
+
+
+class Diary(Protocol):
+    """Where a study keeps what its first phase has found."""
+
+    def read(self) -> dict[str, Any]: ...
+
+    def write(self, found: dict[str, Any]) -> None: ...
+
+
+class FirstPhaseSampler(SpaceSampler):
+    """Proposes what a first phase has found: its candidate of each slot.
+
+    A proposal is a pure function of (slot, what was found).
+
+    Args:
+        space: What can be chosen.
+        diary: Where the findings are kept; they are complete when they hold ``candidates``, rows
+            with a ``config`` each.
+        lock: A file that one process alone holds while it searches.
+        seed: The study's.
+
+    Attributes:
+        candidates: What the phase found; ``None`` before `prepare`.
+    """
+
+    reads_history = False
+
+    def __init__(self, space: Space, diary: Diary, lock: Path, *, seed: int = 0) -> None:
+        super().__init__(space, seed=seed)
+        self.candidates: list[Config] | None = None
+        self._diary: Diary | None = diary
+        self._lock = lock
+
+    @abstractmethod
+    def search(self, diary: Diary) -> dict[str, Any]:
+        """Run the phase, or what is missing of it; write and return what it found."""
+
+    def prepare(self) -> None:
+        """Run the phase where it is not over; else only read."""
+        if self.candidates is not None:
+            return
+        assert self._diary is not None
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._lock):
+            found = self._diary.read()
+            if "candidates" not in found:
+                found = self.search(self._diary)
+        self.candidates = [dict(row["config"]) for row in found["candidates"]]
+
+    def propose(
+        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
+    ) -> Config:
+        return space.sample(rng)
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        self.prepare()
+        assert self.candidates is not None
+        assert self.space is not None
+        slot = slot_of(study, trial)
+        if slot >= len(self.candidates):
+            raise StudyError(
+                f"the search found {len(self.candidates)} networks, too few for {slot + 1} trials: "
+                f"run {len(self.candidates)} at most"
+            )
+        config = self.candidates[slot]
+        self._proposals[trial._trial_id] = config
+        return self.space.distributions(config)
+
+    def explain(self, history: Sequence[Observation]) -> dict[str, float]:
+        """Nothing is inherited."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Worker processes get what was found; the store stays here.
+        return {**self.__dict__, "_diary": None, "_proposals": {}}

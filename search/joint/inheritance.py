@@ -1,0 +1,76 @@
+"""What a joint search takes from a bank, and what it leaves there.
+
+Networks in float32 are records of a space of architectures alone, so that the accuracies of another
+task's teach a predictor about this one before it has measured anything; fine-tuned networks are
+records of the elastic space itself, as trials are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...banks.bank import Bank
+from ...banks.record import BankTask, Record
+from ...evaluators.elastic import ElasticEvaluator
+from ...spaces import Space
+from ...spaces.elastic_genes import Networks
+from .collection import Collection
+from .predictor import Samples
+
+ENOUGH = 20
+"""A task with fewer networks teaches nothing."""
+
+
+def architectures(evaluator: ElasticEvaluator) -> Space:
+    """The space of the evaluator's architectures, without bits."""
+    return evaluator.geometry.space(f"{evaluator.space.name}-floats", bits=False)
+
+
+def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]:
+    """What the networks of other tasks had in float32, one group a task.
+
+    Args:
+        bank: Where to look.
+        evaluator: Whose task is new, and whose space counts.
+        mark: What the bank has learned after this mark is not seen.
+    """
+    scores, _ = bank.scores(architectures(evaluator), until=mark)
+    others = scores.without([evaluator.task.name])
+    found = []
+    for row in range(len(others.tasks)):
+        known = np.flatnonzero(~np.isnan(others.values[row]))
+        if len(known) >= ENOUGH:
+            networks = Networks.of(evaluator.geometry, [others.configs[i] for i in known])
+            found.append(Samples(networks, others.values[row][known]))
+    return found
+
+
+def leave(
+    bank: Bank, evaluator: ElasticEvaluator, seed: int, floats: Collection, quantised: Collection
+) -> int:
+    """Add what was measured to a bank; what is there already stays once.
+
+    Returns:
+        How many records were new.
+    """
+    facts = evaluator.task.describe()
+    task = BankTask(
+        evaluator.task.name,
+        evaluator.task.metric,
+        evaluator.task.direction,
+        str(facts.get("kind", "")),
+        facts,
+    )
+    parts = []
+    for collection, space, source in (
+        (floats, architectures(evaluator), "cut from a once-for-all network"),
+        (quantised, evaluator.space, "fine-tuned for a predictor"),
+    ):
+        names = {parameter.name for parameter in space.parameters}
+        records = []
+        for row in collection.rows():
+            config = {k: v for k, v in row["config"].items() if k in names}  # type: ignore[attr-defined]
+            accuracy, seconds = float(row["accuracy"]), float(row["seconds"])  # type: ignore[arg-type]
+            records.append(Record(config, accuracy, seed=seed, seconds=seconds, source=source))
+        parts.append((task, space, records))
+    return bank.append_all(parts)

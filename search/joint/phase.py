@@ -1,0 +1,249 @@
+"""The first phase of a joint search: measure, learn, transfer, evolve; what is done stays done.
+
+Source: Wang et al., *APQ*, CVPR 2020. The once-for-all network, its cuts and the fine-tuned
+networks are kept in files beside each other in the Bequest home, so that a search that was stopped,
+or another one with other limits, measures nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...evaluators.elastic import ElasticEvaluator
+from ...evaluators.elastic_training import ProgressiveShrinking
+from ...spaces import Config
+from ...spaces.elastic_genes import Networks, joined
+from .collection import Collection, random_network
+from .evolution import Evolution
+from .predictor import Predictor, Samples, pairwise_accuracy
+from .settings import Settings
+
+EVERY = 5
+"""Every fifth sample is left out to judge the predictor, before it learns that one, too."""
+
+BATCH = 10
+"""So many networks are chosen actively before the predictor learns again."""
+
+SHORT = 30
+"""Rounds of the evolution that looks for networks to learn from."""
+
+Note = Callable[[dict[str, Any]], object]
+"""Takes down what is known so far, as plain values."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that may become a trial.
+
+    Attributes:
+        config: A point of the space.
+        accuracy, spread: As predicted.
+        costs: By name.
+        target: The limits that it was the best for; empty for others of the front.
+    """
+
+    config: Config
+    accuracy: float
+    spread: float
+    costs: dict[str, float]
+    target: dict[str, float]
+
+
+class JointSearch:
+    """One joint search.
+
+    Args:
+        evaluator: It brings task, once-for-all network and costs.
+        settings: What is asked.
+        seed: The study's.
+        earlier: What other tasks' networks had in float32, for a predictor that does not start from
+            nothing.
+    """
+
+    def __init__(
+        self,
+        evaluator: ElasticEvaluator,
+        settings: Settings,
+        *,
+        seed: int,
+        earlier: Sequence[Samples] = (),
+    ) -> None:
+        self.evaluator = evaluator
+        self.settings = settings
+        self.seed = seed
+        self.earlier = earlier
+        self.geometry = evaluator.geometry
+        self.predictor = Predictor(self.geometry, settings.fitting, seed=seed)
+        place = evaluator.checkpoint(seed).with_suffix("")
+        tuning = json.dumps(asdict(evaluator.budget.fine_tuning), sort_keys=True)
+        digest = hashlib.sha256(tuning.encode()).hexdigest()[:8]
+        self.floats = Collection(
+            place.with_name(f"{place.name}-floats-{evaluator.budget.judging}.jsonl"),
+            self.geometry,
+            lambda networks, row: evaluator.cut_accuracy(networks, row, seed),
+        )
+        self.quantised = Collection(
+            place.with_name(f"{place.name}-quantised-{digest}.jsonl"),
+            self.geometry,
+            lambda networks, row: evaluator.tuned_accuracy(networks, row, seed),
+        )
+
+    def run(self, note: Note) -> dict[str, Any]:
+        """Do what is missing, and say what was found.
+
+        Raises:
+            EvaluationError: A training diverged.
+            StudyError: A limit leaves no network.
+        """
+        found: dict[str, Any] = {"method": self.settings.method, **self._asked()}
+
+        def tell(**more: Any) -> None:
+            found.update(more)
+            note(found)
+
+        def trained(training: ProgressiveShrinking) -> None:
+            tell(epochs=[asdict(epoch) for epoch in training.epochs])
+
+        self._evolution(1)  # limits that cannot be met are refused before anything is trained
+        self.evaluator.once_for_all(self.seed, trained)
+        quality = self.learn_floats(lambda count: None if count % 20 else tell(floats=count))
+        tell(floats=self.settings.floats, predictor=quality)
+        quality |= self.learn_bits(lambda count: tell(quantised=count))
+        tell(quantised=self.settings.quantised, predictor=quality)
+        evolution = self._evolution(self.settings.evolving.rounds)
+        evolution.run()
+        candidates = self.candidates(evolution)
+        tell(
+            candidates=[asdict(candidate) for candidate in candidates],
+            front=self._front(evolution),
+            calls=evolution.calls,
+            feasible=evolution.repaired[1] / max(1, evolution.repaired[0]),
+        )
+        return found
+
+    def _asked(self) -> dict[str, Any]:
+        return {
+            "limits": [str(limit) for limit in self.settings.limits],
+            "planned": {
+                "epochs": sum(self.evaluator.budget.shrinking.epochs),
+                "floats": self.settings.floats,
+                "quantised": self.settings.quantised,
+            },
+        }
+
+    # Learning -----------------------------------------------------------------------------------
+
+    def learn_floats(self, after_each: Callable[[int], object] = lambda _: None) -> dict[str, Any]:
+        """Measure cuts and learn them; the quality is that on samples not yet learned."""
+        count = self.settings.floats
+        draw = random_network(self.geometry, self.seed)
+        samples = self.floats.grow(count, draw, after_each)
+        for others in self.earlier:
+            self.predictor.fit(others)
+        kept = np.arange(len(samples)) % EVERY > 0
+        self.predictor.fit(samples[kept])
+        quality = self._quality(samples[~kept], "floats")
+        self.predictor.fit(samples)
+        return quality
+
+    def learn_bits(self, after_each: Callable[[int], object] = lambda _: None) -> dict[str, Any]:
+        """Measure fine-tuned networks, some chosen by the predictor; learn them from floats."""
+        settings = self.settings
+        learned = self.predictor.state()
+        draw = random_network(self.geometry, self.seed + 1)
+        drawn = max(BATCH, round((1 - settings.active) * settings.quantised))
+        samples = self.quantised.grow(drawn, draw, after_each)
+        for start in range(drawn, settings.quantised, BATCH):
+            end = min(start + BATCH, settings.quantised)
+            if len(self.quantised.rows()) < end:  # a batch that was stopped is chosen as before
+                self.predictor.restore(learned).transfer(samples)
+                wanted = self._unsure(end - start, start)
+                self.quantised.grow(end, _from(wanted, start), after_each)
+            samples = self.quantised.samples(end)
+        kept = np.arange(len(samples)) % EVERY > 0
+        self.predictor.restore(learned).transfer(samples[kept])
+        quality = self._quality(samples[~kept], "quantised")
+        self.predictor.restore(learned).transfer(samples)
+        return quality
+
+    def _unsure(self, count: int, number: int) -> Networks:
+        """Of networks near the front and random ones, those of which the predictor knows least.
+
+        One of each of ``count`` random groups, so that they are not all alike.
+        """
+        rng = np.random.default_rng([self.seed, 2, number])
+        evolution = self._evolution(SHORT)
+        front = evolution.run().networks
+        assert front is not None
+        pool = joined([front, Networks.sample(self.geometry, len(front), rng)])
+        spread = self.predictor.predict(pool)[1]
+        groups = np.array_split(rng.permutation(len(pool)), count)
+        return pool[[int(group[spread[group].argmax()]) for group in groups]]
+
+    def _quality(self, samples: Samples, name: str) -> dict[str, Any]:
+        said, spread = self.predictor.predict(samples.networks)
+        return {
+            f"{name}_pairwise": pairwise_accuracy(said.tolist(), samples.accuracies.tolist()),
+            f"{name}_error": float(np.abs(said - samples.accuracies).mean()),
+            f"{name}_spread": float(spread.mean()),
+            f"{name}_said": said.tolist(),
+            f"{name}_true": samples.accuracies.tolist(),
+        }
+
+    # Searching ----------------------------------------------------------------------------------
+
+    def _evolution(self, rounds: int) -> Evolution:
+        def score(networks: Networks) -> np.ndarray:
+            accuracy, spread = self.predictor.predict(networks)
+            return np.asarray(accuracy - self.settings.caution * spread)
+
+        settings = replace(self.settings.evolving, rounds=rounds)
+        limits = self.settings.limits
+        return Evolution(self.evaluator.costs, score, limits, settings, seed=self.seed)
+
+    def candidates(self, evolution: Evolution) -> list[Candidate]:
+        """The best of each target first, then their runners-up by turns, then the rest."""
+        archive, count = evolution.archive, self.settings.candidates
+        assert archive.networks is not None
+        asked = evolution.asked or [{}]
+        ranks = [
+            archive.within(np.array([target.get(n, np.inf) for n in evolution.archived]))
+            for target in asked
+        ]
+        order: dict[int, dict[str, float]] = {}
+        for place in range(max(len(rank) for rank in ranks)):
+            for target, rank in zip(asked, ranks, strict=True):
+                if place < len(rank):
+                    order.setdefault(int(rank[place]), target if not place else {})
+        rows = list(order)[:count]
+        networks = archive.networks[rows]
+        accuracy, spread = self.predictor.predict(networks)
+        costs = self.evaluator.costs(networks)
+        return [
+            Candidate(
+                config,
+                float(accuracy[i]),
+                float(spread[i]),
+                dict(zip(self.evaluator.costs.names, costs[i].tolist(), strict=True)),
+                order[rows[i]],
+            )
+            for i, config in enumerate(networks.configs())
+        ]
+
+    def _front(self, evolution: Evolution) -> dict[str, Any]:
+        """Predicted accuracies and costs of the whole front, to be drawn."""
+        losses = evolution.archive.losses
+        names = ("accuracy", *evolution.archived)
+        columns = np.column_stack([-losses[:, 0], losses[:, 1:]])
+        return {name: columns[:, k].round(6).tolist() for k, name in enumerate(names)}
+
+
+def _from(networks: Networks, start: int) -> Callable[[int], Networks]:
+    """The network of each number, where the first one has the number ``start``."""
+    return lambda number: networks[[number - start]]

@@ -1,0 +1,100 @@
+"""A joint search as the first phase of a study: the networks it finds are the trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...banks.bank import Bank
+from ...errors import StudyError
+from ...evaluators.elastic import ElasticEvaluator
+from ...evaluators.task import Evaluator
+from ..first_phase import Diary, FirstPhaseSampler
+from ..samplers import JOINT
+from .evolution import targets
+from .inheritance import earlier, leave
+from .phase import JointSearch
+from .settings import Settings
+
+
+class JointSampler(FirstPhaseSampler):
+    """Proposes the networks of a joint search: the best of each limit, then others of the front.
+
+    Args:
+        evaluator: What is searched.
+        settings: How.
+        diary: Where the findings are kept.
+        folder: Where the lock is.
+        bank: What other tasks found, and where this one's measurements go.
+        mark: What the bank has learned after this mark is not seen.
+        seed: The study's.
+
+    Raises:
+        StudyError: A limit leaves no network.
+        UnknownNameError: A limit names no cost.
+    """
+
+    def __init__(
+        self,
+        evaluator: ElasticEvaluator,
+        settings: Settings,
+        diary: Diary,
+        folder: Path,
+        *,
+        bank: Bank | None = None,
+        mark: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(evaluator.space, diary, folder / "joint.lock", seed=seed)
+        targets(evaluator.costs, settings.limits)  # refused before anything is trained
+        _check_same(diary.read(), settings)
+        self._evaluator: ElasticEvaluator | None = evaluator
+        self._settings = settings
+        self._bank = bank
+        self._mark = mark
+
+    def search(self, diary: Diary) -> dict[str, Any]:
+        evaluator, bank = self._evaluator, self._bank
+        assert evaluator is not None
+        others = [] if bank is None else earlier(bank, evaluator, self._mark)
+        search = JointSearch(evaluator, self._settings, seed=self.seed, earlier=others)
+        found = search.run(diary.write)
+        if bank is not None:
+            leave(bank, evaluator, self.seed, search.floats, search.quantised)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_evaluator": None, "_bank": None}
+
+
+def _check_same(found: dict[str, Any], settings: Settings) -> None:
+    asked = [str(limit) for limit in settings.limits]
+    before = found.get("limits", asked)
+    if before != asked:
+        raise StudyError(
+            f"the study was begun with limits {', '.join(before) or 'none'}, not "
+            f"{', '.join(asked) or 'none'}: give the new study another name"
+        )
+
+
+def make_joint_sampler(
+    settings: Settings,
+    evaluator: Evaluator,
+    diary: Diary,
+    folder: Path,
+    *,
+    bank: Bank | None,
+    mark: int,
+    seed: int,
+) -> JointSampler:
+    """The sampler of a study.
+
+    Raises:
+        StudyError: The evaluator is not of an elastic space, or a limit leaves no network.
+    """
+    if not isinstance(evaluator, ElasticEvaluator):
+        raise StudyError(
+            f"sampler {JOINT!r} searches an elastic space, not {evaluator.space.name!r}: search "
+            "images with space 'elastic', or use another sampler"
+        )
+    return JointSampler(evaluator, settings, diary, folder, bank=bank, mark=mark, seed=seed)

@@ -1,0 +1,55 @@
+"""What a joint search is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...errors import ConfigurationError
+from ..limits import Limit
+from ..samplers import JOINT
+from .evolution import Evolving
+from .predictor import Fitting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A joint search; the defaults fit one CPU core.
+
+    Attributes:
+        limits: What the networks may cost; several of one name are several targets.
+        floats: So many networks are measured as they are cut, in float32.
+        quantised: So many are measured after fine-tuning with few bits.
+        active: Of the latter, the share that the predictor chooses: networks near the front of
+            which it is least sure.
+        fitting: Of the predictor.
+        evolving: Of the front.
+        caution: So many spreads of the predictor are taken off what it says, lest the search feed
+            on its errors.
+        candidates: At most so many networks of the front may become trials.
+
+    Raises:
+        ConfigurationError: There are too few samples to learn from.
+    """
+
+    limits: tuple[Limit, ...] = ()
+    floats: int = 400
+    quantised: int = 60
+    active: float = 0.5
+    fitting: Fitting = field(default_factory=Fitting)
+    evolving: Evolving = field(default_factory=lambda: Evolving(rounds=200))
+    caution: float = 0.5
+    candidates: int = 200
+
+    def __post_init__(self) -> None:
+        for name, least in (("floats", 20), ("quantised", 10), ("candidates", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(
+                    f"a joint search has {name} {getattr(self, name)}: give {least} at least"
+                )
+        if not 0 <= self.active <= 1:
+            raise ConfigurationError(f"a share of active choices is {self.active}: give 0 to 1")
+
+    @property
+    def method(self) -> str:
+        """The sampler's name."""
+        return JOINT
