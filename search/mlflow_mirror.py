@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from .joint import mirror as joint
 from .mlflow_client import (
     MAX_METRICS,
     MAX_PARAMS,
@@ -107,6 +108,7 @@ class Mirror:
         trials = self.study.trials
         new = [t for t in trials if t.state in STATUS and t.number not in self.written]
         write_epochs(self.client, self.parent_id, self.study.relaxed)
+        joint.write_progress(self.client, self.parent_id, self.study.joint)
         for trial in new:
             self._write_child(trial)
             self.written.add(trial.number)
@@ -188,6 +190,7 @@ class Mirror:
             for name, figure in static_plots(self.study.optuna_study).items():
                 self.client.log_figure(self.parent_id, figure, f"plots/{name}.png")
         write_findings(self.client, self.parent_id, self.study.relaxed)
+        joint.write_findings(self.client, self.parent_id, self.study.joint, trials)
         self.client.set_terminated(self.parent_id, status)
 
     def log_model(self, folder: str, metrics: dict[str, float]) -> None:

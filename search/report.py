@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from .. import __version__
+from .joint import pictures as joint
 from .plots import interactive_plots
 from .record import StudyRecord, best_of
 from .relaxed.pictures import as_svg, pictures
@@ -44,6 +45,8 @@ def write_report(study: StudyRecord, path: Path) -> Path:
         plots=_plots(study) if best else [],
         relaxed=study.relaxed,
         relaxed_pictures=_relaxed_pictures(study),
+        joint=study.joint,
+        joint_pictures=_joint_pictures(study, trials),
         metrics=_metric_names(trials),
         seconds=_seconds(trials),
         version=__version__,
@@ -80,6 +83,12 @@ def _relaxed_pictures(study: StudyRecord) -> list[tuple[str, str]]:
     if not study.relaxed.get("epochs"):
         return []
     return [(RELAXED_TITLES[n], as_svg(f)) for n, f in pictures(study.relaxed).items()]
+
+
+def _joint_pictures(study: StudyRecord, trials: list[Trial]) -> list[tuple[str, str]]:
+    """(title, SVG) of each picture of the joint search, where there was one."""
+    drawn = joint.pictures(study.joint, trials) if study.joint else {}
+    return [(joint.TITLES[name], as_svg(figure)) for name, figure in drawn.items()]
 
 
 def _columns(trials: list[Trial]) -> list[str]:
