@@ -18,9 +18,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
-import multiprocessing
 import os
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from bequest.evaluators.cell_network import Shape
 from bequest.evaluators.image_tasks import Images
@@ -186,14 +185,17 @@ def _supernet(name: str) -> Supernet:
     return cell_supernet(nas_bench_201_space(), Shape(inputs, 10, channels), halves, seed=0)
 
 
-def _steps(method: str, supernet: Supernet, steps: int) -> float:
-    """CPU seconds of some steps."""
+def _optimiser(method: str, supernet: Supernet) -> RelaxedOptimiser:
     settings = Settings(method=METHODS[0] if method == WEIGHTS_ONLY else method)
     weights, alpha = supernet.start(0)
     if method == WEIGHTS_ONLY:
-        optimiser: RelaxedOptimiser = Darts(supernet, weights, alpha, settings.rates)
-    else:
-        optimiser = settings.optimiser(supernet, weights, alpha)
+        return Darts(supernet, weights, alpha, settings.rates)
+    return settings.optimiser(supernet, weights, alpha)
+
+
+def _steps(method: str, supernet: Supernet, steps: int) -> float:
+    """CPU seconds of some steps."""
+    optimiser = _optimiser(method, supernet)
     (pair,) = supernet.halves.batches(0)
     optimiser.step(*pair)  # the first one allocates
     began = time.process_time()
@@ -202,20 +204,23 @@ def _steps(method: str, supernet: Supernet, steps: int) -> float:
     return time.process_time() - began
 
 
-def _peak(name: str, method: str, answer: Any) -> None:
-    torch.set_num_threads(1)
-    supernet = _supernet(name)
-    _steps(WEIGHTS_ONLY, supernet, 1)  # what every method allocates once is no method's own
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    _steps(method, supernet, 3)
-    answer.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+def _peak(method: str, supernet: Supernet) -> float:
+    """The most MiB that one step allocates beside weights and optimiser: the allocator's count."""
+    optimiser = _optimiser(method, supernet)
+    (pair,) = supernet.halves.batches(0)
+    moves = method != WEIGHTS_ONLY
+    optimiser.step(*pair, move_alpha=moves)  # the optimiser's own state comes with the first
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        optimiser.step(*pair, move_alpha=moves)
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+    sizes = [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]
+    return max(itertools.accumulate(sizes)) / 2**20
 
 
 def cost(args: argparse.Namespace, result: Result) -> None:
-    """CPU time of a step, methods by turns; peak memory, each in a fresh process."""
+    """CPU time of a step, methods by turns; peak memory of one."""
     torch.set_num_threads(1)
     methods = (WEIGHTS_ONLY, *METHODS)
-    spawn = multiprocessing.get_context("spawn")
     for name in SUPERNETS:
         supernet = _supernet(name)
         spent: dict[str, list[float]] = {method: [] for method in methods}
@@ -223,15 +228,11 @@ def cost(args: argparse.Namespace, result: Result) -> None:
             for method in methods:
                 spent[method].append(_steps(method, supernet, 3) / 3)
         for method in methods:
-            ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_peak, args=(name, method, theirs))
-            process.start()
-            peak = ours.recv()
-            process.join()
+            peak = _peak(method, supernet)
             ratio = float(np.median(np.array(spent[method]) / np.array(spent["darts-2"])))
             row = {"supernet": name, "method": method}
             row["cpu_ms_step"] = round(1000 * float(np.median(spent[method])), 1)
-            row |= {"ratio_to_darts2": round(ratio, 3), "peak_mb_over_weights_only": round(peak, 1)}
+            row |= {"ratio_to_darts2": round(ratio, 3), "peak_mib_step": round(peak, 2)}
             result.rows.append(row)
             if method in COST_BARS:
                 claim = f"{method}: CPU of a step to DARTS-2's, {name}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...banks.bank import Bank
-from ...banks.record import BankTask, Record
+from ...banks.record import BankTask, Record, design_key
 from ...evaluators.elastic import ElasticEvaluator
 from ...spaces import Space
 from ...spaces.elastic_genes import Networks
@@ -34,14 +34,21 @@ def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]
         evaluator: Whose task is new, and whose space counts.
         mark: What the bank has learned after this mark is not seen.
     """
-    scores, _ = bank.scores(architectures(evaluator), until=mark)
-    others = scores.without([evaluator.task.name])
+    space = architectures(evaluator)
+    scores = bank.scores(space, until=mark)[0].without([evaluator.task.name])
+    before = {design_key(space, config) for config in scores.configs}
     found = []
-    for row in range(len(others.tasks)):
-        known = np.flatnonzero(~np.isnan(others.values[row]))
-        if len(known) >= ENOUGH:
-            networks = Networks.of(evaluator.geometry, [others.configs[i] for i in known])
-            found.append(Samples(networks, others.values[row][known]))
+    for task in scores.tasks:
+        # The bank also reads fine-tuned networks as architectures: they had few bits.
+        configs, values = [], []
+        for its, record in bank.records(task.name):
+            if its == space and record.value is not None:
+                if design_key(space, record.config) in before:
+                    configs.append(record.config)
+                    values.append(record.value)
+        if len(values) >= ENOUGH:
+            networks = Networks.of(evaluator.geometry, configs)
+            found.append(Samples(networks, np.array(values)))
     return found
 
 

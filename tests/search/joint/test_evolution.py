@@ -1,0 +1,192 @@
+"""Repair, evolution, the archive."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bequest.errors import StudyError, UnknownNameError
+from bequest.evaluators.elastic import ends
+from bequest.evaluators.hardware.model import CostModel
+from bequest.evaluators.hardware.totals import NetworkCosts
+from bequest.search.joint.evolution import (
+    MARGIN,
+    Evolution,
+    Evolving,
+    crossover,
+    mutate,
+    targets,
+)
+from bequest.search.joint.pareto import Archive, hypervolume, on_front
+from bequest.search.joint.repair import Repair
+from bequest.search.joint.sensitivity import learn
+from bequest.search.limits import parse_limit
+from bequest.spaces.elastic import SMALL
+from bequest.spaces.elastic_genes import Networks
+
+HEAD, TAIL = ends(SMALL, 1, 10, 28)
+COSTS = NetworkCosts(SMALL, CostModel.load().table(SMALL, HEAD, TAIL), HEAD, TAIL)
+
+
+def score(networks: Networks) -> np.ndarray:
+    """Channels, kernels and depth help; bits of the first block matter most."""
+    there = networks.there
+    weight = np.linspace(3, 1, there.shape[1])
+    good = networks.channels / 4 + networks.kernel / 3 + 1 - 0.3 * (2 - networks.bits).sum(2)
+    return np.asarray((good * weight * there).sum(1))
+
+
+RNG = np.random.default_rng(0)
+SENSITIVITY = learn(SMALL, score, np.random.default_rng(0))
+
+
+# Repair -------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**31), st.floats(MARGIN, 12))
+@settings(max_examples=25, deadline=None)
+def test_children_are_feasible_down_to_the_smallest_network(seed: int, times: float) -> None:
+    rng = np.random.default_rng(seed)
+    networks = Networks.sample(SMALL, 100, rng)
+    names = ("latency", "size")
+    least = np.array([COSTS.smallest(name) for name in names])
+    # Both at once: the least latency and the least size are not the same network's.
+    limits = np.tile(least * np.array([times, max(times, 1.3)]), (100, 1))
+    made = Repair(COSTS, names, SENSITIVITY)(networks, limits, rng)
+    assert made.valid.all()
+    assert (COSTS(made, names) <= limits).all(1).mean() >= 0.99
+
+
+def test_what_is_feasible_stays_as_it_is() -> None:
+    networks = Networks.sample(SMALL, 20, RNG)
+    before = networks.keys()
+    limits = np.full((20, 1), 1e9)
+    assert Repair(COSTS, ("latency",), SENSITIVITY)(networks, limits, RNG).keys() == before
+
+
+def test_bits_fall_first_and_where_they_matter_least() -> None:
+    networks = Networks.default(SMALL, 1)
+    networks.channels[:] = 2
+    latency = COSTS.total(networks, "latency")
+    repair = Repair(COSTS, ("latency",), SENSITIVITY, noise=0.0)
+    made = repair(networks, latency[:, None] * 0.9, RNG)
+    np.testing.assert_array_equal(made.depth, networks.depth)
+    np.testing.assert_array_equal(made.channels, networks.channels)
+    lowered = (networks.bits - made.bits)[0].sum(1)
+    assert lowered.sum() > 0
+    assert lowered[0] == 0  # the first block's bits matter three times as much as the last one's
+    tight = repair(networks, np.array([[COSTS.smallest("latency") * MARGIN]]), RNG)
+    assert tight.depth.sum() < networks.depth.sum()
+    assert tight.channels.sum() < networks.channels.sum()
+
+
+def test_sensitivity_knows_what_the_predictor_minds() -> None:
+    assert (SENSITIVITY.bits > 0).all()
+    assert SENSITIVITY.bits[0, 0, 1] > SENSITIVITY.bits[-1, 0, 1]
+    assert SENSITIVITY.channels[0] > SENSITIVITY.channels[-1]
+    assert SENSITIVITY.kernel[0] > SENSITIVITY.kernel[-1]
+
+
+# Breeding -----------------------------------------------------------------------------------------
+
+
+def test_crossover_takes_whole_blocks_of_either_parent() -> None:
+    first, second = (Networks.sample(SMALL, 30, np.random.default_rng(i)) for i in (1, 2))
+    child = crossover(first, second, RNG)
+    genes = [np.concatenate([n.kernel[:, :, None], n.channels[:, :, None], n.bits], 2)
+             for n in (first, second, child)]  # fmt: skip
+    from_first, from_second = ((genes[2] == g).all(2) for g in genes[:2])
+    assert (from_first | from_second).all()
+    assert 0.3 < from_first.mean() < 0.8
+
+
+def test_depths_mutate_too() -> None:
+    networks = Networks.default(SMALL, 200)
+    made = mutate(networks, 0.1, RNG)
+    assert made.valid.all()
+    assert (made.depth != networks.depth).any()
+    changed = (made.kernel != networks.kernel) | (made.bits != networks.bits).any(2)
+    assert 0.02 < changed.mean() < 0.15
+
+
+def evolved(*limits: str, seed: int = 0, rounds: int = 15) -> Evolution:
+    asked = [parse_limit(text) for text in limits]
+    evolution = Evolution(COSTS, score, asked, Evolving(rounds=rounds, children=40), seed=seed)
+    evolution.run()
+    return evolution
+
+
+def test_a_search_keeps_its_limits_and_repeats_nothing() -> None:
+    scored: list[bytes] = []
+
+    def remember(networks: Networks) -> np.ndarray:
+        scored.extend(networks.keys())
+        return score(networks)
+
+    asked = [parse_limit("latency=0.2ms"), parse_limit("latency=0.3ms")]
+    evolution = Evolution(COSTS, remember, asked, Evolving(rounds=15, children=40), seed=0)
+    learning = len(scored)
+    archive = evolution.run()
+    assert evolution.calls == len(scored)
+    assert len(set(scored[learning:])) == len(scored) - learning
+    assert evolution.repaired[1] >= 0.99 * evolution.repaired[0]
+    assert archive.losses[:, 1].max() <= 0.3 * (1 + 1e-9)
+    tight, loose = (evolution.best(target) for target in evolution.asked)
+    assert COSTS.total(tight, "latency")[0] <= 0.2 * (1 + 1e-9)
+    assert score(loose)[0] >= score(tight)[0]
+    drawn = Networks.sample(SMALL, 15 * 40, np.random.default_rng(5))
+    feasible = COSTS.total(drawn, "latency") <= 0.2
+    assert score(tight)[0] > score(drawn)[feasible].max()
+
+
+def test_a_seed_is_a_search() -> None:
+    first, second, other = (evolved("latency=0.2ms", seed=s, rounds=5) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.archive.losses, second.archive.losses)
+    assert not np.array_equal(first.archive.losses, other.archive.losses)
+
+
+def test_without_limits_there_is_a_front() -> None:
+    archive = evolved(rounds=8).archive
+    assert np.ptp(archive.losses[:, 1]) > 0.1
+    assert on_front(archive.losses).all()
+
+
+def test_limits_combine_and_hopeless_ones_are_refused() -> None:
+    limits = [parse_limit(t) for t in ("latency=0.2ms", "latency=0.3ms", "size=40kB")]
+    assert targets(COSTS, limits) == [
+        {"latency": 0.2, "size": 40_000},
+        {"latency": 0.3, "size": 40_000},
+    ]
+    with pytest.raises(StudyError, match="leaves no choice: the cheapest network has latency"):
+        targets(COSTS, [parse_limit("latency=1us")])
+    with pytest.raises(UnknownNameError, match="memory"):
+        targets(COSTS, [parse_limit("memory=1GB")])
+
+
+# The archive --------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_the_archive_is_the_front_of_all_that_came(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    archive = Archive()
+    everything = []
+    for _ in range(4):
+        networks = Networks.sample(SMALL, 25, rng)
+        accuracy, costs = rng.integers(0, 5, 25) / 5, rng.integers(0, 6, (25, 2)).astype(float)
+        archive.add(networks, accuracy, costs)
+        everything.append(np.column_stack([-accuracy, costs]))
+    losses = np.unique(np.concatenate(everything), axis=0)
+    np.testing.assert_array_equal(np.unique(archive.losses, axis=0), losses[on_front(losses)])
+    assert len(archive.losses) == on_front(losses).sum()
+    assert archive.networks is not None
+    assert len(archive.networks) == len(archive.losses)
+
+
+def test_hypervolume_of_a_square_and_of_nothing() -> None:
+    reference = np.array([1.0, 1.0])
+    assert hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]), reference) == pytest.approx(0.75)
+    assert hypervolume(np.array([[2.0, 0.0]]), reference) == 0.0

@@ -1,0 +1,183 @@
+"""A joint search as the first phase of a study: trials, resuming, the bank, MLflow, the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import mlflow
+import numpy as np
+import pytest
+
+from bequest import Study
+from bequest.banks.bank import Bank
+from bequest.errors import ConfigurationError, StudyError
+from bequest.evaluators.datasets import load_task
+from bequest.evaluators.elastic import ElasticBudget, ElasticEvaluator
+from bequest.evaluators.elastic_training import Shrinking
+from bequest.evaluators.image import ImageEvaluator
+from bequest.evaluators.image_training import Budget
+from bequest.search.joint.collection import Collection, random_network
+from bequest.search.joint.evolution import Evolving
+from bequest.search.joint.inheritance import architectures, earlier
+from bequest.search.joint.predictor import Fitting
+from bequest.search.joint.settings import Settings
+from bequest.search.limits import parse_limit
+from bequest.search.study import Study as StudyClass
+from bequest.spaces.elastic import SMALL
+from bequest.spaces.elastic_genes import Networks
+
+LIMITS = (parse_limit("latency=0.12ms"), parse_limit("latency=0.2ms"))
+SHORT = Settings(
+    limits=LIMITS,
+    floats=20,
+    quantised=12,
+    fitting=Fitting(members=2, steps=30),
+    evolving=Evolving(rounds=4, children=30),
+)
+MakeStudy = Callable[..., StudyClass]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def evaluator(home: Path, monkeypatch: pytest.MonkeyPatch) -> ElasticEvaluator:
+    """Its once-for-all network and what was measured are kept from test to test."""
+    monkeypatch.setenv("BEQUEST_HOME", str(home))
+    shrinking = Shrinking(epochs=(2, 1, 1, 1), images=600, batch_size=32)
+    budget = ElasticBudget(shrinking, Budget(1, 64, None, 32, learning_rate=0.01), judging=100)
+    return ElasticEvaluator(load_task("digits"), budget=budget)
+
+
+@pytest.fixture
+def make(evaluator: ElasticEvaluator) -> MakeStudy:
+    def make(**options: Any) -> StudyClass:
+        settings = {"sampler": SHORT, "storage": "memory", "tracking": False, "bank": False}
+        return Study(evaluator, **{**settings, **options})
+
+    return make
+
+
+def test_the_networks_of_the_front_are_the_trials(make: MakeStudy, tmp_path: Path) -> None:
+    study = make(name="plain").run(trials=3, progress=False)
+    found = study.record.joint
+    assert study.sampler_name == "apq"
+    assert [t.config for t in study.trials] == [r["config"] for r in found["candidates"][:3]]
+    assert [t.state for t in study.trials] == ["complete"] * 3
+    first, second = found["candidates"][:2]
+    assert first["target"] == {"latency": 0.12}
+    assert first["costs"]["latency"] <= 0.12
+    if second["target"]:  # one network may be the best for both
+        assert second["target"] == {"latency": 0.2}
+    assert study.trials[0].metrics["latency"] == pytest.approx(first["costs"]["latency"])
+    assert found["feasible"] >= 0.99
+    assert found["floats"] == 20
+    assert found["quantised"] == 12
+    assert 0 <= found["predictor"]["quantised_pairwise"] <= 1
+    # What a worker process gets proposes the same, without network or store.
+    sampler = cloudpickle.loads(cloudpickle.dumps(study.optuna_study.sampler))
+    assert sampler.candidates == [row["config"] for row in found["candidates"]]
+    page = study.report(tmp_path / "r.html").read_text()
+    for text in ("The joint search", "latency=0.12ms", "Predicted front"):
+        assert text in page
+
+
+def test_nothing_is_measured_twice(make: MakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make(name="first")
+    whole.optuna_study.sampler.prepare()
+    for name in ("cut_accuracy", "tuned_accuracy"):
+        monkeypatch.setattr(ElasticEvaluator, name, lambda *_: pytest.fail("measured again"))
+    again = make(name="second")
+    again.optuna_study.sampler.prepare()
+    assert again.record.joint["candidates"] == whole.record.joint["candidates"]
+
+
+def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
+    make: MakeStudy, evaluator: ElasticEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(name="whole")
+    whole.optuna_study.sampler.prepare()
+    kept = evaluator.checkpoint(0)
+    quantised = next(kept.parent.glob(f"{kept.stem}-quantised-*.jsonl"))
+    lines = quantised.read_text().splitlines(keepends=True)
+    quantised.write_text("".join(lines[:11]) + lines[11][:20])  # killed within a batch
+    again = make(name="again")
+    again.optuna_study.sampler.prepare()
+    rows = [json.loads(line)["config"] for line in quantised.read_text().splitlines()]
+    assert rows == [json.loads(line)["config"] for line in lines]
+    assert again.record.joint["candidates"] == whole.record.joint["candidates"]
+
+
+def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
+    make: MakeStudy, evaluator: ElasticEvaluator, tmp_path: Path
+) -> None:
+    bank = Bank(f"sqlite:///{tmp_path / 'bank.db'}")
+    study = make(name="giving", bank=bank).run(trials=1, progress=False)
+    spaces = [space for space, _ in bank.records("digits")]
+    assert spaces.count(architectures(evaluator)) == 20
+    assert spaces.count(evaluator.space) == 12 + 1
+    assert earlier(bank, evaluator, bank.mark) == []  # a task does not inherit from itself
+    other = ElasticEvaluator(evaluator.task, budget=evaluator.budget)
+    other.task = type("Other", (), {"name": "other"})()  # type: ignore[assignment]
+    (samples,) = earlier(bank, other, bank.mark)
+    assert len(samples) == 20
+    assert earlier(bank, other, 0) == []
+    assert study.trials[0].state == "complete"
+
+
+def test_mlflow_has_front_and_predictor(make: MakeStudy, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    study = make(name="logged", tracking=uri, storage=f"sqlite:///{tmp_path / 's.db'}")
+    study.run(trials=2, progress=False)
+    client = mlflow.MlflowClient(uri)
+    parent = study.tracker.link().rsplit("/", 1)[-1]
+    run = client.get_run(parent)
+    assert {"predictor/quantised_pairwise", "evolution/feasible"} <= set(run.data.metrics)
+    assert run.data.tags["bequest.joint.limits"] == "latency=0.12ms, latency=0.2ms"
+    names = {artifact.path for artifact in client.list_artifacts(parent, "joint")}
+    assert {"joint/front.png", "joint/predictor.png", "joint/chosen.json"} <= names
+
+
+def test_other_limits_are_another_study(make: MakeStudy, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    make(name="one", storage=store).run(trials=1, progress=False)
+    other = replace(SHORT, limits=LIMITS[:1])
+    with pytest.raises(StudyError, match="begun with limits latency=0.12ms, latency=0.2ms, not"):
+        make(name="one", storage=store, sampler=other)
+
+
+def test_what_cannot_be_searched_is_refused(make: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="searches an elastic space, not 'nas-bench-201'"):
+        Study(ImageEvaluator(load_task("digits")), sampler="apq", storage="memory")
+    hopeless = replace(SHORT, limits=(parse_limit("latency=1us"),))
+    with pytest.raises(StudyError, match="leaves no choice"):
+        make(name="hopeless", sampler=hopeless)
+    with pytest.raises(ConfigurationError, match="floats 3: give 20 at least"):
+        Settings(floats=3)
+    with pytest.raises(StudyError, match="too few for"):
+        make(name="many", sampler=replace(SHORT, candidates=1)).run(trials=2, progress=False)
+
+
+def test_a_collection_survives_half_a_line(tmp_path: Path) -> None:
+    measured: list[int] = []
+
+    def measure(networks: Networks, row: int) -> float:
+        measured.append(row)
+        return 0.5
+
+    path, draw = tmp_path / "x.jsonl", random_network(SMALL, 0)
+    whole = Collection(path, SMALL, measure).grow(3, draw)
+    text = path.read_text()
+    path.write_text(text[:-30])
+    again = Collection(path, SMALL, measure).grow(4, draw)
+    assert len(measured) == 5
+    assert again.networks[:3].keys() == whole.networks.keys()
+    np.testing.assert_array_equal(again.accuracies, 0.5)
+    assert len(path.read_text().splitlines()) == 4
