@@ -14,6 +14,7 @@ SPACES = {
     "gnn": "gnn:gnn_space",
     "nas-bench-201": "cell:nas_bench_201_space",
     "nas-bench-graph": "nas_bench_graph:NasBenchGraphSpace",
+    "peft": "peft:peft_space",
 }
 """What makes each space, ``module:callable`` in this package; called without arguments."""
 

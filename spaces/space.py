@@ -65,6 +65,7 @@ class Space:
         name: What the space is called, for example ``"gnn"``.
         parameters: The choices, in the order in which they are made.
         default: A configuration that is known to be sensible; samplers may try it first.
+        more_defaults: Others to try after it, in this order.
 
     Raises:
         SpaceError: Two parameters share a name, or a condition does not name an earlier parameter.
@@ -84,13 +85,20 @@ class Space:
     """What `from_json` makes again: a plain space, or one of `KINDS`."""
 
     def __init__(
-        self, name: str, parameters: Sequence[Parameter], *, default: Config | None = None
+        self,
+        name: str,
+        parameters: Sequence[Parameter],
+        *,
+        default: Config | None = None,
+        more_defaults: Sequence[Config] = (),
     ) -> None:
         self.name = name
         self.parameters = tuple(parameters)
         self._by_name = {p.name: p for p in self.parameters}
         self._check()
         self.default = None if default is None else self.validate(default)
+        first = () if self.default is None else (self.default,)
+        self.defaults = (*first, *(self.validate(config) for config in more_defaults))
 
     def _check(self) -> None:
         seen: set[str] = set()
@@ -274,6 +282,7 @@ class Space:
             "kind": self.kind,
             "name": self.name,
             "default": self.default,
+            "more_defaults": list(self.defaults[1:]),
             "parameters": [
                 {
                     "name": p.name,
@@ -310,7 +319,8 @@ class Space:
                     condition and Condition(condition["parameter"], tuple(condition["values"])),
                 )
             )
-        return Space(data["name"], parameters, default=data["default"])
+        more = data.get("more_defaults", ())  # studies of older versions have none
+        return Space(data["name"], parameters, default=data["default"], more_defaults=more)
 
     @cached_property
     def hash(self) -> str:

@@ -42,8 +42,8 @@ class EvolutionSampler(SpaceSampler):
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator
     ) -> Config:
-        if not history and space.default is not None:
-            return space.default
+        if len(history) < len(space.defaults):
+            return space.defaults[len(history)]
         done = [o for o in history if o.value is not None]
         if len(history) < self.population or not done:
             return space.sample(rng)

@@ -54,8 +54,8 @@ class GPSampler(SpaceSampler):
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator
     ) -> Config:
-        if not history and space.default is not None:
-            return space.default
+        if len(history) < len(space.defaults):
+            return space.defaults[len(history)]
         known = {key_of(space, o.config) for o in history}
         done = [o for o in history if o.value is not None]
         if len(history) < self.startup or len(done) < 2:

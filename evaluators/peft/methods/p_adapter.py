@@ -73,7 +73,12 @@ def p_laplacian(weights: Tensor, output: Tensor, value: Tensor, p: float, mu: fl
     Returns:
         ``[B, heads, S, d]``; with p = 2 and ``output = weights @ value``, the output itself.
     """
-    changed = weights * (torch.cdist(output, value) + SMALL) ** (p - 2)
+    changed = weights * (_distances(output, value) + SMALL) ** (p - 2)
     changed = changed / changed.sum(dim=-1, keepdim=True)
     keep = 2 * mu / p
     return (changed @ value + keep * output) / (1 + keep)
+
+
+def _distances(left: Tensor, right: Tensor) -> Tensor:
+    """``[..., S, S]``, always by differences: what is kept for the backward pass stays the same."""
+    return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist")
