@@ -18,6 +18,8 @@ from .space import Config
 EIGHT = BITS.index(8)
 SEVEN = KERNELS.index(7)
 INPUTS = ROLES.index("depthwise_inputs")
+GENES = ("depth", "kernel", "channels", "bits")
+"""The arrays of `Networks`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +45,7 @@ class Networks:
 
     def __getitem__(self, index: np.ndarray | slice | Sequence[int]) -> Networks:
         """The networks at an index ``[k]``."""
-        parts = (self.depth, self.kernel, self.channels, self.bits)
-        return Networks(self.geometry, *(part[index].copy() for part in parts))
+        return Networks(self.geometry, *(getattr(self, name)[index].copy() for name in GENES))
 
     @property
     def there(self) -> np.ndarray:
@@ -153,6 +154,5 @@ class Networks:
 
 def joined(parts: Sequence[Networks]) -> Networks:
     """The networks of several groups in one."""
-    names = ("depth", "kernel", "channels", "bits")
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in GENES)
     return Networks(parts[0].geometry, *arrays)

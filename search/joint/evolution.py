@@ -17,10 +17,10 @@ import numpy as np
 
 from ...errors import StudyError
 from ...evaluators.hardware.totals import UNITS, NetworkCosts
-from ...spaces.elastic_genes import Networks, joined
+from ...spaces.elastic_genes import GENES, Networks, joined
 from ..limits import Limit, check_limits
 from .pareto import Archive
-from .repair import Repair
+from .repair import KINDS, Repair
 from .sensitivity import Score, learn
 
 MARGIN = 1.1
@@ -57,6 +57,8 @@ class Evolution:
             spans what latencies there are.
         settings: How to breed.
         seed: The only source of randomness.
+        free: Which genes are searched: ``depth``, ``kernel``, ``channels``, ``bits``.
+        fixed: One network, from which the genes come that are not searched.
 
     Attributes:
         archive: The front so far, over accuracy and `archived`.
@@ -78,6 +80,8 @@ class Evolution:
         settings: Evolving | None = None,
         *,
         seed: int = 0,
+        free: Sequence[str] = GENES,
+        fixed: Networks | None = None,
     ) -> None:
         self.costs = costs
         self.settings = settings or Evolving()
@@ -90,8 +94,15 @@ class Evolution:
         self.repaired = [0, 0]
         self._score = score
         self._rng = np.random.default_rng(seed)
+        self._fixed = (
+            {} if fixed is None else {n: getattr(fixed, n) for n in GENES if n not in free}
+        )
         self._repair = Repair(
-            costs, self.names, learn(costs.geometry, self._ask, self._rng), self.settings.noise
+            costs,
+            self.names,
+            learn(costs.geometry, self._ask, self._rng),
+            self.settings.noise,
+            kinds=[[kind for kind in group if kind not in self._fixed] for group in KINDS],
         )
         self._targets = self._ladder()
         self._seen: set[bytes] = set()
@@ -116,6 +127,8 @@ class Evolution:
         count, rng = self.settings.children, self._rng
         goals = self._targets[rng.integers(len(self._targets), size=count)]
         raw = Networks.sample(self.costs.geometry, count, rng) if first else self._bred(goals)
+        for name, genes in self._fixed.items():
+            getattr(raw, name)[:] = genes
         children = self._repair(raw, goals, rng)
         costs = self.costs(children, self.names)
         feasible = (costs <= goals * (1 + 1e-9)).all(1)

@@ -42,10 +42,11 @@ def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]
         # The bank also reads fine-tuned networks as architectures: they had few bits.
         configs, values = [], []
         for its, record in bank.records(task.name):
-            if its == space and record.value is not None:
-                if design_key(space, record.config) in before:
-                    configs.append(record.config)
-                    values.append(record.value)
+            if its != space or record.value is None:
+                continue
+            if design_key(space, record.config) in before:
+                configs.append(record.config)
+                values.append(record.value)
         if len(values) >= ENOUGH:
             networks = Networks.of(evaluator.geometry, configs)
             found.append(Samples(networks, np.array(values)))

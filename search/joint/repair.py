@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...evaluators.hardware.totals import NetworkCosts
-from ...spaces.elastic_genes import INPUTS, SEVEN, Networks, joined
+from ...spaces.elastic_genes import GENES, INPUTS, SEVEN, Networks, joined
 from .sensitivity import Sensitivity
 
 KINDS = (("bits",), ("channels", "kernel"), ("depth",))
@@ -73,7 +73,7 @@ class Repair:
         """Take steps of the first kind that saves anything, about as many as the excess wants."""
         made = networks
         open_rows = np.ones(len(made), dtype=bool)
-        for group in self.kinds:
+        for group in filter(len, self.kinds):
             worst = excess.argmax(1)
             savings, losses, steps = self._moves(made, group, worst, limits)
             useful = (savings > 0) & open_rows[:, None]
@@ -187,5 +187,5 @@ def _lowered(networks: Networks, group: Sequence[str], taken: np.ndarray) -> Net
 
 
 def _put(networks: Networks, rows: np.ndarray, changed: Networks) -> None:
-    for name in ("depth", "kernel", "channels", "bits"):
+    for name in GENES:
         getattr(networks, name)[rows] = getattr(changed, name)

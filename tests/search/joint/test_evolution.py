@@ -141,6 +141,18 @@ def test_a_search_keeps_its_limits_and_repeats_nothing() -> None:
     assert score(tight)[0] > score(drawn)[feasible].max()
 
 
+def test_genes_may_be_fixed() -> None:
+    fixed = Networks.default(SMALL, 1)
+    limits = [parse_limit("latency=0.3ms")]
+    settings = Evolving(rounds=4, children=30)
+    evolution = Evolution(COSTS, score, limits, settings, seed=0, free=("bits",), fixed=fixed)
+    found = evolution.run().networks
+    assert found is not None
+    assert len(found) > 3
+    for name in ("depth", "kernel", "channels"):
+        assert (getattr(found, name) == getattr(fixed, name)).all()
+
+
 def test_a_seed_is_a_search() -> None:
     first, second, other = (evolved("latency=0.2ms", seed=s, rounds=5) for s in (1, 1, 2))
     np.testing.assert_array_equal(first.archive.losses, second.archive.losses)
