@@ -110,13 +110,13 @@ class JointSearch:
         def trained(training: ProgressiveShrinking) -> None:
             tell(epochs=[asdict(epoch) for epoch in training.epochs])
 
-        self._evolution(1)  # limits that cannot be met are refused before anything is trained
+        self.evolution(1)  # limits that cannot be met are refused before anything is trained
         self.evaluator.once_for_all(self.seed, trained)
         quality = self.learn_floats(lambda count: None if count % 20 else tell(floats=count))
         tell(floats=self.settings.floats, predictor=quality)
         quality |= self.learn_bits(lambda count: tell(quantised=count))
         tell(quantised=self.settings.quantised, predictor=quality)
-        evolution = self._evolution(self.settings.evolving.rounds)
+        evolution = self.evolution(self.settings.evolving.rounds)
         evolution.run()
         candidates = self.candidates(evolution)
         tell(
@@ -155,7 +155,7 @@ class JointSearch:
     def learn_bits(self, after_each: Callable[[int], object] = lambda _: None) -> dict[str, Any]:
         """Measure fine-tuned networks, some chosen by the predictor; learn them from floats."""
         settings = self.settings
-        learned = self.predictor.state()
+        learned = self.predictor.knowledge
         draw = random_network(self.geometry, self.seed + 1)
         drawn = max(BATCH, round((1 - settings.active) * settings.quantised))
         samples = self.quantised.grow(drawn, draw, after_each)
@@ -178,7 +178,7 @@ class JointSearch:
         One of each of ``count`` random groups, so that they are not all alike.
         """
         rng = np.random.default_rng([self.seed, 2, number])
-        evolution = self._evolution(SHORT)
+        evolution = self.evolution(SHORT)
         front = evolution.run().networks
         assert front is not None
         pool = joined([front, Networks.sample(self.geometry, len(front), rng)])
@@ -198,7 +198,9 @@ class JointSearch:
 
     # Searching ----------------------------------------------------------------------------------
 
-    def _evolution(self, rounds: int) -> Evolution:
+    def evolution(self, rounds: int) -> Evolution:
+        """A search of the front by what the predictor knows now; not run yet."""
+
         def score(networks: Networks) -> np.ndarray:
             accuracy, spread = self.predictor.predict(networks)
             return np.asarray(accuracy - self.settings.caution * spread)

@@ -88,6 +88,16 @@ class Samples:
         return Samples(self.networks[index], self.accuracies[index])
 
 
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What a predictor has learned: its members' weights, the scale of accuracies, its inputs."""
+
+    weights: Sequence[Mapping[str, Tensor]]
+    mean: float
+    deviation: float
+    reads_bits: bool
+
+
 class Predictor:
     """An ensemble for the networks of one geometry.
 
@@ -144,14 +154,18 @@ class Predictor:
         mean, spread = said.mean(0).numpy(), said.std(0, correction=0).numpy()
         return self._mean + self._deviation * mean, self._deviation * spread
 
-    def state(self) -> list[dict[str, Tensor]]:
-        """What the members know now; `restore` goes back to it."""
-        return [{k: v.clone() for k, v in m.state_dict().items()} for m in self._members]
+    @property
+    def knowledge(self) -> Knowledge:
+        """What is known now; `restore` goes back to it."""
+        weights = [{k: v.clone() for k, v in m.state_dict().items()} for m in self._members]
+        return Knowledge(weights, self._mean, self._deviation, self.reads_bits)
 
-    def restore(self, state: Sequence[Mapping[str, Tensor]]) -> Predictor:
-        """Go back to what was known when `state` was asked."""
-        for member, known in zip(self._members, state, strict=True):
-            member.load_state_dict(known)
+    def restore(self, known: Knowledge) -> Predictor:
+        """Go back to what was known once."""
+        for member, weights in zip(self._members, known.weights, strict=True):
+            member.load_state_dict(weights)
+        self._mean, self._deviation = known.mean, known.deviation
+        self.reads_bits = known.reads_bits
         return self
 
     def _learn(self, samples: Samples, *, reads_bits: bool) -> Predictor:

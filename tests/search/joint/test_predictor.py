@@ -55,9 +55,10 @@ def test_a_seed_is_a_predictor_and_a_state_can_be_restored() -> None:
     data, test = samples(40, 0, bits=False), samples(5, 1, bits=False).networks
     first, second = (Predictor(SMALL, QUICK, seed=3).fit(data) for _ in range(2))
     np.testing.assert_array_equal(first.predict(test)[0], second.predict(test)[0])
-    state = first.state()
+    known = first.knowledge
     first.transfer(samples(40, 2, bits=True))
-    first.restore(state).fit(data)
+    assert not first.restore(known).reads_bits
+    first.fit(data)
     second.fit(data)
     np.testing.assert_array_equal(first.predict(test)[0], second.predict(test)[0])
 

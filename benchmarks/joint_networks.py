@@ -1,0 +1,185 @@
+"""Parts of `joint_search` that train networks of the small space: ``predictor`` and ``joint``.
+
+Once-for-all networks and all measurements are kept in the Bequest home: what was stopped goes on,
+and what ``predictor`` has measured in float32, ``joint`` does not measure again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from benchmarks.harness import Result, Summary
+from bequest.evaluators.datasets import load_task
+from bequest.evaluators.elastic import ElasticBudget, ElasticEvaluator
+from bequest.search.joint.collection import random_network
+from bequest.search.joint.evolution import Evolution, Evolving
+from bequest.search.joint.phase import JointSearch
+from bequest.search.joint.predictor import Fitting, Knowledge, Predictor, pairwise_accuracy
+from bequest.search.joint.settings import Settings
+from bequest.search.limits import Limit
+from bequest.spaces.elastic_genes import Networks
+
+SIZES = (50, 100, 200, 400)
+TESTED = 100
+"""Fine-tuned networks on which predictors are judged."""
+
+FLOATS = 1_000
+LATENCIES = (0.16, 0.22, 0.30)
+"""Limits in ms, as BitFusion's model has them; the small space spans .07 to .75."""
+
+TRIED = 3
+"""So many of each search's best are fine-tuned shortly, the best of them then at length."""
+
+FRONT = 20
+LONG_EPOCHS = 5
+FITTING = Fitting(members=3, steps=400)
+
+
+def _evaluator(name: str, args: argparse.Namespace) -> ElasticEvaluator:
+    return ElasticEvaluator(load_task(name, args.data_root), budget=ElasticBudget())
+
+
+# Predictor ----------------------------------------------------------------------------------------
+
+
+def predictor(args: argparse.Namespace, result: Result) -> None:
+    """Pairwise accuracy of the quantised predictor, with floats before and without."""
+    for name in args.tasks.split(","):
+        evaluator = _evaluator(name, args)
+        search = JointSearch(evaluator, Settings(floats=FLOATS), seed=0)
+        evaluator.once_for_all(0)
+        geometry = evaluator.geometry
+        floats = search.floats.grow(FLOATS, random_network(geometry, 0))
+        # A file of its own: a study's holds networks that a predictor chose.
+        search.quantised.path = search.quantised.path.with_suffix(".drawn.jsonl")
+        wanted = max(SIZES) + TESTED
+        quantised = search.quantised.grow(wanted, random_network(geometry, 1))
+        found: dict[tuple[str, int], list[float]] = {}
+        for seed in range(args.seeds):
+            order = np.random.default_rng(seed).permutation(wanted)
+            test, pool = quantised[order[:TESTED]], order[TESTED:]
+            taught = Predictor(geometry, FITTING, seed=seed).fit(floats)
+            known = taught.knowledge
+            for n in SIZES:
+                few = quantised[pool[:n]]
+                for method, model in (
+                    ("transfer", taught.restore(known)),
+                    ("scratch", Predictor(geometry, FITTING, seed=seed)),
+                ):
+                    said = model.transfer(few).predict(test.networks)[0]
+                    score = pairwise_accuracy(said.tolist(), test.accuracies.tolist())
+                    found.setdefault((method, n), []).append(score)
+        for (method, n), scores in found.items():
+            row = {"what": "pairwise", "task": name, "n": n, "method": method, "seeds": args.seeds}
+            result.rows.append(row | Summary.of(scores).row())
+        for n in SIZES[:2]:
+            scratch = float(np.mean(found["scratch", 4 * n]))
+            value = float(np.mean(found["transfer", n]))
+            claim = f"{name}: transfer at {n} samples, to scratch at {4 * n}"
+            result.claim(claim, value, scratch, "higher")
+
+
+# Joint against one after another ------------------------------------------------------------------
+
+
+def joint(args: argparse.Namespace, result: Result) -> None:
+    """Test accuracy after fine-tuning at three limits, the tau of the front, the int8 network."""
+    for name in args.tasks.split(","):
+        found: dict[tuple[str, float], list[float]] = {}
+        taus = []
+        for seed in range(args.seeds):
+            evaluator = _evaluator(name, args)
+            limits = tuple(Limit("latency", ms, "ms") for ms in LATENCIES)
+            search = JointSearch(evaluator, Settings(limits=limits), seed=seed)
+            evaluator.once_for_all(seed)
+            search.learn_floats()
+            floats = search.predictor.knowledge
+            search.learn_bits()
+            together = search.evolution(Settings().evolving.rounds)
+            together.run()
+            taus.append(_tau(search, together, seed))
+            for ms in LATENCIES:
+                best = together.best({"latency": ms}, TRIED)
+                found.setdefault(("joint", ms), []).append(_final(evaluator, best, seed))
+                best = _one_after_another(search, floats, ms, seed)
+                found.setdefault(("sequential", ms), []).append(_final(evaluator, best, seed))
+            whole = _largest(evaluator)
+            found.setdefault(("int8-largest", float("nan")), []).append(
+                _final(evaluator, whole, seed)
+            )
+        for (method, ms), scores in found.items():
+            row: dict[str, Any] = {"what": "test", "task": name, "method": method}
+            row |= {"limit_ms": ms} if ms == ms else _costs(evaluator, _largest(evaluator))
+            result.rows.append(row | {"seeds": args.seeds} | Summary.of(scores).row())
+        for ms in LATENCIES:
+            ahead = np.mean(found["joint", ms]) - np.mean(found["sequential", ms])
+            result.claim(f"{name}: joint ahead at {ms} ms", float(ahead), 0.0, "higher")
+        result.rows.append({"what": "tau", "task": name} | Summary.of(taus).row())
+        result.claim(f"{name}: tau of {FRONT} networks", float(np.mean(taus)), 0.8, "higher")
+
+
+def _tau(search: JointSearch, evolution: Evolution, seed: int) -> float:
+    """Of predicted and measured accuracies of networks from all along the front."""
+    networks = evolution.archive.networks
+    assert networks is not None
+    order = np.argsort(evolution.archive.losses[:, 0])
+    chosen = networks[order[np.linspace(0, len(order) - 1, FRONT).round().astype(int)]]
+    said = search.predictor.predict(chosen)[0]
+    measured = [search.evaluator.tuned_accuracy(chosen, i, seed) for i in range(len(chosen))]
+    return float(kendalltau(said, measured).statistic)
+
+
+def _one_after_another(search: JointSearch, floats: Knowledge, ms: float, seed: int) -> Networks:
+    """Architecture at 8 bits and full width, then channels, then bits; each a third of the rounds.
+
+    Each stage takes its share (on a logarithmic scale) of the way from the largest network's
+    latency to the limit. The first two ask the predictor of floats, the last that of bits.
+    """
+    costs, taught = search.evaluator.costs, search.predictor.knowledge
+    at = _largest(search.evaluator)
+    start = float(costs.total(at, "latency")[0])
+    stages = ((("depth", "kernel"), 1 / 3), (("channels",), 2 / 3), (("bits",), 1.0))
+    rounds = Settings().evolving.rounds // len(stages)
+    for free, share in stages:
+        last = free == ("bits",)
+        search.predictor.restore(taught if last else floats)
+        limit = Limit("latency", max(start * (ms / start) ** share, ms), "ms")
+        evolution = Evolution(
+            costs,
+            lambda networks: search.predictor.predict(networks)[0],
+            [limit],
+            Evolving(rounds=rounds, rungs=1),
+            seed=seed,
+            free=free,
+            fixed=at,
+        )
+        evolution.run()
+        at = evolution.best({"latency": limit.value}, TRIED if last else 1)
+    search.predictor.restore(taught)
+    return at
+
+
+def _final(evaluator: ElasticEvaluator, networks: Networks, seed: int) -> float:
+    """Test accuracy of the best of some by short fine-tuning, after a long one."""
+    if len(networks) > 1:
+        short = [evaluator.tuned_accuracy(networks, i, seed) for i in range(len(networks))]
+        networks = networks[[int(np.argmax(short))]]
+    tuning = replace(evaluator.budget.fine_tuning, epochs=LONG_EPOCHS, images=None)
+    longer = ElasticEvaluator(evaluator.task, budget=replace(evaluator.budget, fine_tuning=tuning))
+    return longer.fit(networks.configs()[0], seed=seed).metrics["test_accuracy"]
+
+
+def _largest(evaluator: ElasticEvaluator) -> Networks:
+    networks = Networks.default(evaluator.geometry, 1)
+    networks.kernel[:] = 2
+    networks.channels[:] = [len(block.channels) - 1 for block in evaluator.geometry.all_blocks]
+    return networks
+
+
+def _costs(evaluator: ElasticEvaluator, networks: Networks) -> dict[str, float]:
+    return dict(zip(evaluator.costs.names, evaluator.costs(networks)[0].tolist(), strict=True))
