@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import BequestError
     from .evaluators import (
+        ElasticEvaluator,
         GraphClassification,
         GraphEvaluator,
         ImageClassification,
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "BequestError": "errors",
     "Condition": "spaces",
+    "ElasticEvaluator": "evaluators",
     "GraphClassification": "evaluators",
     "GraphEvaluator": "evaluators",
     "ImageClassification": "evaluators",
@@ -51,6 +53,7 @@ _EXPORTS = {
 __all__ = [
     "BequestError",
     "Condition",
+    "ElasticEvaluator",
     "GraphClassification",
     "GraphEvaluator",
     "ImageClassification",

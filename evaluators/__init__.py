@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import load_task
+    from .elastic import ElasticEvaluator
     from .graph import GraphEvaluator
     from .graph_tasks import GraphClassification, LinkPrediction, NodeClassification
     from .image import ImageEvaluator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .task import Outcome
 
 _EXPORTS = {
+    "ElasticEvaluator": "elastic",
     "GraphClassification": "graph_tasks",
     "GraphEvaluator": "graph",
     "ImageClassification": "image_tasks",
@@ -29,6 +31,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "ElasticEvaluator",
     "GraphClassification",
     "GraphEvaluator",
     "ImageClassification",

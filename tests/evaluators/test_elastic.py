@@ -14,6 +14,7 @@ from torch.nn import functional
 
 import bequest
 from bequest.errors import DataError, EvaluationError, SpaceError, StudyError
+from bequest.evaluators.choice import image_budget, make_evaluator
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.elastic import ElasticBudget, ElasticEvaluator, ends
 from bequest.evaluators.elastic_measure import calibrate, measure
@@ -257,6 +258,22 @@ def test_a_once_for_all_network_is_trained_once(evaluator: ElasticEvaluator) -> 
     another = ElasticEvaluator(evaluator.task, budget=evaluator.budget)
     assert another.checkpoint(0).name == evaluator.checkpoint(0).name
     assert another.checkpoint(1).name != evaluator.checkpoint(0).name
+
+
+def test_the_space_is_chosen_by_its_name() -> None:
+    digits = load_task("digits")
+    budget = image_budget("elastic", epochs=3, images=0, size=8)
+    assert isinstance(budget, ElasticBudget)
+    assert budget.fine_tuning.epochs == 3
+    assert budget.shrinking.images is None
+    made = make_evaluator(digits, "elastic", budget)
+    assert isinstance(made, ElasticEvaluator)
+    assert image_budget("elastic") is None
+    assert image_budget("darts", size=0) == Budget(size=None)
+    with pytest.raises(SpaceError, match="give an ElasticBudget"):
+        make_evaluator(digits, "elastic", Budget())
+    with pytest.raises(SpaceError, match="give a Budget"):
+        make_evaluator(digits, "darts", budget)
 
 
 def test_images_must_lead_to_the_geometry() -> None:

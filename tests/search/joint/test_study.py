@@ -12,9 +12,11 @@ import cloudpickle
 import mlflow
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from bequest import Study
 from bequest.banks.bank import Bank
+from bequest.cli import app
 from bequest.errors import ConfigurationError, StudyError
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.elastic import ElasticBudget, ElasticEvaluator
@@ -181,3 +183,16 @@ def test_a_collection_survives_half_a_line(tmp_path: Path) -> None:
     assert again.networks[:3].keys() == whole.networks.keys()
     np.testing.assert_array_equal(again.accuracies, 0.5)
     assert len(path.read_text().splitlines()) == 4
+
+
+def test_the_command_line_takes_limits_where_they_are_kept(home: Path) -> None:
+    asked = ["search", "digits", "--storage", "memory", "--no-mlflow", "--no-fit", "--trials", "1"]
+    runner = CliRunner()
+    done = runner.invoke(app, [*asked, "--limit", "latency=2ms"])
+    assert isinstance(done.exception, StudyError)
+    assert "sampler 'transfer' keeps no limits" in str(done.exception)
+    elastic = [*asked, "--space", "elastic", "--sampler", "apq"]
+    done = runner.invoke(app, [*elastic, "--limit", "latency=1us"])
+    assert "leaves no choice" in str(done.exception)
+    done = runner.invoke(app, [*elastic, "--limit", "latency"])
+    assert "is not NAME=VALUE" in str(done.exception)
