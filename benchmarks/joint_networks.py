@@ -15,7 +15,8 @@ from scipy.stats import kendalltau
 
 from benchmarks.harness import Result, Summary
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.elastic import ElasticBudget, ElasticEvaluator
+from bequest.evaluators.elastic import ElasticEvaluator
+from bequest.evaluators.elastic_budget import ElasticBudget
 from bequest.search.joint.collection import random_network
 from bequest.search.joint.evolution import Evolution, Evolving
 from bequest.search.joint.phase import JointSearch

@@ -10,7 +10,7 @@ from ..spaces.named import make_space
 from .task import Evaluator
 
 if TYPE_CHECKING:
-    from .elastic import ElasticBudget
+    from .elastic_budget import ElasticBudget
     from .graph_tasks import GraphTask
     from .image_tasks import ImageClassification
     from .image_training import Budget
@@ -49,7 +49,8 @@ def make_evaluator(
         )
     if isinstance(task, ImageClassification):
         if name == ELASTIC:
-            from .elastic import ElasticBudget, ElasticEvaluator
+            from .elastic import ElasticEvaluator
+            from .elastic_budget import ElasticBudget
 
             if budget is not None and not isinstance(budget, ElasticBudget):
                 raise SpaceError("space 'elastic' is trained in two parts: give an ElasticBudget")
@@ -98,7 +99,7 @@ def image_budget(
     if not given:
         return None
     if space == ELASTIC:
-        from .elastic import ElasticBudget
+        from .elastic_budget import ElasticBudget
 
         usual = ElasticBudget()
         shared = {name: given.pop(name) for name in ("images",) if name in given}

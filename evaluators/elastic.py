@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,17 @@ from ..spaces import Config, Space
 from ..spaces.elastic import Geometry, Layer, elastic_space, geometry_of
 from ..spaces.elastic_genes import Networks
 from ..threads import one_thread
+from .elastic_budget import ElasticBudget
 from .elastic_measure import calibrate, measure
 from .elastic_model import QuantisedModel
 from .elastic_network import Cut, OnceForAll, channels_last
-from .elastic_training import ProgressiveShrinking, Shrinking
+from .elastic_training import ProgressiveShrinking
 from .hardware.model import CostModel
 from .hardware.table import CostTable
 from .hardware.totals import NetworkCosts
 from .image_model import ImageFacts
 from .image_tasks import ImageClassification, Images
-from .image_training import Budget, score, train
+from .image_training import score, train
 from .integer_network import folded
 from .quantisation import block_bits, quantise
 from .running import trainable
@@ -40,25 +41,6 @@ from .training_evaluator import Trained, TrainingEvaluator
 
 RANGING = 256
 """Images from which the first ranges of inputs are taken."""
-
-
-@dataclass(frozen=True)
-class ElasticBudget:
-    """What the once-for-all network and each fine-tuning may cost; the defaults fit a CPU core.
-
-    Attributes:
-        shrinking: The training of the once-for-all network; its ``images`` are split into the
-            training and validation parts of everything.
-        fine_tuning: Of each network that is measured; its ``images`` are of the training part, its
-            ``size`` is that of all images.
-        judging: So many validation images judge a network that is not fine-tuned.
-    """
-
-    shrinking: Shrinking = field(default_factory=Shrinking)
-    fine_tuning: Budget = field(
-        default_factory=lambda: Budget(1, 5_000, None, learning_rate=0.01, weight_decay=1e-5)
-    )
-    judging: int = 3_000
 
 
 class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):

@@ -19,6 +19,7 @@ from ...errors import StudyError
 from ...evaluators.hardware.totals import UNITS, NetworkCosts
 from ...spaces.elastic_genes import GENES, Networks, joined
 from ..limits import Limit, check_limits
+from .breeding import Pool, crossover, mutate
 from .pareto import Archive
 from .repair import KINDS, Repair
 from .sensitivity import Score, learn
@@ -106,7 +107,7 @@ class Evolution:
         )
         self._targets = self._ladder()
         self._seen: set[bytes] = set()
-        self._pool: _Pool | None = None
+        self._pool: Pool | None = None
 
     def run(self, after_round: Callable[[int], object] = lambda _: None) -> Archive:
         """Breed for all rounds, and return the archive."""
@@ -140,7 +141,7 @@ class Evolution:
         children, costs = children[kept], costs[kept]
         scores = self._ask(children)
         self.archive.add(children, scores, self.costs(children, self.archived))
-        pool = _Pool(children, scores, costs)
+        pool = Pool(children, scores, costs)
         pool = pool if self._pool is None else self._pool.joined(pool)
         self._pool = pool.best(self._targets, self.settings.parents)
 
@@ -179,70 +180,6 @@ class Evolution:
         shares = np.linspace(0, 1, self.settings.rungs + (0 if asked else 1))
         rungs = np.exp(np.log(least) + shares[:, None] * np.log(loosest / least))
         return np.concatenate([np.array(asked), rungs[:-1]]) if asked else rungs
-
-
-@dataclass(frozen=True, eq=False)
-class _Pool:
-    """Networks that may breed, with scores ``[n]`` and limited costs ``[n, k]``."""
-
-    networks: Networks
-    scores: np.ndarray
-    costs: np.ndarray
-
-    def joined(self, other: _Pool) -> _Pool:
-        return _Pool(
-            joined([self.networks, other.networks]),
-            np.concatenate([self.scores, other.scores]),
-            np.concatenate([self.costs, other.costs]),
-        )
-
-    def best(self, goals: np.ndarray, count: int) -> _Pool:
-        """Those alone that are among the best of some target."""
-        kept = np.unique(np.concatenate([self._meeting(goal)[:count] for goal in goals]))
-        return _Pool(self.networks[kept], self.scores[kept], self.costs[kept])
-
-    def draw(self, goal: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Two parents for a target; any, where nothing meets it yet."""
-        fit = self._meeting(goal)[:count]
-        fit = fit if len(fit) else np.arange(len(self.scores))
-        return fit[rng.integers(len(fit), size=2)]
-
-    def _meeting(self, goal: np.ndarray) -> np.ndarray:
-        fit = np.flatnonzero((self.costs <= goal * (1 + 1e-9)).all(1))
-        order: np.ndarray = fit[np.argsort(-self.scores[fit], kind="stable")]
-        return order
-
-
-def mutate(networks: Networks, chance: float, rng: np.random.Generator) -> Networks:
-    """Copies in which each block, and each depth, mutates with a chance.
-
-    Each gene of a block that mutates is drawn anew with a chance of a half, so that small changes
-    happen, too.
-    """
-    fresh = Networks.sample(networks.geometry, len(networks), rng)
-    block = rng.random(networks.kernel.shape) < chance
-    made = joined([networks])
-    for name in ("kernel", "channels", "bits"):
-        genes, new = getattr(made, name), getattr(fresh, name)
-        where = block if genes.ndim == 2 else block[:, :, None]
-        where = where & (rng.random(genes.shape) < 0.5)
-        genes[:] = np.where(where, new, genes)
-    depth = rng.random(made.depth.shape) < chance
-    made.depth[:] = np.where(depth, fresh.depth, made.depth)
-    return made
-
-
-def crossover(first: Networks, second: Networks, rng: np.random.Generator) -> Networks:
-    """Children whose blocks, and depths, come from either parent."""
-    block = rng.random(first.kernel.shape) < 0.5
-    depth = rng.random(first.depth.shape) < 0.5
-    return Networks(
-        first.geometry,
-        np.where(depth, first.depth, second.depth),
-        np.where(block, first.kernel, second.kernel),
-        np.where(block, first.channels, second.channels),
-        np.where(block[:, :, None], first.bits, second.bits),
-    )
 
 
 def targets(costs: NetworkCosts, limits: Sequence[Limit]) -> list[dict[str, float]]:

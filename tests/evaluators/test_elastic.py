@@ -16,7 +16,8 @@ import bequest
 from bequest.errors import DataError, EvaluationError, SpaceError, StudyError
 from bequest.evaluators.choice import image_budget, make_evaluator
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.elastic import ElasticBudget, ElasticEvaluator, ends
+from bequest.evaluators.elastic import ElasticEvaluator, ends
+from bequest.evaluators.elastic_budget import ElasticBudget
 from bequest.evaluators.elastic_measure import calibrate, measure
 from bequest.evaluators.elastic_network import Cut, OnceForAll
 from bequest.evaluators.elastic_training import PHASES, ProgressiveShrinking, Shrinking, drawn

@@ -11,14 +11,8 @@ from bequest.errors import StudyError, UnknownNameError
 from bequest.evaluators.elastic import ends
 from bequest.evaluators.hardware.model import CostModel
 from bequest.evaluators.hardware.totals import NetworkCosts
-from bequest.search.joint.evolution import (
-    MARGIN,
-    Evolution,
-    Evolving,
-    crossover,
-    mutate,
-    targets,
-)
+from bequest.search.joint.breeding import crossover, mutate
+from bequest.search.joint.evolution import MARGIN, Evolution, Evolving, targets
 from bequest.search.joint.pareto import Archive, hypervolume, on_front
 from bequest.search.joint.repair import Repair
 from bequest.search.joint.sensitivity import learn

@@ -19,7 +19,8 @@ from bequest.banks.bank import Bank
 from bequest.cli import app
 from bequest.errors import ConfigurationError, StudyError
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.elastic import ElasticBudget, ElasticEvaluator
+from bequest.evaluators.elastic import ElasticEvaluator
+from bequest.evaluators.elastic_budget import ElasticBudget
 from bequest.evaluators.elastic_training import Shrinking
 from bequest.evaluators.image import ImageEvaluator
 from bequest.evaluators.image_training import Budget
