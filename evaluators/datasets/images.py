@@ -1,4 +1,4 @@
-"""Public images from a data root, and scikit-learn's digits, which are always at hand."""
+"""Public images from a data root or downloaded; scikit-learn's digits, which are always at hand."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import gzip
 import io
 import itertools
 import os
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 from filelock import FileLock
@@ -19,6 +22,10 @@ from .catalogue import Entry
 from .roots import ROOT_VARIABLE, roots
 
 IDX_NAMES = {"train": "train", "test": "t10k"}
+FASHION_MNIST_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR10_RECORD = 1 + 3 * 32 * 32
+"""Bytes of an image in the archive: its class, then red, green and blue planes."""
 
 
 def digits(name: str) -> ImageClassification:
@@ -33,9 +40,15 @@ def fashion_mnist(entry: Entry, data_root: Path | None) -> ImageClassification:
     """60,000 + 10,000 pieces of clothing, from the four IDX files, gzipped or plain.
 
     Raises:
-        DataError: They are in no data root.
+        DataError: They are in no data root, and cannot be downloaded.
     """
-    folder = _find(entry, data_root, ("FashionMNIST/raw", "raw", ""), "train-images-idx3-ubyte*")
+    below, pattern = ("FashionMNIST/raw", "raw", ""), "train-images-idx3-ubyte*"
+    folder = _find(entry, data_root, below, pattern)
+    if folder is None:
+        folder = home() / "datasets" / entry.folder / "raw"
+        files = [f"{p}-{kind}-ubyte.gz" for p in IDX_NAMES.values() for kind in _IDX_KINDS]
+        urls = {name: f"{FASHION_MNIST_URL}/{name}" for name in files}
+        _fetch(entry, data_root, urls, folder, f"{below[0]}/{pattern}")
     parts: dict[str, Any] = {}
     for part, prefix in IDX_NAMES.items():
         parts[f"{part}_images"] = _idx(folder, f"{prefix}-images-idx3-ubyte")
@@ -47,40 +60,66 @@ def fashion_mnist(entry: Entry, data_root: Path | None) -> ImageClassification:
 def cifar10(entry: Entry, data_root: Path | None) -> ImageClassification:
     """50,000 + 10,000 photographs of 32 x 32 pixels, from one file of JPEG streams.
 
-    Decoding takes seconds: what was decoded is kept in the home.
+    Decoding takes seconds: what was decoded is kept in the home, as is what was downloaded.
 
     Raises:
-        DataError: The file is in no data root.
+        DataError: The file is in no data root, and the original archive cannot be downloaded.
     """
     folder = _find(entry, data_root, ("raw", ""), "cifar10_jpeg.npz")
     kept = home() / "datasets" / entry.folder
     kept.mkdir(parents=True, exist_ok=True)
-    parts: dict[str, Any] = {}
-    with FileLock(kept / "lock"):
-        for part in ("train", "test"):
-            path = kept / f"{part}.npy"
-            if not path.exists():
-                _decode(folder / "cifar10_jpeg.npz", part, path)
-            parts[f"{part}_images"] = np.load(path, mmap_mode="r")
-    with np.load(folder / "cifar10_jpeg.npz") as archive:
-        parts |= {f"{part}_labels": archive[f"{part}_labels"] for part in ("train", "test")}
+    if folder is None:
+        archive = kept / "raw" / CIFAR10_URL.rsplit("/", 1)[1]
+        urls = {archive.name: CIFAR10_URL}
+        _fetch(entry, data_root, urls, archive.parent, "raw/cifar10_jpeg.npz")
+        parts = _unpacked(archive, kept, _records)
+    else:
+        parts = _unpacked(folder / "cifar10_jpeg.npz", kept, _decode)
     images, labels = parts.pop("train_images"), parts.pop("train_labels")
     return ImageClassification(images, labels, name=entry.name, flips=True, **parts)
 
 
-def _decode(source: Path, part: str, target: Path) -> None:
-    """Write ``[n, 3, 32, 32]`` uint8."""
+def _unpacked(
+    source: Path, kept: Path, read: Callable[[Path, str], tuple[np.ndarray, np.ndarray]]
+) -> dict[str, Any]:
+    """Images ``[n, 3, 32, 32]`` uint8, mapped from the home, and labels ``[n]`` of both parts."""
+    parts: dict[str, Any] = {}
+    with FileLock(kept / "lock"):
+        for part in ("train", "test"):
+            paths = kept / f"{part}.npy", kept / f"{part}_labels.npy"
+            if not all(path.exists() for path in paths):
+                for path, array in zip(paths, read(source, part), strict=True):
+                    making = path.with_suffix(".making.npy")
+                    np.save(making, array)
+                    os.replace(making, path)
+            parts[f"{part}_images"] = np.load(paths[0], mmap_mode="r")
+            parts[f"{part}_labels"] = np.load(paths[1])
+    return parts
+
+
+def _decode(source: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a file of JPEG streams."""
     from PIL import Image
 
     with np.load(source) as archive:
         stream, offsets = archive[f"{part}_jpeg"].tobytes(), archive[f"{part}_offsets"]
+        labels = archive[f"{part}_labels"]
     pixels = [
         np.asarray(Image.open(io.BytesIO(stream[start:end])).convert("RGB"))
         for start, end in itertools.pairwise(offsets)
     ]
-    making = target.with_suffix(".making.npy")
-    np.save(making, np.ascontiguousarray(np.stack(pixels).transpose(0, 3, 1, 2)))
-    os.replace(making, target)
+    return np.ascontiguousarray(np.stack(pixels).transpose(0, 3, 1, 2)), labels
+
+
+def _records(source: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of the original archive's binary version."""
+    with tarfile.open(source) as archive:
+        wanted = "data_batch" if part == "train" else "test_batch"
+        members = sorted(m.name for m in archive if f"/{wanted}" in m.name)
+        found = [archive.extractfile(name) for name in members]
+        data = b"".join(file.read() for file in found if file is not None)
+    records = np.frombuffer(data, np.uint8).reshape(-1, CIFAR10_RECORD)
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
 
 
 def _idx(folder: Path, name: str) -> np.ndarray:
@@ -95,13 +134,34 @@ def _idx(folder: Path, name: str) -> np.ndarray:
         raise DataError(f"cannot read {name!r} in {str(folder)!r}: {error}") from None
 
 
-def _find(entry: Entry, data_root: Path | None, below: tuple[str, ...], pattern: str) -> Path:
+_IDX_KINDS = ("images-idx3", "labels-idx1")
+
+
+def _find(
+    entry: Entry, data_root: Path | None, below: tuple[str, ...], pattern: str
+) -> Path | None:
+    """The folder below a data root that has the files; ``None`` where none has."""
     places = [root / entry.folder / part for root in roots(data_root) for part in below]
-    for place in places:
-        if any(place.glob(pattern)):
-            return place
-    searched = ", ".join(str(root) for root in roots(data_root)) or "no data root"
-    raise DataError(
-        f"no data for task {entry.name!r}: searched {searched}: give --data-root or set "
-        f"{ROOT_VARIABLE} to a folder with {entry.folder}/{below[0]}/{pattern}"
-    )
+    return next((place for place in places if any(place.glob(pattern))), None)
+
+
+def _fetch(
+    entry: Entry, data_root: Path | None, urls: dict[str, str], folder: Path, wanted: str
+) -> None:
+    """Download what a folder lacks of some files, each whole or not at all."""
+    from torch.hub import download_url_to_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):
+        for name, url in urls.items():
+            if (folder / name).exists():
+                continue
+            try:
+                download_url_to_file(url, str(folder / name))
+            except (URLError, OSError) as error:
+                searched = ", ".join(str(root) for root in roots(data_root)) or "no data root"
+                raise DataError(
+                    f"no data for task {entry.name!r}: searched {searched}, and the download of "
+                    f"{url} failed ({error}): give --data-root or set {ROOT_VARIABLE} to a folder "
+                    f"with {entry.folder}/{wanted}"
+                ) from None

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -13,6 +18,7 @@ import torch
 
 from bequest import load_task
 from bequest.errors import DataError
+from bequest.evaluators.datasets import images as images_module
 from bequest.evaluators.image_tasks import ImageClassification, Images, batches
 
 RNG = np.random.default_rng(0)
@@ -174,10 +180,55 @@ def test_idx_files_gzipped_or_plain(tmp_path: Path) -> None:
         load_task("fashion-mnist", tmp_path)
 
 
-def test_missing_images_say_where_they_belong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder behind a server of its own, from which images are downloaded."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     monkeypatch.delenv("BEQUEST_DATA", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setattr(images_module, "FASHION_MNIST_URL", address)
+        monkeypatch.setattr(images_module, "CIFAR10_URL", f"{address}/cifar-10-binary.tar.gz")
+        yield folder
+        server.shutdown()
+
+
+def test_clothing_is_downloaded_once(served: Path, bequest_home: Path) -> None:
+    for prefix in ("train", "t10k"):
+        pixels = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (20, 4, 4)) + bytes(320)
+        labels = b"\0\0\x08\x01" + (20).to_bytes(4, "big") + bytes(i % 2 for i in range(20))
+        (served / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(pixels))
+        (served / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    assert load_task("fashion-mnist", None).images.shape == (20, 1, 4, 4)
+    for file in served.iterdir():
+        file.unlink()
+    assert load_task("fashion-mnist", None).images.shape == (20, 1, 4, 4)
+
+
+def test_photographs_are_downloaded(served: Path, bequest_home: Path) -> None:
+    def record(label: int, red: int) -> bytes:
+        return bytes([label]) + bytes([red]) * 1024 + bytes(2048)
+
+    names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    with tarfile.open(served / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        for number, name in enumerate(names):
+            data = b"".join(record(i % 2, 10 * number + i) for i in range(10))
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    task = load_task("cifar10", None)
+    assert isinstance(task, ImageClassification)
+    assert task.images.shape == (50, 3, 32, 32)
+    assert task.images[11].mean((1, 2)).tolist() == [11, 0, 0]
+    assert task.labels.tolist() == [0, 1] * 25
+
+
+def test_missing_images_say_where_they_belong(served: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cifar-10-binary.tar.gz failed \(HTTP Error 404"):
+        load_task("cifar10", tmp_path)
     with pytest.raises(DataError, match="folder with cifar10/raw/cifar10_jpeg.npz"):
         load_task("cifar10", tmp_path)
     with pytest.raises(DataError, match="'cifar10' is a set of images: -links needs one graph"):
