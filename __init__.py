@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         NodeClassification,
         Outcome,
         TableEvaluator,
+        TextClassification,
+        TextEvaluator,
         load_model,
         load_task,
     )
@@ -46,6 +48,8 @@ _EXPORTS = {
     "Study": "search.study",
     "TableEvaluator": "evaluators",
     "TaskSelection": "search.task_selection.selection",
+    "TextClassification": "evaluators",
+    "TextEvaluator": "evaluators",
     "load_model": "evaluators",
     "load_task": "evaluators",
 }
@@ -66,6 +70,8 @@ __all__ = [
     "Study",
     "TableEvaluator",
     "TaskSelection",
+    "TextClassification",
+    "TextEvaluator",
     "__version__",
     "load_model",
     "load_task",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def search(
-    task: Annotated[str, typer.Argument(help="A task's name, as `bequest tasks` lists it.")],
+    task: Annotated[
+        str, typer.Argument(help="A name, as `bequest tasks` lists it, or a table of texts.")
+    ],
     trials: Annotated[int, typer.Option(help="How many trials the study has in the end.")] = 30,
     timeout: Annotated[float | None, typer.Option(help="Begin no trial after this many s.")] = None,
     workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
@@ -30,12 +32,16 @@ def search(
     space: Annotated[
         str | None,
         typer.Option(
-            help="gnn or nas-bench-graph on graphs; nas-bench-201, darts or elastic on images."
+            help="gnn or nas-bench-graph on graphs; nas-bench-201, darts or elastic on images; "
+            "peft on texts."
         ),
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="With apq: the most a network may cost, say latency=0.3ms; repeatable."),
+        typer.Option(
+            help="The most a network may cost: with apq, say, latency=0.3ms; on texts memory=64MiB "
+            "(activations), parameters=100k or flops=1000G; repeatable."
+        ),
     ] = None,
     bank: BankUrl = None,
     pruner: Annotated[str, typer.Option(help="none, median or hyperband.")] = "none",
@@ -49,25 +55,45 @@ def search(
     train_on_validation: Annotated[
         bool, typer.Option(help="Train the winner on training and validation data.")
     ] = False,
-    epochs: Annotated[int | None, typer.Option(help="On images: epochs of a training.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="On images and texts: epochs of a training.")
+    ] = None,
     images: Annotated[
         int | None, typer.Option(help="Train and validate on so many images (0: on all).")
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Average images down to so many pixels (0: as they are).")
     ] = None,
+    text: Annotated[str, typer.Option(help="In a table: the column of the text.")] = "text",
+    pair: Annotated[
+        str | None, typer.Option(help="In a table: the column of the second text of a pair.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="In a table: the column of the class.")] = "label",
+    validation: Annotated[
+        Path | None, typer.Option(help="Beside a table: another one for validation.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Beside a table: another one to test.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="On texts: minilm, a folder, or a name on the hub.")
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(help="On texts: train on so many (0: on all; 1000 by default).")
+    ] = None,
     mlflow: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
     as_json: Json = False,
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""
-    from .evaluators import load_task
-    from .evaluators.choice import image_budget, make_evaluator
+    from .evaluators.choice import Tuning, image_budget, make_evaluator
     from .search.study import Study
 
-    budget = image_budget(space, epochs=epochs, images=images, size=size)
+    columns = {"text": text, "pair": pair, "label": label}
+    found = _task(task, data_root, columns, {"validation": validation, "test": test})
+    texts = getattr(found, "kind", None) == "text classification"
+    tuning = Tuning(backbone, epochs, examples, _text_limits(limit) if texts else {})
+    asked = {} if texts else {"epochs": epochs, "images": images, "size": size}
     study = Study(
-        make_evaluator(load_task(task, data_root), space, budget),
-        sampler=_sampler(sampler, limit),
+        make_evaluator(found, space, image_budget(space, **asked), tuning),
+        sampler=sampler if texts else _sampler(sampler, limit),
         bank=bank,
         pruner=pruner,
         name=name,
@@ -85,6 +111,37 @@ def search(
         typer.echo(f"stopped; the same command continues study {study.name}", err=True)
         raise typer.Exit(130) from None
     _print_result(study, metrics, model, as_json=as_json)
+
+
+def _task(
+    name: str,
+    data_root: Path | None,
+    columns: dict[str, Any],
+    more: dict[str, Any],
+) -> Any:
+    """The task of that name, or the table of texts in a file of that name."""
+    if not Path(name).suffix:
+        from .evaluators import load_task
+
+        return load_task(name, data_root)
+    from .evaluators.text_tasks import TextClassification
+
+    return TextClassification(Path(name), name=Path(name).stem, **columns, **more)
+
+
+def _text_limits(limits: list[str] | None) -> dict[str, float]:
+    """Limits on the cost of fine-tuning, by name.
+
+    Raises:
+        StudyError: One is not understood, or of another unit.
+        UnknownNameError: There is no such cost.
+    """
+    from .evaluators.peft.cost import LIMITED
+    from .search.limits import check_limits, parse_limit
+
+    parsed = [parse_limit(text) for text in limits or []]
+    check_limits(parsed, LIMITED)
+    return {limit.name: limit.value for limit in parsed}
 
 
 def _sampler(name: str, limits: list[str] | None) -> Any:

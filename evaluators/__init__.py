@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .models import load_model
     from .table import TableEvaluator
     from .task import Outcome
+    from .text import TextEvaluator
+    from .text_tasks import TextClassification
 
 _EXPORTS = {
     "ElasticEvaluator": "elastic",
@@ -26,6 +28,8 @@ _EXPORTS = {
     "NodeClassification": "graph_tasks",
     "Outcome": "task",
     "TableEvaluator": "table",
+    "TextClassification": "text_tasks",
+    "TextEvaluator": "text",
     "load_model": "models",
     "load_task": "datasets",
 }
@@ -40,6 +44,8 @@ __all__ = [
     "NodeClassification",
     "Outcome",
     "TableEvaluator",
+    "TextClassification",
+    "TextEvaluator",
     "load_model",
     "load_task",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpaceError
@@ -14,17 +15,36 @@ if TYPE_CHECKING:
     from .graph_tasks import GraphTask
     from .image_tasks import ImageClassification
     from .image_training import Budget
+    from .text_tasks import TextClassification
 
 GRAPH_SPACES = ("gnn", "nas-bench-graph")
 ELASTIC = "elastic"
 IMAGE_SPACES = ("nas-bench-201", "darts", ELASTIC)
+TEXT_SPACES = ("peft",)
 """What may be searched on each kind of data; the first is the default."""
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """How backbones of texts are tuned: see `TextEvaluator`; ``None`` for what is usual.
+
+    Attributes:
+        backbone: A name.
+        epochs, examples: Of each training; 0 examples for all.
+        limits: The most that a configuration may cost, by name.
+    """
+
+    backbone: str | None = None
+    epochs: int | None = None
+    examples: int | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
 def make_evaluator(
-    task: GraphTask | ImageClassification,
+    task: GraphTask | ImageClassification | TextClassification,
     space: str | None = None,
     budget: Budget | ElasticBudget | None = None,
+    tuning: Tuning | None = None,
 ) -> Evaluator:
     """What measures configurations of a space on a task.
 
@@ -32,13 +52,17 @@ def make_evaluator(
         task: As `load_task` gives it.
         space: The space's name; by default the usual one for the task.
         budget: What a training on images may cost (see `image_budget`).
+        tuning: How a backbone of texts is tuned.
 
     Raises:
         UnknownNameError: There is no such space.
         SpaceError: It does not fit the task, or a budget is given for a graph.
     """
     from .image_tasks import ImageClassification
+    from .text_tasks import TextClassification
 
+    if isinstance(task, TextClassification):
+        return _text_evaluator(task, space or TEXT_SPACES[0], tuning or Tuning())
     images = isinstance(task, ImageClassification)
     fitting = IMAGE_SPACES if images else GRAPH_SPACES
     name = space or fitting[0]
@@ -73,6 +97,25 @@ def make_evaluator(
     from .graph import GraphEvaluator
 
     return GraphEvaluator(task)
+
+
+def _text_evaluator(task: TextClassification, space: str, tuning: Tuning) -> Evaluator:
+    from .backbones import MINILM
+    from .text import TextEvaluator
+    from .text_training import TextBudget
+
+    make_space(space)  # an unknown name has its own error
+    if space not in TEXT_SPACES:
+        raise SpaceError(
+            f"space {space!r} does not fit {task.kind} ({task.name!r}): use {TEXT_SPACES[0]}"
+        )
+    usual = TextBudget()
+    budget = TextBudget(
+        epochs=usual.epochs if tuning.epochs is None else tuning.epochs,
+        examples=usual.examples if tuning.examples is None else tuning.examples or None,
+    )
+    backbone = tuning.backbone or MINILM
+    return TextEvaluator(task, backbone=backbone, budget=budget, limits=tuning.limits)
 
 
 def image_budget(

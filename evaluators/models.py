@@ -24,6 +24,7 @@ LOADERS = {
     "elastic": ".elastic_model:load_elastic_model",
     "graph": ".graph_model:load_graph_model",
     "image": ".image_model:load_image_model",
+    "text": ".text_model:load_text_model",
 }
 """The function that loads each kind of model: ``module:name`` in this package."""
 

@@ -34,7 +34,7 @@ _RANK = {"rank": _size(1, 64), "alpha": _one_of(0.5, 1.0, 2.0, 4.0)}
 _WHERE = {"where": _one_of("qv", "attention", "ffn", "all")}
 
 KNOBS: dict[str, dict[str, BaseDistribution]] = {
-    "probe": {"regularisation": FloatDistribution(1e-3, 1e2, log=True)},
+    "probe": {"regularisation": FloatDistribution(1.0, 1e4, log=True)},
     "full": {},
     "top-k": {"layers": IntDistribution(1, 4)},
     "bitfit": {},
@@ -101,31 +101,17 @@ RATES: dict[str, tuple[float, float, tuple[str, ...]]] = {
 WHOLE = ("probe", "prompt", "dept", "top-k", "sherl")
 """Methods that are not put on a range of layers."""
 
-USUAL = [
-    "probe",
-    "lora",
-    "adapter",
-    "lst",
-    "full",
-    "top-k",
-    "bitfit",
-    "ia3",
-    "prefix",
-    "mam",
-    "dept",
-    "sparse",
-    "unipt",
-    "sherl",
-    "vqt",
-    "compacter",
-]
+USUAL = (
+    *("probe", "lora", "adapter", "lst", "full", "top-k", "bitfit", "ia3", "prefix", "mam"),
+    *("dept", "sparse", "unipt", "sherl", "vqt", "compacter"),
+)
 """The methods that are searched by default, one or two of each family."""
 
 _COMMON: Config = {"head_rate": 1.0, "head_init": "probe", "weight_decay": 0.01}
 _COMMON |= {"head_dropout": 0.1, "batch": 16}
 
 DEFAULTS: tuple[Config, ...] = (
-    {"method": "probe", "probe_regularisation": 1.0},
+    {"method": "probe", "probe_regularisation": 300.0},
     {
         "method": "lora",
         "lora_rank": 8,
@@ -204,7 +190,8 @@ def peft_space(
     parameters += _common(tuple(m for m in chosen if m != "probe"))
     known = Space("peft", parameters)
     fitting = [config for config in DEFAULTS if _fits(known, config)]
-    return Space("peft", parameters, default=(fitting or [None])[0], more_defaults=fitting[1:])
+    default = fitting[0] if fitting else None
+    return Space("peft", parameters, default=default, more_defaults=fitting[1:])
 
 
 def _layer_parameters(

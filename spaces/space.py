@@ -98,7 +98,10 @@ class Space:
         self._check()
         self.default = None if default is None else self.validate(default)
         first = () if self.default is None else (self.default,)
-        self.defaults = (*first, *(self.validate(config) for config in more_defaults))
+        self.defaults: tuple[Config, ...] = (
+            *first,
+            *(self.validate(config) for config in more_defaults),
+        )
 
     def _check(self) -> None:
         seen: set[str] = set()

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, unknown_name
-from .catalogue import ALIASES, ENTRIES, IMAGES, LINKS, LINKS_SUFFIX, NODE, Entry
+from .catalogue import ALIASES, ENTRIES, IMAGES, LINKS, LINKS_SUFFIX, NODE, TEXTS, Entry
 
 if TYPE_CHECKING:
     from ..graph_tasks import GraphTask
     from ..image_tasks import ImageClassification
+    from ..text_tasks import TextClassification
 
 __all__ = ["Entry", "list_tasks", "load_task"]
 
@@ -22,7 +23,9 @@ def list_tasks() -> list[Entry]:
     return list(ENTRIES.values())
 
 
-def load_task(name: str, data_root: str | Path | None = None) -> GraphTask | ImageClassification:
+def load_task(
+    name: str, data_root: str | Path | None = None
+) -> GraphTask | ImageClassification | TextClassification:
     """A task by its name, as ``bequest tasks`` lists it.
 
     Args:
@@ -37,7 +40,7 @@ def load_task(name: str, data_root: str | Path | None = None) -> GraphTask | Ima
     """
     entry = _entry(name)
     data: Any = _load(entry, None if data_root is None else Path(data_root))
-    if entry.kind == IMAGES:
+    if entry.kind in (IMAGES, TEXTS):
         return data  # type: ignore[no-any-return]
     from ..graph_tasks import GraphClassification, LinkPrediction, NodeClassification
 
@@ -61,7 +64,7 @@ def _entry(name: str) -> Entry:
     if not name.endswith(LINKS_SUFFIX):
         return entry
     if entry.kind != NODE:
-        held = "images" if entry.kind == IMAGES else "graphs"
+        held = {IMAGES: "images", TEXTS: "texts"}.get(entry.kind, "graphs")
         raise DataError(f"{base!r} is a set of {held}: {LINKS_SUFFIX} needs one graph")
     return replace(entry, name=base + LINKS_SUFFIX, kind=LINKS)
 

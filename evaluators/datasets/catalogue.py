@@ -7,6 +7,7 @@ from dataclasses import dataclass
 NODE, GRAPH = "node classification", "graph classification"
 LINKS = "link prediction"
 IMAGES = "image classification"
+TEXTS = "text classification"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,27 @@ def _public() -> list[Entry]:
     return entries
 
 
+def _texts() -> list[Entry]:
+    return [
+        Entry(name.replace("_", "-"), TEXTS, source, "texts:load", (name,), f"text/{name}")
+        for name, source in _TEXTS.items()
+    ]
+
+
+_TEXTS = {
+    "ag_news_small": "AG News, a sample: topic",
+    "banking77": "Banking77: intent",
+    "clinc150_small": "CLINC150, small: intent",
+    "cola": "CoLA: acceptability",
+    "mr": "Movie reviews: polarity",
+    "sst2": "Stanford Sentiment Treebank: polarity",
+    "subj": "Subjectivity",
+    "trec50": "TREC: question type, fine",
+    "trec6": "TREC: question type, coarse",
+    "tweet_emotion": "TweetEval: emotion",
+}
+"""Public sets of texts by their folders, each with train, validation and test.parquet."""
+
 _PLANETOID = ("Cora", "CiteSeer", "PubMed")
 _TU = (
     "MUTAG",
@@ -103,7 +125,7 @@ _TU = (
     "COLLAB",
 )
 
-ENTRIES: dict[str, Entry] = {entry.name: entry for entry in _built_in() + _public()}
+ENTRIES: dict[str, Entry] = {entry.name: entry for entry in _built_in() + _public() + _texts()}
 
 ALIASES = {
     "amazon-photo": "photo",

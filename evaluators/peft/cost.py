@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...errors import ConfigurationError
 from .handle import Handle, Inputs
 from .registry import attach
 
@@ -147,29 +146,8 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
 
 # Limits -------------------------------------------------------------------------------------------
 
-UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "k": 1e3, "M": 1e6, "G": 1e9}
-UNITS |= {"T": 1e12}
-LIMITED = ("parameters", "memory", "flops")
-
-
-def parse_limit(text: str) -> tuple[str, float]:
-    """What a limit such as ``"memory=64MiB"`` or ``"parameters=100k"`` says.
-
-    Raises:
-        ConfigurationError: It is not of that form.
-    """
-    name, _, value = text.partition("=")
-    digits = value.rstrip("".join({c for unit in UNITS for c in unit}))
-    unit = value[len(digits) :]
-    try:
-        number = float(digits) * UNITS[unit]
-    except (ValueError, KeyError):
-        number = -1.0
-    if name not in LIMITED or not number > 0:
-        raise ConfigurationError(
-            f"limit {text!r} is not understood: give memory=64MiB, parameters=100k or flops=50G"
-        )
-    return name, number
+LIMITED = {"parameters": "", "memory": "B", "flops": ""}
+"""What may be limited, and its unit; see `Cost`."""
 
 
 def exceeded(cost: Cost, limits: Mapping[str, float]) -> str | None:

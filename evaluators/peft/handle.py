@@ -134,7 +134,7 @@ class Handle:
     ) -> None:
         self.site = site
         self.own = own or nn.Module()
-        self.hooks = hooks or Hooks(site.model, site.arch)
+        self.hooks = Hooks(site.model, site.arch) if hooks is None else hooks
         self.weights = dict(weights or {})
         self.readout = readout or Readout(site.arch)
         self.prompts = prompts
@@ -149,6 +149,8 @@ class Handle:
         for parameter in self.weights.values():
             parameter.requires_grad_(True)
         self._before = {name: p.detach().clone() for name, p in self.weights.items()}
+        self.leaves_backbone = not self.weights and not len(self.hooks)
+        """Whether the backbone's states are what they are without the method: they may be kept."""
         self._states: list[Tensor] = []
         if self.readout.needs_states:
             self.hooks.states(self._states)
@@ -157,13 +159,16 @@ class Handle:
 
     def features(self, inputs: Inputs) -> Tensor:
         """One vector for each input, ``[B, readout.width]``."""
+        features: Tensor = self.readout(self.states(inputs), inputs.get("attention_mask"))
+        return features
+
+    def states(self, inputs: Inputs) -> list[Tensor]:
+        """What the readout reads: the last hidden states, or all ``L + 1``, ``[B, S, D]`` each."""
         last = self._run(inputs)
         mask = inputs.get("attention_mask")
-        states = [*self._states[:-1], last] if self.readout.needs_states else [last]
+        found = [*self._states[:-1], last] if self.readout.needs_states else [last]
         self._states.clear()
-        states = [state[:, self._surplus(state, mask) :] for state in states]
-        features: Tensor = self.readout(states, mask)
-        return features
+        return [state[:, self._surplus(state, mask) :] for state in found]
 
     def _run(self, inputs: Inputs) -> Tensor:
         if hasattr(self.site.model, "forward_features"):  # timm

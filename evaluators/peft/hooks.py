@@ -33,6 +33,10 @@ class Hooks:
         self.arch = arch
         self._undo: list[Callable[[], None]] = []
 
+    def __len__(self) -> int:
+        """How many things are attached."""
+        return len(self._undo)
+
     def linear(self, path: str, rewrite: Rewrite) -> None:
         """Rewrite a projection's output ``[B, S, outputs]``."""
 

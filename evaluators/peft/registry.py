@@ -10,54 +10,52 @@ from torch import nn
 
 from ...errors import ConfigurationError, unknown_name
 from .handle import Handle, Site
-from .methods import (
-    adapters,
-    apt,
-    dept,
-    ia3,
-    ladder,
-    library,
-    lora,
-    mam,
-    p_adapter,
-    petalface,
-    prefix,
-    prompts,
-    scalearn,
-    sherl,
-    skipping,
-    sparse,
-    subsets,
-    unipt,
-    visual_queries,
-)
+from .methods.adapters import adapter, compacter
+from .methods.apt import apt
+from .methods.dept import dept
+from .methods.ia3 import ia3
+from .methods.ladder import lst
+from .methods.library import library
+from .methods.lora import lora
+from .methods.mam import mam
+from .methods.p_adapter import p_adapter
+from .methods.petalface import petalface
+from .methods.prefix import prefix
+from .methods.prompts import black_box_prompt, prompt
+from .methods.scalearn import scalearn
+from .methods.sherl import sherl
+from .methods.skipping import das
+from .methods.sparse import sparse
+from .methods.subsets import bitfit, full, layernorm, probe, top_k
+from .methods.unipt import unipt
+from .methods.visual_queries import vqt
 
 METHODS: dict[str, Callable[..., Handle]] = {
-    "adapter": adapters.adapter,
-    "apt": apt.apt,
-    "bitfit": subsets.bitfit,
-    "black-box-prompt": prompts.black_box_prompt,
-    "compacter": adapters.compacter,
-    "das": skipping.das,
-    "dept": dept.dept,
-    "full": subsets.full,
-    "ia3": ia3.ia3,
-    "layernorm": subsets.layernorm,
-    "library": library.library,
-    "lora": lora.lora,
-    "lst": ladder.lst,
-    "mam": mam.mam,
-    "p-adapter": p_adapter.p_adapter,
-    "petalface": petalface.petalface,
-    "prefix": prefix.prefix,
-    "probe": subsets.probe,
-    "prompt": prompts.prompt,
-    "scalearn": scalearn.scalearn,
-    "sherl": sherl.sherl,
-    "sparse": sparse.sparse,
-    "top-k": subsets.top_k,
-    "unipt": unipt.unipt,
-    "vqt": visual_queries.vqt,
+    "adapter": adapter,
+    "apt": apt,
+    "bitfit": bitfit,
+    "black-box-prompt": black_box_prompt,
+    "compacter": compacter,
+    "das": das,
+    "dept": dept,
+    "full": full,
+    "ia3": ia3,
+    "layernorm": layernorm,
+    "library": library,
+    "lora": lora,
+    "lst": lst,
+    "mam": mam,
+    "p-adapter": p_adapter,
+    "petalface": petalface,
+    "prefix": prefix,
+    "probe": probe,
+    "prompt": prompt,
+    "scalearn": scalearn,
+    "sherl": sherl,
+    "sparse": sparse,
+    "top-k": top_k,
+    "unipt": unipt,
+    "vqt": vqt,
 }
 """What attaches each method: takes a `Site` and the method's knobs as keywords."""
 

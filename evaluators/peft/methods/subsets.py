@@ -13,8 +13,13 @@ from ....errors import ArchitectureError
 from ..handle import Handle, Site
 
 
-def probe(site: Site) -> Handle:
-    """Nothing but the head: features of the frozen backbone."""
+def probe(site: Site, *, regularisation: float = 300.0) -> Handle:
+    """Nothing but the head: features of the frozen backbone.
+
+    Args:
+        site: Where.
+        regularisation: Of the head, which is solved for (`text_network.solve_probe`); nothing here.
+    """
     return Handle(site)
 
 
