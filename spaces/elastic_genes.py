@@ -118,6 +118,14 @@ class Networks:
         )
 
     @classmethod
+    def smallest(cls, geometry: Geometry) -> Networks:
+        """The one network of least depth, kernels, channels and bits."""
+        made = cls.default(geometry, 1)
+        made.depth[:] = [geometry.depths(stage)[0] for stage in range(len(geometry.blocks))]
+        made.bits[:] = 0
+        return made
+
+    @classmethod
     def sample(cls, geometry: Geometry, count: int, rng: np.random.Generator) -> Networks:
         """Valid networks, every gene uniform."""
         depths = [rng.choice(geometry.depths(s), count) for s in range(len(geometry.blocks))]

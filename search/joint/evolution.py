@@ -110,10 +110,17 @@ class Evolution:
         self._pool: Pool | None = None
 
     def run(self, after_round: Callable[[int], object] = lambda _: None) -> Archive:
-        """Breed for all rounds, and return the archive."""
+        """Breed for all rounds, and return the archive.
+
+        Raises:
+            StudyError: No network meets the limits together.
+        """
         for number in range(self.settings.rounds):
             self._round(first=not number)
             after_round(number)
+        if self.archive.networks is None:
+            asked = ", ".join(f"{n}={v:.4g}{UNITS[n]}" for n, v in self.asked[0].items())
+            raise StudyError(f"no network meets {asked} together: loosen one of them")
         return self.archive
 
     def best(self, target: dict[str, float], count: int = 1) -> Networks:
@@ -127,6 +134,7 @@ class Evolution:
     def _round(self, *, first: bool) -> None:
         count, rng = self.settings.children, self._rng
         goals = self._targets[rng.integers(len(self._targets), size=count)]
+        first = first or self._pool is None
         raw = Networks.sample(self.costs.geometry, count, rng) if first else self._bred(goals)
         for name, genes in self._fixed.items():
             getattr(raw, name)[:] = genes
@@ -171,12 +179,16 @@ class Evolution:
     def _ladder(self) -> np.ndarray:
         """The targets ``[t, k]``: those asked for, and rungs from the tightest to the loosest."""
         asked = [[target[name] for name in self.names] for target in self.asked]
-        least = np.array([self.costs.smallest(name) * MARGIN for name in self.names])
+        # The least of each cost may be another network's: the rungs begin where one meets them all.
+        smallest = self.costs(Networks.smallest(self.costs.geometry), self.names)[0]
+        least = np.array([self.costs.smallest(name) for name in self.names])
+        least = MARGIN * (least if len(least) == 1 else np.maximum(least, smallest))
         if asked:
             loosest = np.max(asked, 0)
         else:
             some = Networks.sample(self.costs.geometry, 1_000, self._rng)
             loosest = np.quantile(self.costs(some, self.names), 0.9, axis=0)
+        least = np.minimum(least, loosest)
         shares = np.linspace(0, 1, self.settings.rungs + (0 if asked else 1))
         rungs = np.exp(np.log(least) + shares[:, None] * np.log(loosest / least))
         return np.concatenate([np.array(asked), rungs[:-1]]) if asked else rungs

@@ -20,7 +20,7 @@ from ...evaluators.elastic_training import ProgressiveShrinking
 from ...spaces import Config
 from ...spaces.elastic_genes import Networks, joined
 from .collection import Collection, random_network
-from .evolution import Evolution
+from .evolution import Evolution, targets
 from .predictor import Predictor, Samples, pairwise_accuracy
 from .settings import Settings
 
@@ -110,7 +110,7 @@ class JointSearch:
         def trained(training: ProgressiveShrinking) -> None:
             tell(epochs=[asdict(epoch) for epoch in training.epochs])
 
-        self.evolution(1)  # limits that cannot be met are refused before anything is trained
+        targets(self.evaluator.costs, self.settings.limits)  # refused before anything is trained
         self.evaluator.once_for_all(self.seed, trained)
         quality = self.learn_floats(lambda count: None if count % 20 else tell(floats=count))
         tell(floats=self.settings.floats, predictor=quality)

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...evaluators.hardware.totals import NetworkCosts
+from ...spaces.elastic import BITS
 from ...spaces.elastic_genes import GENES, INPUTS, SEVEN, Networks, joined
 from .sensitivity import Sensitivity
 
 KINDS = (("bits",), ("channels", "kernel"), ("depth",))
 """What is lowered, one group after the other."""
+
+TINY = 1e-12
 
 ROUNDS = 400
 """More rounds than steps to the smallest network: a bound, never met."""
@@ -71,24 +74,24 @@ class Repair:
         rng: np.random.Generator,
     ) -> tuple[Networks, bool]:
         """Take steps of the first kind that saves anything, about as many as the excess wants."""
-        made = networks
-        open_rows = np.ones(len(made), dtype=bool)
+        made, open_rows = networks, np.arange(len(networks))
         for group in filter(len, self.kinds):
-            worst = excess.argmax(1)
-            savings, losses, steps = self._moves(made, group, worst, limits)
-            useful = (savings > 0) & open_rows[:, None]
+            part, over = made[open_rows], excess[open_rows]
+            worst = over.argmax(1)
+            savings, losses, steps = self._moves(part, group, worst, limits[open_rows])
             order = savings / losses * np.exp(self.noise * rng.standard_normal(savings.shape))
-            order = np.where(useful, order, -1.0)
-            rank = np.argsort(-order, axis=1)
-            sorted_savings = np.take_along_axis(np.where(useful, savings, 0.0), rank, 1)
-            before = np.cumsum(sorted_savings, 1) - sorted_savings
-            needed = before < excess[np.arange(len(made)), worst][:, None]
-            taken = np.zeros_like(useful)
+            rank = np.argsort(-np.where(savings > 0, order, -1.0), axis=1)
+            ranked = np.take_along_axis(np.maximum(savings, 0.0), rank, 1)
+            before = np.cumsum(ranked, 1) - ranked
+            needed = before < over[np.arange(len(part)), worst][:, None]
+            taken = np.zeros(savings.shape, dtype=bool)
             np.put_along_axis(taken, rank, needed, 1)
-            taken &= useful
-            made = _lowered(made, group, taken * steps)
-            open_rows &= ~taken.any(1)
-        return made.mended(), not open_rows.all()
+            taken &= savings > 0
+            _put(made, open_rows, _lowered(part, group, taken * steps))
+            open_rows = open_rows[~taken.any(1)]
+            if not len(open_rows):
+                break
+        return made.mended(), len(open_rows) < len(networks)
 
     def _moves(
         self, networks: Networks, group: Sequence[str], worst: np.ndarray, limits: np.ndarray
@@ -102,9 +105,12 @@ class Repair:
         """
         found = []
         for kind in group:
-            best = self._lowering(networks, kind, 1, worst, limits)
+            one = np.ones(getattr(networks, kind).shape, dtype=np.int64)
+            # A quarter of the way for channels: there may be fifty steps to the fewest.
+            steps = np.maximum(one, networks.channels // 4) if kind == "channels" else one
+            best = self._lowering(networks, kind, steps, worst, limits)
             if kind == "bits":
-                deeper = self._lowering(networks, kind, 2, worst, limits)
+                deeper = self._lowering(networks, kind, 2 * one, worst, limits)
                 better = deeper[0] / deeper[1] > best[0] / best[1]
                 best = tuple(np.where(better, d, b) for d, b in zip(deeper, best, strict=True))
             found.append(best)
@@ -112,42 +118,46 @@ class Repair:
         return savings, losses, steps
 
     def _lowering(
-        self, networks: Networks, kind: str, steps: int, worst: np.ndarray, limits: np.ndarray
+        self,
+        networks: Networks,
+        kind: str,
+        steps: np.ndarray,
+        worst: np.ndarray,
+        limits: np.ndarray,
     ) -> tuple[np.ndarray, ...]:
         losses = self._losses(networks, kind, steps)
         savings = np.zeros(losses.shape)
         for k, name in enumerate(self.names):
             rows = np.flatnonzero(worst == k)
             if len(rows):
-                saved = self._saved(networks[rows], kind, steps, name)
+                saved = self._saved(networks[rows], kind, steps[rows], name)
                 savings[rows] = saved / limits[rows, k][:, None]
-        return savings, losses, np.full(losses.shape, steps)
+        return savings, losses, steps.reshape(losses.shape)
 
-    def _losses(self, networks: Networks, kind: str, steps: int) -> np.ndarray:
+    def _losses(self, networks: Networks, kind: str, steps: np.ndarray) -> np.ndarray:
         if kind != "bits":
-            one: np.ndarray = getattr(self.sensitivity, kind)
-            return np.broadcast_to(one, (len(networks), len(one)))
-        by_level = self.sensitivity.bits.reshape(-1, self.sensitivity.bits.shape[2])
-        level = networks.bits.reshape(len(networks), -1)
-        genes = np.arange(len(by_level))
-        return np.asarray(
-            sum(by_level[genes, np.maximum(level - step, 0)] for step in range(steps))
-        )
+            return np.asarray(steps * getattr(self.sensitivity, kind))
+        below = np.cumsum(self.sensitivity.bits, 2).reshape(-1, len(BITS))
+        level, genes = networks.bits.reshape(len(networks), -1), np.arange(len(below))
+        then = np.maximum(level - steps.reshape(level.shape), 0)
+        # No step, no loss: there the saving is 0 as well, and only their ratio counts.
+        return np.asarray(np.maximum(below[genes, level] - below[genes, then], TINY))
 
-    def _saved(self, networks: Networks, kind: str, steps: int, name: str) -> np.ndarray:
+    def _saved(self, networks: Networks, kind: str, steps: np.ndarray, name: str) -> np.ndarray:
         """What lowering each gene by some steps saves ``[n, m]``; 0 where that cannot be."""
         now = self.costs.by_block(networks, name)
         if kind == "depth":
             return self._saved_by_depth(networks, now)
         genes = getattr(networks, kind)
         if kind != "bits":
-            return _saving(now, self.costs.by_block(_down(networks, kind), name), genes > 0)
+            lowered = _down(networks, kind, steps)
+            return _saving(now, self.costs.by_block(lowered, name), genes > 0)
         found = np.zeros(genes.shape)
         for role in range(genes.shape[2]):
-            can = genes[:, :, role] >= steps
+            can = genes[:, :, role] >= steps[:, :, role]
             if role == INPUTS:
-                can &= (networks.kernel != SEVEN) | (genes[:, :, role] > steps)
-            lowered = _down(networks, kind, role, steps)
+                can &= (networks.kernel != SEVEN) | (genes[:, :, role] > steps[:, :, role])
+            lowered = _down(networks, kind, steps[:, :, role], role)
             found[:, :, role] = _saving(now, self.costs.by_block(lowered, name), can)
         return found.reshape(len(networks), -1)
 
@@ -166,7 +176,7 @@ def _saving(now: np.ndarray, then: np.ndarray, can: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(can, np.nan_to_num(now - then), 0.0))
 
 
-def _down(networks: Networks, kind: str, role: int | None = None, steps: int = 1) -> Networks:
+def _down(networks: Networks, kind: str, steps: np.ndarray, role: int | None = None) -> Networks:
     """All genes of a kind (of bits: of one role) some steps lower, where they can be."""
     made = joined([networks])
     genes = getattr(made, kind)

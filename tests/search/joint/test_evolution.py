@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from bequest.errors import StudyError, UnknownNameError
 from bequest.evaluators.elastic import ends
 from bequest.evaluators.hardware.model import CostModel
+from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.search.joint.breeding import crossover, mutate
 from bequest.search.joint.evolution import MARGIN, Evolution, Evolving, targets
@@ -157,6 +160,30 @@ def test_without_limits_there_is_a_front() -> None:
     archive = evolved(rounds=8).archive
     assert np.ptp(archive.losses[:, 1]) > 0.1
     assert on_front(archive.losses).all()
+
+
+def test_several_costs_are_kept_at_once() -> None:
+    evolution = evolved("latency=0.2ms", "size=30kB", rounds=6)
+    assert evolution.repaired[1] >= 0.99 * evolution.repaired[0]
+    found = evolution.best(evolution.asked[0])
+    costs = COSTS(found, ["latency", "size"])[0]
+    assert (costs <= np.array([0.2, 30_000]) * (1 + 1e-9)).all()
+
+
+def test_limits_that_no_network_meets_together_are_named() -> None:
+    """On a machine where few bits are slow, the smallest network is not the fastest."""
+    table = CostTable(
+        {
+            key: Cost(cost.latency if "-W8" in key else 1.0, cost.energy)
+            for key, cost in CostModel.load().table(SMALL, HEAD, TAIL).entries.items()
+        }
+    )
+    costs = NetworkCosts(SMALL, table, HEAD, TAIL)
+    asked = [parse_limit("latency=2.2s"), parse_limit(f"size={costs.smallest('size') * 1.1}B")]
+    asked[0] = replace(asked[0], value=costs.smallest("latency") * 1.2)
+    evolution = Evolution(costs, score, asked, Evolving(rounds=2, children=20), seed=0)
+    with pytest.raises(StudyError, match=r"no network meets latency=.*ms, size=.*B together"):
+        evolution.run()
 
 
 def test_limits_combine_and_hopeless_ones_are_refused() -> None:
