@@ -37,7 +37,7 @@ TRIED = 3
 """So many of each search's best are fine-tuned shortly, the best of them then at length."""
 
 FRONT = 20
-LONG_EPOCHS = 5
+LONG_EPOCHS = 2
 FITTING = Fitting(members=3, steps=400)
 
 
