@@ -77,7 +77,7 @@ def write_model(
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    weights = {name: value.clone().contiguous() for name, value in network.state_dict().items()}
     save_file(weights, str(place / WEIGHTS))
     description: dict[str, Any] = {"kind": kind, "bequest_version": __version__}
     description |= {"facts": asdict(facts), "metrics": metrics}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -38,6 +38,7 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
     Args:
         task: What is predicted.
         backbone: A hub's model, a folder, or ``"minilm"``.
+        methods: What is searched, of `bequest.spaces.peft.KNOBS`.
         space: The configurations; by default `peft_space` of the backbone, within the limits.
         budget: Epochs, examples, length.
         limits: The most that a configuration may cost: ``parameters`` (trainable numbers),
@@ -61,6 +62,7 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
         task: TextClassification,
         *,
         backbone: str = MINILM,
+        methods: Collection[str] = USUAL,
         space: Space | None = None,
         budget: TextBudget | None = None,
         limits: Mapping[str, float] | None = None,
@@ -78,7 +80,7 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
         super().__init__(task, space or peft_space(), device)
         self.task: TextClassification = task
         if space is None:
-            self.space = self._space()
+            self.space = self._space(methods)
 
     def __getstate__(self) -> dict[str, Any]:
         """What worker processes get: backbone, features and costs are made anew there."""
@@ -113,12 +115,12 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
             steps /= self.budget.epochs  # features are computed once
         return Cost(step.parameters, step.memory, usual.flops * steps)
 
-    def _space(self) -> Space:
+    def _space(self, methods: Collection[str]) -> Space:
         """The space of the backbone, without what cannot meet the limits."""
         layers = len(describe_architecture(self.backbone.model).layers)
         if not self.limits:
-            return peft_space(layers)
-        lowest = {m: low for m in USUAL if (low := self._lowest(m, layers)) is not None}
+            return peft_space(layers, methods)
+        lowest = {m: low for m in methods if (low := self._lowest(m, layers)) is not None}
         if not lowest:
             asked = ", ".join(f"{name}={value:.6g}" for name, value in self.limits.items())
             raise SpaceError(

@@ -141,9 +141,9 @@ class TextClassification:
             examples: At most so many training examples, and half as many validation examples.
         """
         parts = dict(self.parts_given)
-        for part in ("test", "validation"):
+        count = max(len(self.classes), round(HELD_OUT * len(parts["train"])))
+        for part in ("validation", "test"):
             if part not in parts:
-                count = max(len(self.classes), round(HELD_OUT * len(parts["train"])))
                 parts["train"], parts[part] = _divided(parts["train"], count, seed)
         if examples is not None:
             for part, most in (("train", examples), ("validation", max(examples // 2, 1))):

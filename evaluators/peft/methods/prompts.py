@@ -27,7 +27,7 @@ class Prompt(nn.Module):
 
     def forward(self, batch: int) -> Tensor:
         """``[batch, m, D]``."""
-        return self.positions.expand(batch, -1, -1)
+        return self.positions.repeat(batch, 1, 1)
 
 
 def prompt(

@@ -60,7 +60,7 @@ def _asking(readout: Queries, place: int, projection: nn.Module, heads: int) -> 
 
     def hook(attention: Attention, go_on: Callable[[Attention], Tensor]) -> Tensor:
         batch, _, _, inner = attention.query.shape
-        query = projection(readout.prompts[place][None])[..., : heads * inner]
+        query = projection(readout.prompts[place].clone()[None])[..., : heads * inner]
         query = heads_of(query, heads).expand(batch, -1, -1, -1)
         bias = attention.bias
         if bias is not None:  # queries stand after the text: they see all that the last token sees
