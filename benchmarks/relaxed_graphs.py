@@ -1,9 +1,12 @@
 """Part ``graphs``: NAS-Bench-Graph's networks searched on the data, judged by its table.
 
-A relaxed search names candidates; each is trained from scratch a few times (other seeds, other
-initial weights, the same split where it is public) and the best by validation accuracy is chosen.
-``random`` trains as many random networks in the same way. The table is looked at when all is over:
-``top`` is the share of its networks whose validation accuracy is higher, in percent.
+A relaxed search names candidates; each is trained from scratch (Cora, CiteSeer: twice, with other
+initial weights on the same public split) and the best by validation accuracy is chosen. ``random``
+trains as many random networks in the same way. The table is looked at when all is over: ``top`` is
+the share of its networks whose validation accuracy is higher, in percent.
+
+Photo has no public split. The table's networks learned from few nodes, as on the other two: 20
+nodes of each class train here, 30 validate, drawn anew for each seed.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import torch
 
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.graph_cell import GraphCellEvaluator
+from bequest.evaluators.graph_tasks import NodeClassification
 from bequest.evaluators.table import TableEvaluator
 from bequest.search.relaxed.phase import RelaxedSearch
 from bequest.search.relaxed.settings import default_settings
@@ -28,9 +32,37 @@ from .harness import Result, Summary
 
 DATASETS = ("cora", "citeseer", "photo")
 METHODS = ("rarts", "darts-1", "random")
-CANDIDATES = 12
-REPEATS = 2
+CANDIDATES = 8
+REPEATS = {"photo": 1}
+SPLITS = 10
+TRAIN, VALIDATE = 20, 30
+"""Nodes of each class, where there is no public split."""
+
 BAR_TOP = 2.0
+
+
+def load(dataset: str, data_root: Path) -> NodeClassification:
+    """A task with a split of few labels."""
+    task = load_task(dataset, data_root)
+    assert isinstance(task, NodeClassification)
+    if "public" in str(task.describe()["split"]):
+        return task
+    data = task.data.clone()
+    parts = {
+        "train_mask": (0, TRAIN),
+        "val_mask": (TRAIN, TRAIN + VALIDATE),
+        "test_mask": (TRAIN + VALIDATE, None),
+    }
+    masks = {name: torch.zeros(data.num_nodes, SPLITS, dtype=torch.bool) for name in parts}
+    for split in range(SPLITS):
+        order = np.random.default_rng(split).permutation(data.num_nodes)
+        for label in range(task.classes):
+            nodes = order[task.labels.numpy()[order] == label]
+            for name, (start, end) in parts.items():
+                masks[name][nodes[start:end], split] = True
+    for name, mask in masks.items():
+        data[name] = mask
+    return NodeClassification(data, name=dataset)
 
 
 def search(dataset: str, method: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -39,7 +71,7 @@ def search(dataset: str, method: str, seed: int, args: argparse.Namespace) -> di
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text())
         return kept
-    evaluator = GraphCellEvaluator(load_task(dataset, args.data_root))  # type: ignore[arg-type]
+    evaluator = GraphCellEvaluator(load(dataset, args.data_root))
     began = time.process_time()
     if method == "random":
         rng = np.random.default_rng(seed)
@@ -54,7 +86,8 @@ def search(dataset: str, method: str, seed: int, args: argparse.Namespace) -> di
     searched = time.process_time() - began
     for candidate in candidates:
         values = [
-            evaluator(candidate["config"], seed=seed + 1000 * r).value for r in range(REPEATS)
+            evaluator(candidate["config"], seed=seed + 1000 * r).value
+            for r in range(REPEATS.get(dataset, 2))
         ]
         candidate["value"] = float(np.mean(values))
     seconds = time.process_time() - began

@@ -120,7 +120,7 @@ def model(args: argparse.Namespace, result: Result) -> None:
         (
             "rarts-literal",
             "continuation to 200",
-            _rarts(0.004, growth=1.003, largest=200),
+            _rarts(0.004, growth=1.003, lam_growth=1.003, largest=200),
             2600,
             rarts_limit(200, 200),
         ),

@@ -85,8 +85,9 @@ class GraphCellEvaluator(GraphEvaluator):
             **options: ``gate``, ``zero_one`` and ``decaying_skip`` of `Supernet`.
         """
         problem = self._nodes(seed)
+        recipe = replace(self.recipe, width=self.recipe.supernet_width)
         with seeded(seed):
-            network = GraphCellSupernet(self.task.features, self.task.classes, self.recipe)
+            network = GraphCellSupernet(self.task.features, self.task.classes, recipe)
         index = problem.index
         halves = GraphHalves(
             (problem.x, problem.edges), problem.y, index["train"], index["validation"], STEPS

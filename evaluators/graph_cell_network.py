@@ -36,12 +36,14 @@ class Recipe:
 
     Attributes:
         width: Of every operation.
+        supernet_width: The same in a supernet, which holds them all at once.
         dropout: Before each layer.
         learning_rate, weight_decay: Adam's.
         epochs, patience: At most so many; an end after so many without progress.
     """
 
     width: int = 64
+    supernet_width: int = 32
     dropout: float = 0.5
     learning_rate: float = 0.01
     weight_decay: float = 5e-4

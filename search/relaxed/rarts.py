@@ -30,8 +30,11 @@ class Coupling:
     Attributes:
         lam: The weight of the train half.
         beta: The weight of the quadratic term that keeps the networks together.
-        growth: Both grow by this factor a step (continuation); 1 for constant ones.
-        largest: Up to this value.
+        growth: Beta grows by this factor a step (continuation); 1 for a constant one.
+        lam_growth: Lambda grows by this factor. Continuation in both has the bilevel problem as its
+            limit where the train half can be learned by heart; where it cannot (dropout), a large
+            lambda asks of alpha what fits, not what generalises.
+        largest: Both grow up to this value.
         multiplier: Whether a Lagrange multiplier asks for ``y = w`` (augmented Lagrangian): it
             takes away the bias that a finite beta brings.
     """
@@ -39,6 +42,7 @@ class Coupling:
     lam: float = 1.0
     beta: float = 0.1
     growth: float = 1.0
+    lam_growth: float = 1.0
     largest: float = math.inf
     multiplier: bool = False
 
@@ -95,7 +99,7 @@ class Rarts(RelaxedOptimiser):
         losses = move(train, validation, move_alpha)
         if self.multiplier is not None:
             self.multiplier += self.beta * (self.y - self.w).detach()
-        self.lam = min(self.lam * self.coupling.growth, max(self.coupling.largest, self.lam))
+        self.lam = min(self.lam * self.coupling.lam_growth, max(self.coupling.largest, self.lam))
         self.beta = min(self.beta * self.coupling.growth, max(self.coupling.largest, self.beta))
         return losses
 

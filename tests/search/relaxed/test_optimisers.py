@@ -104,7 +104,7 @@ def test_a_multiplier_takes_the_bias_of_beta_away() -> None:
 
 
 def test_continuation_comes_nearer_than_the_strength_that_it_began_with() -> None:
-    coupling = Coupling(lam=10, beta=10, growth=1.003, largest=200)
+    coupling = Coupling(lam=10, beta=10, growth=1.003, lam_growth=1.003, largest=200)
     optimiser = Rarts(MODEL, W, ALPHA, plain(0.004), coupling=coupling, form="literal")
     assert after(optimiser, 2200) == pytest.approx(rarts_limit(200, 200), abs=1e-6)
     assert optimiser.lam == optimiser.beta == 200
