@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
-from ..errors import EvaluationError, SpaceError, unknown_name
+from ..errors import EvaluationError, unknown_name
 from ..spaces import Config, Space
-from ..spaces.peft import KNOBS, USUAL, WHOLE, MethodChoice, method_of, peft_space, smallest
+from ..spaces.peft import USUAL, MethodChoice, method_of, peft_space
 from .backbones import MINILM, Backbone, load_backbone
 from .peft.arch import describe_architecture
-from .peft.cost import LIMITED, MIB, Cost, CostModel, exceeded
-from .peft.handle import Handle
+from .peft.cost import LIMITED, Cost, exceeded
 from .peft.registry import attach
 from .running import Training
 from .task import Report
-from .text_batches import FrozenStates, Tokens, pooled_features
+from .text_batches import FrozenStates, Tokens
+from .text_costs import TextCosts
+from .text_fingerprint import text_statistics
 from .text_model import TextFacts, TextModel
-from .text_network import REGULARISATION, TunedNetwork, solve_probe
+from .text_network import REGULARISATION, TunedNetwork
+from .text_prepared import PARTS, Prepared
 from .text_tasks import TextClassification
 from .text_training import MICRO_BATCH, Settings, TextBudget, score, train
 from .training_evaluator import Trained, TrainingEvaluator
 
-PARTS = ("train", "validation", "test")
+STATISTICS = "text-statistics"
+"""The kind of fingerprint."""
 
 
 class TextEvaluator(TrainingEvaluator[TextModel]):
@@ -76,11 +78,14 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
                 raise unknown_name("cost to limit", name, LIMITED)
         self._backbone: Backbone | None = load_backbone(backbone)
         self._prepared: dict[int, Prepared] = {}
-        self._costs: CostModel | None = None
+        self._costs: TextCosts | None = None
         super().__init__(task, space or peft_space(), device)
         self.task: TextClassification = task
         if space is None:
-            self.space = self._space(methods)
+            layers = len(describe_architecture(self.backbone.model).layers)
+            self.space = peft_space(layers, methods)
+            if self.limits:
+                self.space = self.costs.space_within(self.limits, methods, layers)
 
     def __getstate__(self) -> dict[str, Any]:
         """What worker processes get: backbone, features and costs are made anew there."""
@@ -93,70 +98,34 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
             self._backbone = load_backbone(self.backbone_name)
         return self._backbone
 
+    def fingerprints(self) -> dict[str, Sequence[float]]:
+        """What the frozen backbone says of the task (see `text_statistics`)."""
+        prepared = self.prepared(0)
+        tokens = prepared.tokens["train"]
+        features = prepared.features(tokens, "train")
+        return {STATISTICS: list(text_statistics(tokens, features, prepared.classes).values())}
+
     # Costs --------------------------------------------------------------------------------------
 
     def cost(self, config: Config) -> Cost:
         """What a configuration costs, predicted: memory of a step, operations of a training."""
-        return self._cost(method_of(config), int(config.get("batch", MICRO_BATCH)))
+        return self.costs.of(method_of(config), int(config.get("batch", MICRO_BATCH)))
 
-    def _cost(self, choice: MethodChoice, batch: int) -> Cost:
+    @property
+    def costs(self) -> TextCosts:
+        """Predicts costs on this task's lengths."""
         if self._costs is None:
-            vocabulary = int(self.backbone.tokenizer.vocab_size)
-            self._costs = CostModel(self.backbone.model, vocabulary=vocabulary)
-        knobs = {k: v for k, v in choice.knobs.items() if k not in ("dropout", "regularisation")}
-        tokens = self.prepared(0).tokens["train"]
-        longest = max(map(len, tokens.rows))
-        mean = sum(map(len, tokens.rows)) / len(tokens)
-        where = {"layer_lo": choice.layer_lo, "batch": min(batch, MICRO_BATCH)}
-        step = self._costs.predict(choice.method, knobs, **where, length=longest)
-        usual = self._costs.predict(choice.method, knobs, **where, length=round(mean))
-        steps = self.budget.epochs * len(tokens) / where["batch"]
-        if choice.method == "probe":
-            steps /= self.budget.epochs  # features are computed once
-        return Cost(step.parameters, step.memory, usual.flops * steps)
-
-    def _space(self, methods: Collection[str]) -> Space:
-        """The space of the backbone, without what cannot meet the limits."""
-        layers = len(describe_architecture(self.backbone.model).layers)
-        if not self.limits:
-            return peft_space(layers, methods)
-        lowest = {m: low for m in methods if (low := self._lowest(m, layers)) is not None}
-        if not lowest:
-            asked = ", ".join(f"{name}={value:.6g}" for name, value in self.limits.items())
-            raise SpaceError(
-                f"no method meets the limit {asked} on {self.backbone_name!r}: the probe needs "
-                f"{self._in_words(self._cost(_cheapest('probe', 0), MICRO_BATCH))}; allow more"
-            )
-        return peft_space(layers, tuple(lowest), lowest)
-
-    def _lowest(self, method: str, layers: int) -> int | None:
-        """The first layer from which a method, at its cheapest, meets the limits."""
-        if method in WHOLE:
-            return 0 if self._meets(method, 0) else None
-        if not self._meets(method, layers - 1):
-            return None
-        low, high = 0, layers - 1  # costs fall with the first layer
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._meets(method, middle) else (middle + 1, high)
-        return low
-
-    def _meets(self, method: str, layer_lo: int) -> bool:
-        return exceeded(self._cost(_cheapest(method, layer_lo), MICRO_BATCH), self.limits) is None
-
-    @staticmethod
-    def _in_words(cost: Cost) -> str:
-        return (
-            f"parameters={cost.parameters}, memory={cost.memory / MIB:.3g}MiB, "
-            f"flops={cost.flops / 1e9:.3g}G"
-        )
+            tokens = self.prepared(0).tokens["train"]
+            self._costs = TextCosts(self.backbone, tokens, self.budget.epochs)
+        return self._costs
 
     # Training -----------------------------------------------------------------------------------
 
     def prepared(self, seed: int) -> Prepared:
         """The task's parts as tokens, with the frozen backbone's features; kept for one seed."""
         if seed not in self._prepared:
-            self._prepared = {seed: Prepared(self, seed)}
+            made = Prepared(self.task, self.backbone, self.budget, seed, self.device)
+            self._prepared = {seed: made}
         return self._prepared[seed]
 
     def _train(self, config: Config, seed: int, report: Report | None) -> Trained:
@@ -276,55 +245,3 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
             train_on_validation=train_on_validation,
         )
         return TextModel(network, facts, metrics)
-
-
-class Prepared:
-    """A task's parts for one seed: tokens, and what the frozen backbone says of them, once.
-
-    Args:
-        evaluator: Whose task and backbone.
-        seed: Draws the split.
-    """
-
-    def __init__(self, evaluator: TextEvaluator, seed: int) -> None:
-        self.backbone = evaluator.backbone
-        self.classes = len(evaluator.task.classes)
-        self.device = evaluator.device
-        texts = evaluator.task.parts(seed, evaluator.budget.examples)
-        self.tokens = {
-            part: Tokens.of(texts[part], self.backbone, evaluator.budget.length) for part in PARTS
-        }
-        self._features: dict[str, torch.Tensor] = {}
-        self._states: dict[str, FrozenStates | None] = {}
-
-    def probe(
-        self, tokens: Tokens, key: str, regularisation: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """A probe's weight and bias; features are kept where the texts have a key."""
-        features = self._features.get(key)
-        if features is None:
-            handle = attach(self.backbone.model.to(self.device), "probe")
-            features = pooled_features(handle, tokens, self.backbone)
-            handle.remove()
-            if key:
-                self._features[key] = features
-        return solve_probe(features, tokens.labels, self.classes, regularisation)
-
-    def states(self, handle: Handle, tokens: Tokens, key: str) -> FrozenStates | None:
-        """The kept states, where a method reads nothing else and they fit."""
-        arch = handle.site.arch
-        if not (handle.readout.needs_states and handle.leaves_backbone):
-            return None
-        if not FrozenStates.fits(tokens, len(arch.layers), arch.width):
-            return None
-        if not key or key not in self._states:
-            found = FrozenStates(handle, tokens, self.backbone)
-            if not key:
-                return found
-            self._states[key] = found
-        return self._states[key]
-
-
-def _cheapest(method: str, layer_lo: int) -> MethodChoice:
-    assert method in KNOBS
-    return MethodChoice(method, smallest(method), layer_lo, 0.0)

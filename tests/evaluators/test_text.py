@@ -26,6 +26,7 @@ from bequest.evaluators.peft.cost import measure
 from bequest.evaluators.peft.registry import METHODS, attach, knobs_of
 from bequest.evaluators.text import TextEvaluator
 from bequest.evaluators.text_batches import Tokens, random_batches
+from bequest.evaluators.text_fingerprint import NAMES
 from bequest.evaluators.text_network import solve_probe
 from bequest.evaluators.text_tasks import TextClassification, Texts
 from bequest.evaluators.text_training import TextBudget
@@ -179,6 +180,23 @@ def test_pairs_are_trained_on(backbone: str) -> None:
     assert inputs["token_type_ids"].tolist() == [[0] * 6 + [1] * 5]
     model = evaluator.fit(config(evaluator, "lora"), seed=0)
     assert len(model.predict([("who is the person", "where is the city")])) == 1
+
+
+def test_fingerprints_describe_a_task(evaluator: TextEvaluator, backbone: str) -> None:
+    (found,) = evaluator.fingerprints().values()
+    facts = dict(zip(NAMES, found, strict=True))
+    assert facts["log_classes"] == pytest.approx(np.log10(3))
+    assert facts["class_entropy"] == pytest.approx(1.0)
+    assert 0 < facts["between_classes"] < 1
+    assert facts["probe_lift"] > 0.2
+    rows = [{"text": f"who is the {WORDS[i % 9]}", "label": i // 3 % 2} for i in range(60)]
+    noise = TextEvaluator(
+        TextClassification(pd.DataFrame(rows), name="noise"),
+        backbone=backbone,
+        methods=["probe"],
+    )
+    (other,) = noise.fingerprints().values()
+    assert dict(zip(NAMES, other, strict=True))["between_classes"] < facts["between_classes"]
 
 
 # Limits -------------------------------------------------------------------------------------------
