@@ -139,7 +139,8 @@ def _one_after_another(search: JointSearch, floats: Knowledge, ms: float, seed: 
     """Architecture at 8 bits and full width, then channels, then bits; each a third of the rounds.
 
     Each stage takes its share (on a logarithmic scale) of the way from the largest network's
-    latency to the limit. The first two ask the predictor of floats, the last that of bits.
+    latency to the limit, or as much of it as it can. The first two ask the predictor of floats, the
+    last that of bits.
     """
     costs, taught = search.evaluator.costs, search.predictor.knowledge
     at = _largest(search.evaluator)
@@ -149,7 +150,12 @@ def _one_after_another(search: JointSearch, floats: Knowledge, ms: float, seed: 
     for free, share in stages:
         last = free == ("bits",)
         search.predictor.restore(taught if last else floats)
-        limit = Limit("latency", max(start * (ms / start) ** share, ms), "ms")
+        least = at[:]
+        for gene in free:
+            getattr(least, gene)[:] = getattr(Networks.smallest(at.geometry), gene)
+        within_reach = 1.05 * float(costs.total(least.mended(), "latency")[0])
+        goal = ms if last else max(start * (ms / start) ** share, within_reach)
+        limit = Limit("latency", goal, "ms")
         evolution = Evolution(
             costs,
             lambda networks: search.predictor.predict(networks)[0],
