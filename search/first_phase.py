@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,8 +55,16 @@ class FirstPhaseSampler(SpaceSampler):
     def search(self, diary: Diary) -> dict[str, Any]:
         """Run the phase, or what is missing of it; write and return what it found."""
 
-    def prepare(self) -> None:
-        """Run the phase where it is not over; else only read."""
+    def prepare(self, deadline: float | None = None) -> None:
+        """Run the phase where it is not over; else only read.
+
+        Args:
+            deadline: The time (as `time.time` has it) after which the phase stops at its next
+                entry in the diary.
+
+        Raises:
+            StudyError: The deadline has passed; the phase goes on where it stopped.
+        """
         if self.candidates is not None:
             return
         assert self._diary is not None
@@ -63,7 +72,7 @@ class FirstPhaseSampler(SpaceSampler):
         with FileLock(self._lock):
             found = self._diary.read()
             if "candidates" not in found:
-                found = self.search(self._diary)
+                found = self.search(_Timed(self._diary, deadline))
         self.candidates = [dict(row["config"]) for row in found["candidates"]]
 
     def propose(
@@ -77,15 +86,24 @@ class FirstPhaseSampler(SpaceSampler):
         self.prepare()
         assert self.candidates is not None
         assert self.space is not None
-        slot = slot_of(study, trial)
-        if slot >= len(self.candidates):
-            raise StudyError(
-                f"the search found {len(self.candidates)} networks, too few for {slot + 1} trials: "
-                f"run {len(self.candidates)} at most"
-            )
-        config = self.candidates[slot]
+        config = self.candidate(slot_of(study, trial), self.candidates)
+        if config is None:
+            return super().infer_relative_search_space(study, trial)
         self._proposals[trial._trial_id] = config
         return self.space.distributions(config)
+
+    def candidate(self, slot: int, candidates: Sequence[Config]) -> Config | None:
+        """What a slot tries; ``None`` for a random configuration.
+
+        Raises:
+            StudyError: The phase did not find so many.
+        """
+        if slot >= len(candidates):
+            raise StudyError(
+                f"the search found {len(candidates)} networks, too few for {slot + 1} trials: "
+                f"run {len(candidates)} at most"
+            )
+        return candidates[slot]
 
     def explain(self, history: Sequence[Observation]) -> dict[str, float]:
         """Nothing is inherited."""
@@ -94,3 +112,23 @@ class FirstPhaseSampler(SpaceSampler):
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes get what was found; the store stays here.
         return {**self.__dict__, "_diary": None, "_proposals": {}}
+
+
+class _Timed:
+    """A diary that ends the phase when its time is over."""
+
+    def __init__(self, diary: Diary, deadline: float | None) -> None:
+        self._diary = diary
+        self._deadline = deadline
+
+    def read(self) -> dict[str, Any]:
+        return self._diary.read()
+
+    def write(self, found: dict[str, Any]) -> None:
+        self._diary.write(found)
+        if "candidates" in found or self._deadline is None or time.time() < self._deadline:
+            return
+        raise StudyError(
+            "the time is over before the search that comes first is: what it has done is kept, "
+            "run again to go on"
+        )

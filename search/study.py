@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import optuna
 from optuna.pruners import BasePruner
@@ -22,28 +22,22 @@ from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fingerprinted, Fitted, Fitter
 from ..spaces import Space
+from .first_phase import FirstPhaseSampler
 from .heritage import Heritage, append_record, explained, open_bank
 from .mlflow_mirror import Mirror
 from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
-from .record import INHERITED, JOINT, METADATA, RELAXED, StudyRecord, best_of
+from .record import INHERITED, METADATA, StudyRecord, best_of
 from .recovery import recover
-from .samplers import INHERITING, make_sampler
-from .samplers import JOINT as JOINT_METHOD
-from .samplers import RELAXED as RELAXED_METHODS
+from .samplers import INHERITING
 from .samplers.base import Observation, observations
 from .slots import SlotStudy
 from .storage import open_storage
+from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
 from .tracking import Tracker, make_tracker
 from .trial import COMPLETE, FAILED, PRUNED, Trial
 from .worker import Worker
-
-if TYPE_CHECKING:
-    from .joint.settings import Settings as JointSettings
-    from .relaxed.settings import Settings as RelaxedSettings
-
-    Settings = JointSettings | RelaxedSettings
 
 FAILURES_TOLERATED = 4
 """A run stops when at least so many trials, and more than half of its trials, have failed."""
@@ -109,7 +103,7 @@ class Study:
     ) -> None:
         self.evaluator = evaluator
         self.seed = seed
-        self.sampler_name = _name(sampler)
+        self.sampler_name = name_of(sampler)
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
         self.name = name or f"{evaluator.task.name}-{space.name}-{self.sampler_name}-s{seed}"
@@ -129,43 +123,19 @@ class Study:
             make_pruner(pruner) if isinstance(pruner, str) else pruner,
         )
         self.record = StudyRecord(self._study, self._facts())
-        self._study.sampler = self._make_sampler(sampler)
-
-    def _make_sampler(self, sampler: str | BaseSampler | Settings) -> BaseSampler:
-        if isinstance(sampler, BaseSampler):
-            return sampler
-        if isinstance(sampler, str) and sampler not in (*RELAXED_METHODS, JOINT_METHOD):
-            return make_sampler(sampler, self.evaluator.space, self.seed, self._heritage())
-        folder = self.record.folder / self.record.key  # another study of this name has another
-        if self.sampler_name == JOINT_METHOD:
-            return self._joint_sampler(sampler, folder)
-        return self._relaxed_sampler(sampler, folder)
-
-    def _relaxed_sampler(self, sampler: Any, folder: Path) -> BaseSampler:
-        """By a method's name or its settings."""
-        from .relaxed.sampler import make_relaxed_sampler
-        from .relaxed.settings import default_settings
-
-        space = self.evaluator.space
-        settings = default_settings(sampler, space) if isinstance(sampler, str) else sampler
-        diary = _Diary(self, RELAXED)
-        return make_relaxed_sampler(settings, self.evaluator, diary, folder, seed=self.seed)
-
-    def _joint_sampler(self, sampler: Any, folder: Path) -> BaseSampler:
-        """By its name, without limits, or its settings."""
-        from .joint.sampler import make_joint_sampler
-        from .joint.settings import Settings
-
-        bank = self.bank if self._bank_wanted() else None
-        return make_joint_sampler(
-            Settings() if isinstance(sampler, str) else sampler,
-            self.evaluator,
-            _Diary(self, JOINT),
-            folder,
-            bank=bank,
-            mark=0 if bank is None else self._mark(bank),
-            seed=self.seed,
+        self._study.sampler = make_study_sampler(
+            sampler,
+            evaluator,
+            seed,
+            # Another study of this name has another key.
+            folder=self.record.folder / self.record.key,
+            diary=StudyDiary(self._study, self._notify),
+            heritage=self._heritage,
+            bank=self._measurements,
         )
+
+    def _notify(self) -> None:
+        self.tracker.notify()
 
     @classmethod
     def of(
@@ -245,7 +215,9 @@ class Study:
             progress: Show a progress bar, if standard error is a terminal.
 
         Raises:
-            StudyError: Neither limit is given, or more than half of the trials fail.
+            StudyError: Neither limit is given, more than half of the trials fail, or the time is
+                over before a relaxed or joint search is, with which the study begins: what that has
+                done is kept.
         """
         if trials is None and timeout is None:
             raise StudyError("give a limit: run(trials=30) or run(timeout=600)")
@@ -265,8 +237,11 @@ class Study:
                 self._stop_if_most_fail(before)
 
             try:
-                if isinstance(self._study.sampler, Inheriting):
-                    self._study.sampler.prepare()  # once, not in every worker
+                sampler = self._study.sampler  # is prepared once, not in every worker
+                if isinstance(sampler, FirstPhaseSampler):
+                    sampler.prepare(deadline)
+                elif isinstance(sampler, Inheriting):
+                    sampler.prepare()
                 worker = Worker(self.evaluator, self._study, self.seed)
                 if workers == 1:
                     worker.run(budget, deadline, after_trial)
@@ -332,6 +307,11 @@ class Study:
             mark = bank.mark
             self._study.set_user_attr(MARK, mark)
         return mark
+
+    def _measurements(self) -> tuple[Bank, int] | None:
+        """The bank for what a first phase measures, and its mark when the study began."""
+        bank = self.bank if self._bank_wanted() else None
+        return None if bank is None else (bank, self._mark(bank))
 
     def _hand_down(self) -> None:
         """Add the trials to the bank, and write down what was inherited."""
@@ -430,28 +410,6 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {len(self.trials)} trials)"
-
-
-class _Diary:
-    """Keeps a study's first phase in its store, whence MLflow and the report take it."""
-
-    def __init__(self, study: Study, attribute: str) -> None:
-        self.study = study
-        self.attribute = attribute
-
-    def read(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.study.optuna_study.user_attrs.get(self.attribute, {})
-        return found
-
-    def write(self, found: dict[str, Any]) -> None:
-        self.study.optuna_study.set_user_attr(self.attribute, found)
-        self.study.tracker.notify()
-
-
-def _name(sampler: str | BaseSampler | Settings) -> str:
-    if isinstance(sampler, str):
-        return sampler
-    return type(sampler).__name__ if isinstance(sampler, BaseSampler) else sampler.method
 
 
 _ENDED = (COMPLETE, PRUNED, FAILED)

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import optuna
-from filelock import FileLock
-from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial
+from typing import Any
 
 from ...errors import StudyError
 from ...evaluators.task import Evaluator, Relaxable
 from ...spaces import Config, Space
-from ..samplers.base import Observation, SpaceSampler, slot_of
+from ..first_phase import Diary, FirstPhaseSampler
 from .phase import RelaxedSearch
 from .settings import Settings
 
@@ -27,61 +21,34 @@ EVERY = 4
 """Every fourth trial is a random architecture, to set the derived ones beside."""
 
 
-class Diary(Protocol):
-    """Where a study keeps what its relaxed search has found."""
-
-    def read(self) -> dict[str, Any]: ...
-
-    def write(self, found: dict[str, Any]) -> None: ...
-
-
-class RelaxedSampler(SpaceSampler):
+class RelaxedSampler(FirstPhaseSampler):
     """Proposes the architectures that a relaxed search derived, and some random ones.
 
-    Slots 0, 1, 2 hold the first three derived architectures, slot 3 a random one, and so on. A
-    proposal is a pure function of (seed, slot, what the search found).
+    Slots 0, 1, 2 hold the first three derived architectures, slot 3 a random one, and so on.
 
     Args:
         space: What can be chosen.
-        search: Makes the relaxed search, or takes it up where it stopped.
+        relaxed: Makes the relaxed search, or takes it up where it stopped.
         diary: Where its epochs and architectures are kept.
         lock: A file that one process alone holds while it searches.
         seed: With the slot, the only source of randomness.
     """
 
-    reads_history = False
-
     def __init__(
         self,
         space: Space,
-        search: Callable[[], RelaxedSearch],
+        relaxed: Callable[[], RelaxedSearch],
         diary: Diary,
         lock: Path,
         *,
         seed: int = 0,
     ) -> None:
-        super().__init__(space, seed=seed)
-        self.candidates: list[Config] | None = None
-        self._search: Callable[[], RelaxedSearch] | None = search
-        self._diary: Diary | None = diary
-        self._lock = lock
+        super().__init__(space, diary, lock, seed=seed)
+        self._relaxed: Callable[[], RelaxedSearch] | None = relaxed
 
-    def prepare(self) -> None:
-        """Run the search, or what is missing of it; when it is over, only read."""
-        if self.candidates is not None:
-            return
-        assert self._diary is not None
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._lock):
-            found = self._diary.read()
-            if "candidates" not in found:
-                found = self._run()
-        self.candidates = [dict(row["config"]) for row in found["candidates"]]
-
-    def _run(self) -> dict[str, Any]:
-        assert self._search is not None
-        assert self._diary is not None
-        diary, search = self._diary, self._search()
+    def search(self, diary: Diary) -> dict[str, Any]:
+        assert self._relaxed is not None
+        search = self._relaxed()
 
         def note(**more: Any) -> dict[str, Any]:
             found = {
@@ -100,32 +67,13 @@ class RelaxedSampler(SpaceSampler):
             candidates=candidates, chosen=search.chosen.epoch, collapse=str(search.collapse)
         )
 
-    def propose(
-        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
-    ) -> Config:
-        return space.sample(rng)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        self.prepare()
-        assert self.candidates is not None
-        assert self.space is not None
-        rounds, place = divmod(slot_of(study, trial), EVERY)
+    def candidate(self, slot: int, candidates: Sequence[Config]) -> Config | None:
+        rounds, place = divmod(slot, EVERY)
         number = rounds * (EVERY - 1) + place
-        if place == EVERY - 1 or number >= len(self.candidates):
-            return super().infer_relative_search_space(study, trial)
-        config = self.candidates[number]
-        self._proposals[trial._trial_id] = config
-        return self.space.distributions(config)
-
-    def explain(self, history: Sequence[Observation]) -> dict[str, float]:
-        """Nothing is inherited."""
-        return {}
+        return candidates[number] if place < EVERY - 1 and number < len(candidates) else None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Worker processes get what was found; the supernet and the store stay here.
-        return {**self.__dict__, "_search": None, "_diary": None, "_proposals": {}}
+        return {**super().__getstate__(), "_relaxed": None}
 
 
 def make_relaxed_sampler(

@@ -104,6 +104,20 @@ def test_a_study_killed_in_its_search_goes_on_as_if_nothing_had_happened(
     assert [t.config for t in again.trials[:4]] == [t.config for t in whole.trials]
 
 
+def test_a_timeout_ends_the_search_and_the_next_run_goes_on(
+    make_relaxed_study: Callable[..., StudyClass], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    for epochs in (1, 2):
+        study = make_relaxed_study(storage=url)
+        with pytest.raises(StudyError, match="run again to go on"):
+            study.run(trials=2, timeout=0, progress=False)
+        assert len(study.record.relaxed["epochs"]) == epochs
+        assert study.trials == []
+    resumed = make_relaxed_study(storage=url).run(trials=2, progress=False)
+    assert found(resumed) == found(make_relaxed_study(name="whole").run(trials=1, progress=False))
+
+
 def test_mlflow_and_the_report_hold_the_search(
     make_relaxed_study: Callable[..., StudyClass], mlflow_home: Path, tmp_path: Path
 ) -> None:
@@ -139,7 +153,7 @@ def test_other_settings_are_another_search(
 ) -> None:
     url = f"sqlite:///{tmp_path / 's.db'}"
     study = make_relaxed_study(storage=url)
-    study.optuna_study.sampler._search().run(epochs=1)  # type: ignore[attr-defined]
+    study.optuna_study.sampler._relaxed().run(epochs=1)  # type: ignore[attr-defined]
     other = Settings(epochs=4, cures=Cures(warmup=1), eigenvalues=False)
     with pytest.raises(StudyError, match="is of another search"):
         make_relaxed_study(storage=url, sampler=other).run(trials=1, progress=False)
