@@ -17,13 +17,14 @@ from benchmarks.harness import Result, Summary
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.elastic import ElasticEvaluator
 from bequest.evaluators.elastic_budget import ElasticBudget
+from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.search.joint.collection import random_network
 from bequest.search.joint.evolution import Evolution, Evolving
 from bequest.search.joint.phase import JointSearch
 from bequest.search.joint.predictor import Fitting, Knowledge, Predictor, pairwise_accuracy
 from bequest.search.joint.settings import Settings
 from bequest.search.limits import Limit
-from bequest.spaces.elastic_genes import Networks
+from bequest.spaces.elastic_genes import GENES, Networks
 
 SIZES = (50, 100, 200, 400)
 TESTED = 100
@@ -150,11 +151,10 @@ def _one_after_another(search: JointSearch, floats: Knowledge, ms: float, seed: 
     for free, share in stages:
         last = free == ("bits",)
         search.predictor.restore(taught if last else floats)
-        least = at[:]
-        for gene in free:
-            getattr(least, gene)[:] = getattr(Networks.smallest(at.geometry), gene)
-        within_reach = 1.05 * float(costs.total(least.mended(), "latency")[0])
-        goal = ms if last else max(start * (ms / start) ** share, within_reach)
+        if last and _within_reach(costs, at, free) > ms:
+            free = GENES  # bits alone do not suffice: the last stage may undo the first two
+        goal = start * (ms / start) ** share
+        goal = ms if last else max(goal, _within_reach(costs, at, free))
         limit = Limit("latency", goal, "ms")
         evolution = Evolution(
             costs,
@@ -169,6 +169,14 @@ def _one_after_another(search: JointSearch, floats: Knowledge, ms: float, seed: 
         at = evolution.best({"latency": limit.value}, TRIED if last else 1)
     search.predictor.restore(taught)
     return at
+
+
+def _within_reach(costs: NetworkCosts, at: Networks, free: tuple[str, ...]) -> float:
+    """The latency to which some genes can bring a network, and a little more."""
+    least, smallest = at[:], Networks.smallest(at.geometry)
+    for gene in free:
+        getattr(least, gene)[:] = getattr(smallest, gene)
+    return 1.05 * float(costs.total(least.mended(), "latency")[0])
 
 
 def _final(evaluator: ElasticEvaluator, networks: Networks, seed: int) -> float:
