@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from .peft.arch import describe_architecture
 from .peft.cost import LIMITED, Cost, exceeded
 from .peft.registry import attach
 from .running import Training
-from .task import Report
+from .task import Outcome, Report
 from .text_batches import FrozenStates, Tokens
 from .text_costs import TextCosts
 from .text_fingerprint import text_statistics
@@ -86,6 +87,14 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
             self.space = peft_space(layers, methods)
             if self.limits:
                 self.space = self.costs.space_within(self.limits, methods, layers)
+
+    def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
+        """Train and measure, see `TrainingEvaluator`."""
+        try:
+            return super().__call__(config, seed=seed, report=report)
+        finally:
+            # Hooks and the copied backbone hold each other: it must not wait for the collector.
+            gc.collect()
 
     def __getstate__(self) -> dict[str, Any]:
         """What worker processes get: backbone, features and costs are made anew there."""

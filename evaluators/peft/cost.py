@@ -141,6 +141,7 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
         handle.after_backward(lambda: handle.features(inputs).sum())
     for parameter, gradient in before:
         parameter.grad = gradient
+    kept.clear()  # the graph's nodes hold this list until the collector comes
     return Cost(handle.count(), float(sum(saved.values())), float(counter.get_total_flops()))
 
 
