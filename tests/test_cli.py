@@ -122,6 +122,15 @@ def test_errors_are_one_sentence(bequest: Any, arguments: tuple[str, ...], messa
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_table_that_is_unfit_is_refused(bequest: Any, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text("question,kind\nwho,human\nwhere,place\n")
+    done = bequest("search", str(table), "--text", "question", code=2)
+    assert "task 'mine': the train data has no column 'label' for the label" in done.stderr
+    wrong = ("search", str(table), "--text", "question", "--label", "kind", "--limit", "memry=1MiB")
+    assert "one example only" in bequest(*wrong, code=2).stderr
+
+
 def test_debug_shows_the_traceback(bequest: Any) -> None:
     assert "Traceback" in bequest("show", "nothing", "--debug", code=1).stderr
 
