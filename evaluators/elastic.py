@@ -32,7 +32,7 @@ from .hardware.table import CostTable
 from .hardware.totals import NetworkCosts
 from .image_model import ImageFacts
 from .image_tasks import ImageClassification, Images
-from .image_training import score, train
+from .image_training import score, scores, train
 from .integer_network import folded
 from .quantisation import block_bits, quantise
 from .running import trainable
@@ -166,9 +166,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
 
     def _train_on_both(self, config: Config, seed: int) -> Trained:
         parts = dict(self._parts(seed))
-        both = (parts["train"], parts.pop("validation"))
-        joined = [torch.cat([getattr(part, name) for part in both]) for name in "xy"]
-        parts["train"] = Images(joined[0], joined[1])
+        parts["train"] = parts["train"].joined(parts.pop("validation"))
         return self._fine_tune(parts, config, seed, None)
 
     def _fine_tune(
@@ -198,7 +196,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         judging: dict[str, Images] = {
             name: parts[name] for name in ("validation", "test") if name in parts
         }
-        return Trained(network, training, lambda: _scores(network, judging), lambda: network(one))
+        return Trained(network, training, lambda: scores(network, judging), lambda: network(one))
 
     def _model(
         self,
@@ -226,7 +224,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         if self._split is None or self._split[0] != seed:
             budget = self.budget
             parts = self.task.parts(seed, budget.shrinking.images, budget.fine_tuning.size)
-            moved = {k: Images(v.x.to(self.device), v.y.to(self.device)) for k, v in parts.items()}
+            moved = {k: v.to(self.device) for k, v in parts.items()}
             self._split = (seed, moved)
         return self._split[1]
 
@@ -250,11 +248,3 @@ def ends(
         )
     head = [Layer(channels, geometry.widths[0], size, 3, 2)]
     return head, [Layer(geometry.widths[-1], classes, 1)]
-
-
-def _scores(network: nn.Module, parts: dict[str, Images]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for part, images in parts.items():
-        accuracy, loss = score(network, images)
-        found |= {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
-    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..spaces import Config, Space
@@ -13,7 +12,7 @@ from ..spaces.cell import nas_bench_201_space
 from .cell_network import Shape, cell_network, check_cells
 from .image_model import ImageFacts, ImageModel
 from .image_tasks import ImageClassification, Images
-from .image_training import Budget, score, train
+from .image_training import Budget, scores, train
 from .supernet import Supernet
 from .supernet_image import ImageHalves, cell_supernet
 from .task import Report
@@ -86,9 +85,7 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
 
     def _train_on_both(self, config: Config, seed: int) -> Trained:
         parts = self._parts(seed)
-        both = (parts["train"], parts.pop("validation"))
-        joined = [torch.cat([getattr(part, name) for part in both]) for name in "xy"]
-        parts["train"] = Images(joined[0], joined[1])
+        parts["train"] = parts["train"].joined(parts.pop("validation"))
         return self._train_on(parts, config, seed, None)
 
     def _train_on(
@@ -105,7 +102,7 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
             report=report,
         )
         one = parts["test"].x[:1]
-        return Trained(network, training, lambda: _metrics(network, parts), lambda: network(one))
+        return Trained(network, training, lambda: scores(network, parts), lambda: network(one))
 
     def _model(
         self,
@@ -131,12 +128,4 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
 
     def _parts(self, seed: int) -> dict[str, Images]:
         parts = self.task.parts(seed, self.budget.images, self.budget.size)
-        return {k: Images(v.x.to(self.device), v.y.to(self.device)) for k, v in parts.items()}
-
-
-def _metrics(network: nn.Module, parts: dict[str, Images]) -> dict[str, float]:
-    metrics: dict[str, float] = {}
-    for part, images in parts.items():
-        accuracy, loss = score(network, images)
-        metrics |= {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
-    return metrics
+        return {k: v.to(self.device) for k, v in parts.items()}

@@ -33,6 +33,14 @@ class Images:
     def __len__(self) -> int:
         return len(self.y)
 
+    def to(self, device: torch.device) -> Images:
+        """The same images on a device."""
+        return Images(self.x.to(device), self.y.to(device))
+
+    def joined(self, others: Images) -> Images:
+        """These images, then others."""
+        return Images(torch.cat([self.x, others.x]), torch.cat([self.y, others.y]))
+
     def halves(self, seed: int) -> tuple[Images, Images]:
         """Two halves with the classes' shares kept, drawn by the seed."""
         first, second = _held_out(self.y.numpy(), len(self) - len(self) // 2, seed)

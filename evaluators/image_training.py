@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -115,6 +116,15 @@ def score(network: nn.Module, images: Images) -> tuple[float, float]:
     scores = torch.cat([network(part) for part in torch.split(images.x, SCORING_BATCH)])
     accuracy = float((scores.argmax(1) == images.y).float().mean())
     return accuracy, float(functional.cross_entropy(scores, images.y))
+
+
+def scores(network: nn.Module, parts: Mapping[str, Images]) -> dict[str, float]:
+    """``PART_accuracy`` and ``PART_loss`` of each part."""
+    found: dict[str, float] = {}
+    for part, images in parts.items():
+        accuracy, loss = score(network, images)
+        found |= {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
+    return found
 
 
 def probabilities(network: nn.Module, x: Tensor) -> Tensor:
