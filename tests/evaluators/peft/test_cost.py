@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_one_more_layer_costs_what_one_layer_costs() -> None:
     memory: list[Any] = [
         costs.predict("lora", {}, layer_lo=low, batch=4, length=16).memory for low in range(4)
     ]
-    steps = [a - b for a, b in zip(memory, memory[1:], strict=False)]
+    steps = [a - b for a, b in pairwise(memory)]
     assert steps[0] == pytest.approx(steps[1], rel=1e-6)
     assert steps[1] == pytest.approx(steps[2], rel=1e-6)
 
