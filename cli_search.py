@@ -124,7 +124,7 @@ def _task(
         from .evaluators import load_task
 
         return load_task(name, data_root)
-    from .evaluators.text_tasks import TextClassification
+    from .evaluators.text.tasks import TextClassification
 
     return TextClassification(Path(name), name=Path(name).stem, **columns, **more)
 

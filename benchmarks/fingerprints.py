@@ -36,8 +36,8 @@ from bequest.banks.prior import DesignPrior
 from bequest.banks.scores import Scores
 from bequest.banks.similarity import MOST_ALIKE, Projection, anchors, kendall_matrix
 from bequest.evaluators import load_task
-from bequest.evaluators.graph_fingerprint import GraphFingerprinter
-from bequest.evaluators.graph_statistics import graph_statistics
+from bequest.evaluators.graph.fingerprint import GraphFingerprinter
+from bequest.evaluators.graph.statistics import graph_statistics
 from bequest.spaces import Config
 from bequest.spaces.counts import counts
 from bequest.spaces.gnn import gnn_space

@@ -15,8 +15,8 @@ from scipy.stats import kendalltau
 
 from benchmarks.harness import Result, Summary
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.elastic import ElasticEvaluator
-from bequest.evaluators.elastic_budget import ElasticBudget
+from bequest.evaluators.elastic.budget import ElasticBudget
+from bequest.evaluators.elastic.evaluator import ElasticEvaluator
 from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.search.joint.collection import random_network
 from bequest.search.joint.evolution import Evolution, Evolving

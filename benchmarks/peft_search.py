@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from bequest.evaluators import load_task
-from bequest.evaluators.backbones import load_backbone
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.cost import MIB, CostModel, measure
-from bequest.evaluators.text import TextEvaluator
-from bequest.evaluators.text_training import TextBudget
+from bequest.evaluators.text.backbones import load_backbone
+from bequest.evaluators.text.evaluator import TextEvaluator
+from bequest.evaluators.text.training import TextBudget
 from bequest.spaces import Config
 from bequest.spaces.peft import DEFAULTS, KNOBS, RATES, WHOLE, knob_name, peft_space
 from bequest.threads import one_thread

@@ -21,12 +21,12 @@ import numpy as np
 import optuna
 import torch
 
-from bequest.evaluators.cell_network import Shape, cell_network
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.image_tasks import ImageClassification, Images
-from bequest.evaluators.image_training import Budget, score, train
+from bequest.evaluators.image.cell_network import Shape, cell_network
+from bequest.evaluators.image.supernet import ImageHalves, cell_supernet
+from bequest.evaluators.image.tasks import ImageClassification, Images
+from bequest.evaluators.image.training import Budget, score, train
 from bequest.evaluators.seeding import seeded
-from bequest.evaluators.supernet_image import ImageHalves, cell_supernet
 from bequest.evaluators.table import TableEvaluator
 from bequest.search.relaxed.phase import RelaxedSearch
 from bequest.search.relaxed.settings import Settings

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.graph_cell import GraphCellEvaluator
-from bequest.evaluators.graph_tasks import NodeClassification
+from bequest.evaluators.graph.cell import GraphCellEvaluator
+from bequest.evaluators.graph.tasks import NodeClassification
 from bequest.evaluators.table import TableEvaluator
 from bequest.search.relaxed.phase import RelaxedSearch
 from bequest.search.relaxed.settings import default_settings

@@ -29,10 +29,10 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bequest.evaluators.cell_network import Shape
-from bequest.evaluators.image_tasks import Images
+from bequest.evaluators.image.cell_network import Shape
+from bequest.evaluators.image.supernet import ImageHalves, cell_supernet
+from bequest.evaluators.image.tasks import Images
 from bequest.evaluators.supernet import Supernet
-from bequest.evaluators.supernet_image import ImageHalves, cell_supernet
 from bequest.search.relaxed.darts import Darts
 from bequest.search.relaxed.exact import ExactHypergradient
 from bequest.search.relaxed.optimiser import RelaxedOptimiser

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.image_tasks import ImageClassification, Images
-from bequest.evaluators.image_training import Budget, score, train
-from bequest.evaluators.residual import ResidualNetwork, ResidualShape, flops, prune
+from bequest.evaluators.image.residual import ResidualNetwork, ResidualShape, flops, prune
+from bequest.evaluators.image.supernet import ImageHalves
+from bequest.evaluators.image.tasks import ImageClassification, Images
+from bequest.evaluators.image.training import Budget, score, train
 from bequest.evaluators.seeding import seeded
-from bequest.evaluators.supernet_image import ImageHalves
 from bequest.search.relaxed.width import WidthSettings, channels_for, search_widths
 
 from .harness import Result, Summary

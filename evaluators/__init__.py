@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import load_task
-    from .elastic import ElasticEvaluator
-    from .graph import GraphEvaluator
-    from .graph_tasks import GraphClassification, LinkPrediction, NodeClassification
-    from .image import ImageEvaluator
-    from .image_tasks import ImageClassification
+    from .elastic.evaluator import ElasticEvaluator
+    from .graph.evaluator import GraphEvaluator
+    from .graph.tasks import GraphClassification, LinkPrediction, NodeClassification
+    from .image.evaluator import ImageEvaluator
+    from .image.tasks import ImageClassification
     from .models import load_model
     from .table import TableEvaluator
     from .task import Outcome
-    from .text import TextEvaluator
-    from .text_tasks import TextClassification
+    from .text.evaluator import TextEvaluator
+    from .text.tasks import TextClassification
 
 _EXPORTS = {
-    "ElasticEvaluator": "elastic",
-    "GraphClassification": "graph_tasks",
-    "GraphEvaluator": "graph",
-    "ImageClassification": "image_tasks",
-    "ImageEvaluator": "image",
-    "LinkPrediction": "graph_tasks",
-    "NodeClassification": "graph_tasks",
+    "ElasticEvaluator": "elastic.evaluator",
+    "GraphClassification": "graph.tasks",
+    "GraphEvaluator": "graph.evaluator",
+    "ImageClassification": "image.tasks",
+    "ImageEvaluator": "image.evaluator",
+    "LinkPrediction": "graph.tasks",
+    "NodeClassification": "graph.tasks",
     "Outcome": "task",
     "TableEvaluator": "table",
-    "TextClassification": "text_tasks",
-    "TextEvaluator": "text",
+    "TextClassification": "text.tasks",
+    "TextEvaluator": "text.evaluator",
     "load_model": "models",
     "load_task": "datasets",
 }

@@ -11,11 +11,11 @@ from ..spaces.named import make_space
 from .task import Evaluator
 
 if TYPE_CHECKING:
-    from .elastic_budget import ElasticBudget
-    from .graph_tasks import GraphTask
-    from .image_tasks import ImageClassification
-    from .image_training import Budget
-    from .text_tasks import TextClassification
+    from .elastic.budget import ElasticBudget
+    from .graph.tasks import GraphTask
+    from .image.tasks import ImageClassification
+    from .image.training import Budget
+    from .text.tasks import TextClassification
 
 GRAPH_SPACES = ("gnn", "nas-bench-graph")
 ELASTIC = "elastic"
@@ -58,8 +58,8 @@ def make_evaluator(
         UnknownNameError: There is no such space.
         SpaceError: It does not fit the task, or a budget is given for a graph.
     """
-    from .image_tasks import ImageClassification
-    from .text_tasks import TextClassification
+    from .image.tasks import ImageClassification
+    from .text.tasks import TextClassification
 
     if isinstance(task, TextClassification):
         return _text_evaluator(task, space or TEXT_SPACES[0], tuning or Tuning())
@@ -73,14 +73,14 @@ def make_evaluator(
         )
     if isinstance(task, ImageClassification):
         if name == ELASTIC:
-            from .elastic import ElasticEvaluator
-            from .elastic_budget import ElasticBudget
+            from .elastic.budget import ElasticBudget
+            from .elastic.evaluator import ElasticEvaluator
 
             if budget is not None and not isinstance(budget, ElasticBudget):
                 raise SpaceError("space 'elastic' is trained in two parts: give an ElasticBudget")
             return ElasticEvaluator(task, space=made, budget=budget)
-        from .image import ImageEvaluator
-        from .image_training import Budget
+        from .image.evaluator import ImageEvaluator
+        from .image.training import Budget
 
         if budget is not None and not isinstance(budget, Budget):
             raise SpaceError(f"space {name!r} is trained in one part: give a Budget")
@@ -91,18 +91,18 @@ def make_evaluator(
             "epochs are searched)"
         )
     if name == "nas-bench-graph":
-        from .graph_cell import GraphCellEvaluator
+        from .graph.cell import GraphCellEvaluator
 
         return GraphCellEvaluator(task)
-    from .graph import GraphEvaluator
+    from .graph.evaluator import GraphEvaluator
 
     return GraphEvaluator(task)
 
 
 def _text_evaluator(task: TextClassification, space: str, tuning: Tuning) -> Evaluator:
-    from .backbones import MINILM
-    from .text import TextEvaluator
-    from .text_training import TextBudget
+    from .text.backbones import MINILM
+    from .text.evaluator import TextEvaluator
+    from .text.training import TextBudget
 
     make_space(space)  # an unknown name has its own error
     if space not in TEXT_SPACES:
@@ -142,7 +142,7 @@ def image_budget(
     if not given:
         return None
     if space == ELASTIC:
-        from .elastic_budget import ElasticBudget
+        from .elastic.budget import ElasticBudget
 
         usual = ElasticBudget()
         shared = {name: given.pop(name) for name in ("images",) if name in given}
@@ -151,6 +151,6 @@ def image_budget(
             shrinking=replace(usual.shrinking, **shared),
             fine_tuning=replace(usual.fine_tuning, **given),
         )
-    from .image_training import Budget
+    from .image.training import Budget
 
     return Budget(**given)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 LOADERS = {
-    "elastic": ".elastic_model:load_elastic_model",
-    "graph": ".graph_model:load_graph_model",
-    "image": ".image_model:load_image_model",
-    "text": ".text_model:load_text_model",
+    "elastic": ".elastic.model:load_elastic_model",
+    "graph": ".graph.model:load_graph_model",
+    "image": ".image.model:load_image_model",
+    "text": ".text.model:load_text_model",
 }
 """The function that loads each kind of model: ``module:name`` in this package."""
 

@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from ..errors import unknown_name
 from ..spaces.relaxation import Pick, Relaxation
-from .cell_network import MixedEdge
 from .flat import FlatNetwork
+from .image.cell_network import MixedEdge
 
 GATES = ("softmax", "sigmoid")
 ALPHA_START = 1e-3

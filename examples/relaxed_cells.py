@@ -6,7 +6,7 @@ Here the images are scikit-learn's digits; anything of [n, channels, height, wid
 from sklearn.datasets import load_digits
 
 import bequest
-from bequest.evaluators.image_training import Budget
+from bequest.evaluators.image.training import Budget
 from bequest.search.relaxed.settings import Cures, Settings
 
 

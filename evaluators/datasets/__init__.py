@@ -11,9 +11,9 @@ from ...errors import DataError, unknown_name
 from .catalogue import ALIASES, ENTRIES, IMAGES, LINKS, LINKS_SUFFIX, NODE, TEXTS, Entry
 
 if TYPE_CHECKING:
-    from ..graph_tasks import GraphTask
-    from ..image_tasks import ImageClassification
-    from ..text_tasks import TextClassification
+    from ..graph.tasks import GraphTask
+    from ..image.tasks import ImageClassification
+    from ..text.tasks import TextClassification
 
 __all__ = ["Entry", "list_tasks", "load_task"]
 
@@ -42,7 +42,7 @@ def load_task(
     data: Any = _load(entry, None if data_root is None else Path(data_root))
     if entry.kind in (IMAGES, TEXTS):
         return data  # type: ignore[no-any-return]
-    from ..graph_tasks import GraphClassification, LinkPrediction, NodeClassification
+    from ..graph.tasks import GraphClassification, LinkPrediction, NodeClassification
 
     if entry.kind == LINKS:
         return LinkPrediction(data, name=entry.name)

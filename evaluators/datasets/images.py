@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from ...errors import DataError
 from ...home import home
-from ..image_tasks import ImageClassification
+from ..image.tasks import ImageClassification
 from .catalogue import Entry
 from .roots import ROOT_VARIABLE, roots
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ...errors import DataError
-from ..text_tasks import TextClassification
+from ..text.tasks import TextClassification
 from .catalogue import Entry
 from .roots import ROOT_VARIABLE, roots
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...banks.bank import Bank
 from ...banks.record import BankTask, Record, design_key
-from ...evaluators.elastic import ElasticEvaluator
+from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...spaces import Space
 from ...spaces.elastic_genes import Networks
 from .collection import Collection

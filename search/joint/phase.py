@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluators.elastic import ElasticEvaluator
-from ...evaluators.elastic_training import ProgressiveShrinking
+from ...evaluators.elastic.evaluator import ElasticEvaluator
+from ...evaluators.elastic.training import ProgressiveShrinking
 from ...spaces import Config
 from ...spaces.elastic_genes import Networks, joined
 from .collection import Collection, random_network

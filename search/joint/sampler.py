@@ -7,7 +7,7 @@ from typing import Any
 
 from ...banks.bank import Bank
 from ...errors import StudyError
-from ...evaluators.elastic import ElasticEvaluator
+from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...evaluators.task import Evaluator
 from ..first_phase import Diary, FirstPhaseSampler
 from ..samplers import JOINT

@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from ...errors import ConfigurationError
 from ...evaluators.flat import FlatNetwork
-from ...evaluators.residual import Kept, ResidualNetwork, ResidualShape, flops, prune
+from ...evaluators.image.residual import Kept, ResidualNetwork, ResidualShape, flops, prune
+from ...evaluators.image.supernet import ImageHalves
 from ...evaluators.seeding import seeded
 from ...evaluators.supernet import Batch
-from ...evaluators.supernet_image import ImageHalves
 from .learner import Rates
 from .rarts import Coupling, Rarts
 

@@ -10,7 +10,7 @@ import pytest
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import FOLDER, import_bundled
 from bequest.errors import BankError
-from bequest.evaluators.graph import STATISTICS
+from bequest.evaluators.graph.evaluator import STATISTICS
 from bequest.search.heritage import open_bank
 from bequest.spaces.gnn import gnn_space
 

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from bequest import GraphClassification, LinkPrediction, NodeClassification
 from bequest.evaluators.fingerprint import Fingerprinter, log_kappa, squared_gradients
-from bequest.evaluators.graph_fingerprint import GraphFingerprinter
+from bequest.evaluators.graph.fingerprint import GraphFingerprinter
 from bequest.spaces import Config
 from bequest.spaces.gnn import LAYERS, gnn_space
 

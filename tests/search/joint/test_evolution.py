@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bequest.errors import StudyError, UnknownNameError
-from bequest.evaluators.elastic import ends
+from bequest.evaluators.elastic.evaluator import ends
 from bequest.evaluators.hardware.model import CostModel
 from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.hardware.totals import NetworkCosts

@@ -19,11 +19,11 @@ from bequest.banks.bank import Bank
 from bequest.cli import app
 from bequest.errors import ConfigurationError, StudyError
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.elastic import ElasticEvaluator
-from bequest.evaluators.elastic_budget import ElasticBudget
-from bequest.evaluators.elastic_training import Shrinking
-from bequest.evaluators.image import ImageEvaluator
-from bequest.evaluators.image_training import Budget
+from bequest.evaluators.elastic.budget import ElasticBudget
+from bequest.evaluators.elastic.evaluator import ElasticEvaluator
+from bequest.evaluators.elastic.training import Shrinking
+from bequest.evaluators.image.evaluator import ImageEvaluator
+from bequest.evaluators.image.training import Budget
 from bequest.search.joint.collection import Collection, random_network
 from bequest.search.joint.evolution import Evolving
 from bequest.search.joint.inheritance import architectures, earlier

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.image import ImageEvaluator
-from bequest.evaluators.image_tasks import ImageClassification
-from bequest.evaluators.image_training import Budget
+from bequest.evaluators.image.evaluator import ImageEvaluator
+from bequest.evaluators.image.tasks import ImageClassification
+from bequest.evaluators.image.training import Budget
 from bequest.evaluators.supernet import Supernet
 
 

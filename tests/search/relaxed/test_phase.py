@@ -56,8 +56,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.image import ImageEvaluator
-from bequest.evaluators.image_training import Budget
+from bequest.evaluators.image.evaluator import ImageEvaluator
+from bequest.evaluators.image.training import Budget
 from bequest.search.relaxed.phase import RelaxedSearch
 from bequest.search.relaxed.settings import Cures, Settings
 

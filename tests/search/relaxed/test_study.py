@@ -16,7 +16,7 @@ import pytest
 
 from bequest import Study
 from bequest.errors import StudyError
-from bequest.evaluators.image import ImageEvaluator
+from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.search.relaxed.pictures import edges_of
 from bequest.search.relaxed.settings import Cures, Settings
 from bequest.search.samplers import RELAXED
@@ -64,8 +64,8 @@ KILLED = """
 import os, signal, sys
 from bequest import Study
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.image import ImageEvaluator
-from bequest.evaluators.image_training import Budget
+from bequest.evaluators.image.evaluator import ImageEvaluator
+from bequest.evaluators.image.training import Budget
 from bequest.search.relaxed import sampler
 from bequest.search.relaxed.settings import Cures, Settings
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bequest.errors import ConfigurationError
-from bequest.evaluators.image_tasks import ImageClassification
-from bequest.evaluators.residual import ResidualNetwork, ResidualShape, flops
-from bequest.evaluators.supernet_image import ImageHalves
+from bequest.evaluators.image.residual import ResidualNetwork, ResidualShape, flops
+from bequest.evaluators.image.supernet import ImageHalves
+from bequest.evaluators.image.tasks import ImageClassification
 from bequest.search.relaxed.width import (
     GatedNetwork,
     WidthSettings,

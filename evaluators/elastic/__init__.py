@@ -1,0 +1,1 @@
+"""Networks cut from a once-for-all network, quantised and fine-tuned."""

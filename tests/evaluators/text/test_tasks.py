@@ -1,0 +1,124 @@
+"""Tasks of texts: where they come from, how they are split, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bequest.errors import DataError
+from bequest.evaluators import load_task
+from bequest.evaluators.text.tasks import TextClassification
+
+
+def frame(count: int = 40) -> pd.DataFrame:
+    kinds = ["place", "human"]
+    return pd.DataFrame(
+        {
+            "question": [f"question number {i}" for i in range(count)],
+            "context": [f"context {i}" for i in range(count)],
+            "kind": [kinds[i % 2] for i in range(count)],
+        }
+    )
+
+
+def make(data: Any, **options: Any) -> TextClassification:
+    return TextClassification(data, name="mine", text="question", label="kind", **options)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "jsonl"])
+def test_files_are_read(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"data.{suffix}"
+    if suffix == "parquet":
+        frame().to_parquet(path)
+    elif suffix == "jsonl":
+        frame().to_json(path, orient="records", lines=True)
+    else:
+        frame().to_csv(path, index=False, sep="\t" if suffix == "tsv" else ",")
+    task = make(path)
+    assert task.classes == ["human", "place"]
+    assert task.parts_given["train"].first == frame().question.tolist()
+
+
+def test_a_hugging_face_dataset_is_read() -> None:
+    class Dataset:
+        def to_pandas(self) -> pd.DataFrame:
+            return frame()
+
+    assert make(Dataset()).classes == ["human", "place"]
+
+
+def test_missing_parts_are_held_out_and_disjoint() -> None:
+    parts = make(frame()).parts(0)
+    texts = [set(part.first) for part in parts.values()]
+    assert [len(t) for t in texts] == [24, 8, 8]
+    assert len(set.union(*texts)) == 40
+    assert all(np.bincount(p.labels).tolist() == [len(p) / 2] * 2 for p in parts.values())
+
+
+def test_the_seed_decides_the_split() -> None:
+    task = make(frame())
+    assert task.parts(1)["test"].first == task.parts(1)["test"].first
+    assert task.parts(1)["test"].first != task.parts(2)["test"].first
+
+
+def test_fewer_examples_are_drawn_evenly() -> None:
+    parts = make(frame(), validation=frame(), test=frame()).parts(0, examples=10)
+    assert [len(part) for part in parts.values()] == [10, 5, 40]
+    assert np.bincount(parts["train"].labels).tolist() == [5, 5]
+
+
+def test_pairs() -> None:
+    task = make(frame(), pair="context")
+    assert task.pairs
+    both = task.parts(0)["train"] + task.parts(0)["validation"]
+    assert both.second is not None
+    assert len(both.second) == len(both.labels) == 32
+
+
+def test_numbered_classes_get_their_names() -> None:
+    data = pd.DataFrame({"text": list("abcd") * 5, "label": [0, 1] * 10})
+    assert TextClassification(data, name="n", classes=["no", "yes"]).classes == ["no", "yes"]
+
+
+def changed(column: str, value: Any, row: int = 3) -> pd.DataFrame:
+    data = frame()
+    data.loc[row, column] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (frame().drop(columns="kind"), {}, "no column 'kind' for the label: it has question"),
+        (frame().assign(kind="place"), {}, "one class only"),
+        (changed("question", "  "), {}, "row 3 of the train data has an empty text"),
+        (changed("kind", None), {}, "row 3 of the train data has an empty label"),
+        (frame()[:0], {}, "no row"),
+        (changed("kind", "rare"), {}, "'rare' has one example only"),
+        (frame(), {"validation": changed("kind", "new")}, "'new' of the validation data is not in"),
+        (frame(), {"pair": "second"}, "no column 'second' for the second text"),
+        ("nowhere.csv", {}, "no file 'nowhere.csv'"),
+        ("data.xlsx", {}, "give a file that ends in"),
+        (7, {}, "give a data frame, a file or a Hugging Face dataset"),
+    ],
+)
+def test_bad_data_is_refused_with_a_reason(data: Any, options: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        make(data, **options)
+
+
+def test_named_tasks(data_root: Path) -> None:
+    task: Any = load_task("trec6", data_root)
+    assert task.describe()["classes"] == 6
+    assert task.describe()["split"] == "given"
+    assert "ABBR" in task.classes
+
+
+def test_a_named_task_without_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BEQUEST_DATA", raising=False)
+    with pytest.raises(DataError, match=r"no data for task 'trec6'.*text/trec6/train.parquet"):
+        load_task("trec6")
