@@ -244,6 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--darts2-seeds", type=int, help="cells: DARTS-2 is dear; fewer seeds")
     parser.add_argument("--rounds", type=int, default=15, help="cost: rounds of all methods")
     parser.add_argument("--methods", help="cells, graphs: only these, by commas")
     parser.add_argument("--data-root", type=Path, default=os.environ.get("BEQUEST_DATA"))
