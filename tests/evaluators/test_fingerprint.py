@@ -126,7 +126,7 @@ def test_only_what_is_looked_at_is_drawn(
     """A cap on samples makes large tasks cheap and leaves the fingerprint near."""
     task = GraphClassification(graphs, name="toy")
     full = GraphFingerprinter(ANCHORS)(task, seed=0)
-    monkeypatch.setattr("bequest.evaluators.graph_fingerprint.GRAPHS", 6)
+    monkeypatch.setattr("bequest.evaluators.graph.fingerprint.GRAPHS", 6)
     capped = GraphFingerprinter(ANCHORS)(task, seed=0)
     assert (capped != full).all()
     np.testing.assert_allclose(capped, full, atol=1.0)

@@ -79,7 +79,7 @@ def test_the_test_split_decides_nothing(
 ) -> None:
     """With nonsense in the test part, only the test metrics change."""
     honest = _without_times(_evaluate(tasks[kind]))
-    from bequest.evaluators import graph_problems
+    from bequest.evaluators.graph import problems as graph_problems
 
     original = graph_problems.make_problem
 
@@ -95,7 +95,7 @@ def test_the_test_split_decides_nothing(
             test.edge_label = 1 - test.edge_label
         return problem
 
-    monkeypatch.setattr("bequest.evaluators.graph.make_problem", spoiled)
+    monkeypatch.setattr("bequest.evaluators.graph.evaluator.make_problem", spoiled)
     labels = getattr(tasks[kind], "labels", torch.zeros(1)).clone()
     found = _without_times(_evaluate(tasks[kind]))
     if kind == "node":
@@ -137,7 +137,7 @@ def test_out_of_memory_is_named(
     def full(*args: object) -> None:
         raise torch.OutOfMemoryError("tried to allocate")
 
-    monkeypatch.setattr("bequest.evaluators.graph.make_problem", full)
+    monkeypatch.setattr("bequest.evaluators.graph.evaluator.make_problem", full)
     with pytest.raises(EvaluationError, match="out of memory on cpu: a smaller width may help"):
         _evaluate(node_task)
 

@@ -115,7 +115,7 @@ def test_kept_states_say_what_the_backbone_says(
     evaluator: TextEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = evaluator(config(evaluator, "lst"), seed=0)
-    monkeypatch.setattr("bequest.evaluators.text_batches.STATES_LIMIT", 0)
+    monkeypatch.setattr("bequest.evaluators.text.batches.STATES_LIMIT", 0)
     found = evaluator(config(evaluator, "lst"), seed=0)
     assert found.metrics["train_loss"] == pytest.approx(wanted.metrics["train_loss"], abs=1e-4)
 
