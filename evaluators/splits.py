@@ -36,8 +36,10 @@ def stratified_split(labels: Tensor, seed: int) -> Split:
 
 
 def _strata(y: np.ndarray) -> np.ndarray | None:
-    """Classes too small to be split are pooled; without two in every pool, no strata."""
+    """Classes too small to be split are pooled; one example alone joins the rarest class."""
     counts = np.bincount(y)
     strata = np.where(counts[y] < 2, -1, y)
+    if (strata == -1).sum() == 1 and counts.max() > 1:
+        strata = np.where(strata == -1, np.where(counts < 2, len(y), counts).argmin(), strata)
     _, sizes = np.unique(strata, return_counts=True)
     return strata if sizes.min() >= 2 else None

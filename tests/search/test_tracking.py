@@ -156,7 +156,7 @@ def _start_server(folder: Path, port: int) -> subprocess.Popen[bytes]:
     command += ["--artifacts-destination", str(folder / "artifacts")]
     with open(folder / "server.log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    end = time.time() + 90
+    end = time.time() + 240
     while time.time() < end:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
