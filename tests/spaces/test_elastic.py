@@ -35,7 +35,7 @@ def test_the_published_geometry() -> None:
 
 
 @given(geometries, seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_decoding_brings_back_what_was_encoded(name: str, seed: int) -> None:
     geometry = GEOMETRIES[name]
     networks = Networks.sample(geometry, 5, np.random.default_rng(seed))
@@ -50,7 +50,7 @@ def test_decoding_brings_back_what_was_encoded(name: str, seed: int) -> None:
 
 
 @given(geometries, seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_networks_are_points_of_the_space_and_back(name: str, seed: int) -> None:
     space, geometry = make_space(name), GEOMETRIES[name]
     networks = Networks.sample(geometry, 3, np.random.default_rng(seed))

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bequest.errors import ConfigurationError, UnknownNameError
@@ -78,7 +78,6 @@ def test_two_networks(one: Config, other: Config) -> None:
     assert SPACE.canonical(one) != SPACE.canonical(other)
 
 
-@settings(deadline=None)
 @given(points())
 def test_the_canonical_point_builds_the_same_network(config: Config) -> None:
     canonical = SPACE.canonical(config)
@@ -87,7 +86,6 @@ def test_the_canonical_point_builds_the_same_network(config: Config) -> None:
     assert SPACE.canonical(canonical) == canonical
 
 
-@settings(deadline=None)
 @given(points())
 def test_features_describe_the_network_not_the_point(config: Config) -> None:
     both = SPACE.features([config, SPACE.canonical(config)])
@@ -102,7 +100,6 @@ def test_features_tell_networks_apart() -> None:
     assert len(np.unique(rows, axis=0)) > 0.9 * len(rows)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(OPERATIONS), st.sampled_from(LINKS))
 def test_sample_keeps_what_is_given(seed: int, operation: str, links: str) -> None:
     config = SPACE.sample(np.random.default_rng(seed), {"links": links, "op2": operation})
@@ -110,7 +107,6 @@ def test_sample_keeps_what_is_given(seed: int, operation: str, links: str) -> No
     assert config["op2"] == operation
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_sample_repairs_what_would_be_no_network(seed: int) -> None:
     SPACE.validate(SPACE.sample(np.random.default_rng(seed), {"links": "0123", **ALL_SKIP}))

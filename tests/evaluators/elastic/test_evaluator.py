@@ -200,7 +200,7 @@ def test_training_with_few_bits_learns_ranges_and_weights() -> None:
 
 
 @given(st.sampled_from(BITS), st.lists(st.floats(-1, 1), min_size=1, max_size=40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_packed_integers_come_back(bits: int, values: list[float]) -> None:
     integers = (np.array(values) * (2 ** (bits - 1) - 1)).round().astype(np.int8)
     data = pack_bits(integers, bits)

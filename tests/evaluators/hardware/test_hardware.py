@@ -65,7 +65,7 @@ def test_the_model_of_the_table() -> None:
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_totals_are_sums_of_layers(seed: int) -> None:
     head, tail = ends(SMALL, 3, 10, 28)
     table = CostModel.load().table(SMALL, head, tail)

@@ -43,7 +43,7 @@ SENSITIVITY = learn(SMALL, score, np.random.default_rng(0))
 
 
 @given(st.integers(0, 2**31), st.floats(MARGIN, 12))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_children_are_feasible_down_to_the_smallest_network(seed: int, times: float) -> None:
     rng = np.random.default_rng(seed)
     networks = Networks.sample(SMALL, 100, rng)
@@ -202,7 +202,7 @@ def test_limits_combine_and_hopeless_ones_are_refused() -> None:
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_archive_is_the_front_of_all_that_came(seed: int) -> None:
     rng = np.random.default_rng(seed)
     archive = Archive()

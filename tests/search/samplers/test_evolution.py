@@ -39,7 +39,7 @@ class TestEvolutionSampler(SamplerConformance):
         assert all(child.get("dropout") != 0.0 for child in children)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6))
 def test_a_mutant_is_valid_and_differs_in_one_choice_and_what_hangs_on_it(seed: int) -> None:
     rng = np.random.default_rng(seed)

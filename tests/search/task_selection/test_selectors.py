@@ -204,7 +204,7 @@ def test_a_plan_is_better_than_one_source_after_another() -> None:
     assert len(plan(20 - gaps, 1e-3, 50)) == 21
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(1, 4))
 def test_what_a_plan_brings_is_what_draws_say(seed: int, sources: int) -> None:
     rng = np.random.default_rng(seed)
@@ -263,7 +263,7 @@ def test_missing_cells_are_filled_sensibly() -> None:
     assert np.abs(filled - matrix[[10, 3, 17]][:, selector._targets]).max() < 0.08
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
 def test_units_of_the_return_do_not_matter(seed: int, shift: float, scale: float) -> None:
     matrix = mountain(LINE[:, None], noise=0.05, seed=seed)
