@@ -104,7 +104,7 @@ def run(args: argparse.Namespace, result: Result) -> None:
     methods = args.methods.split(",") if args.methods else METHODS
     path = Path(args.data_root) / "gnn_bank" / "nas_bench_graph.parquet"
     tops: dict[str, list[float]] = {method: [] for method in methods}
-    for dataset in DATASETS:
+    for dataset in args.datasets.split(",") if args.datasets else DATASETS:
         table = TableEvaluator.nas_bench_graph(path, dataset)
         values = np.array([o.value for o in table.table.values()])
         for method in methods:
