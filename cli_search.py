@@ -180,8 +180,10 @@ def _print_result(
     record, best = study.record, study.best
     typer.echo(f"{record.facts['task']}: {trial_counts(record)}")
     typer.echo(f"best validation {record.metric} {best.value:.4f} in trial {best.slot}, with")
+    width = max(map(len, best.config), default=0)
     for key, value in best.config.items():
-        typer.echo(f"  {key:16} {value:.4g}" if isinstance(value, float) else f"  {key:16} {value}")
+        shown_value = f"{value:.4g}" if isinstance(value, float) else value
+        typer.echo(f"  {key:{width}} {shown_value}")
     if record.inherited:
         heard = [f"{row['task']} {row['weight']:+.2f}" for row in record.inherited[:5]]
         typer.echo(f"listened to earlier tasks (weight): {', '.join(heard)}")
