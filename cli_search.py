@@ -15,71 +15,94 @@ if TYPE_CHECKING:
     from .search.study import Study
 
 
+# The options, as typer takes them.
+
+Task = Annotated[
+    str, typer.Argument(help="A name, as `bequest tasks` lists it, or a table of texts.")
+]
+Trials = Annotated[int, typer.Option(help="How many trials the study has in the end.")]
+Timeout = Annotated[float | None, typer.Option(help="Begin no trial after this many s.")]
+Workers = Annotated[int, typer.Option(help="Worker processes on this machine.")]
+Sampler = Annotated[
+    str,
+    typer.Option(
+        help="transfer, autotransfer, gp, tpe, evolution or random; rarts, darts-1 or darts-2; apq."
+    ),
+]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        help="gnn or nas-bench-graph on graphs; nas-bench-201, darts or elastic on images; "
+        "peft on texts."
+    ),
+]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The most a network may cost: with apq, say, latency=0.3ms; on texts memory=64MiB "
+        "(activations), parameters=100k or flops=1000G; repeatable."
+    ),
+]
+Pruner = Annotated[str, typer.Option(help="none, median or hyperband.")]
+Seed = Annotated[int, typer.Option(help="Seed of sampler, splits and trainings.")]
+Name = Annotated[str | None, typer.Option(help="The study's name.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Look here for data before downloading any.")]
+Fit = Annotated[bool, typer.Option(help="Train and save the winner in the end.")]
+TrainOnValidation = Annotated[
+    bool, typer.Option(help="Train the winner on training and validation data.")
+]
+Epochs = Annotated[int | None, typer.Option(help="On images and texts: epochs of a training.")]
+Images = Annotated[
+    int | None, typer.Option(help="Train and validate on so many images (0: on all).")
+]
+Size = Annotated[
+    int | None, typer.Option(help="Average images down to so many pixels (0: as they are).")
+]
+Text = Annotated[str, typer.Option(help="In a table: the column of the text.")]
+Pair = Annotated[
+    str | None, typer.Option(help="In a table: the column of the second text of a pair.")
+]
+Label = Annotated[str, typer.Option(help="In a table: the column of the class.")]
+Validation = Annotated[
+    Path | None, typer.Option(help="Beside a table: another one for validation.")
+]
+Test = Annotated[Path | None, typer.Option(help="Beside a table: another one to test.")]
+Backbone = Annotated[
+    str | None, typer.Option(help="On texts: minilm, a folder, or a name on the hub.")
+]
+Examples = Annotated[
+    int | None, typer.Option(help="On texts: train on so many (0: on all; 1000 by default).")
+]
+Mlflow = Annotated[bool, typer.Option(help="Log to MLflow.")]
+
+
 def search(
-    task: Annotated[
-        str, typer.Argument(help="A name, as `bequest tasks` lists it, or a table of texts.")
-    ],
-    trials: Annotated[int, typer.Option(help="How many trials the study has in the end.")] = 30,
-    timeout: Annotated[float | None, typer.Option(help="Begin no trial after this many s.")] = None,
-    workers: Annotated[int, typer.Option(help="Worker processes on this machine.")] = 1,
-    sampler: Annotated[
-        str,
-        typer.Option(
-            help="transfer, autotransfer, gp, tpe, evolution or random; rarts, darts-1 or darts-2; "
-            "apq."
-        ),
-    ] = "transfer",
-    space: Annotated[
-        str | None,
-        typer.Option(
-            help="gnn or nas-bench-graph on graphs; nas-bench-201, darts or elastic on images; "
-            "peft on texts."
-        ),
-    ] = None,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The most a network may cost: with apq, say, latency=0.3ms; on texts memory=64MiB "
-            "(activations), parameters=100k or flops=1000G; repeatable."
-        ),
-    ] = None,
+    task: Task,
+    trials: Trials = 30,
+    timeout: Timeout = None,
+    workers: Workers = 1,
+    sampler: Sampler = "transfer",
+    space: Space = None,
+    limit: Limit = None,
     bank: BankUrl = None,
-    pruner: Annotated[str, typer.Option(help="none, median or hyperband.")] = "none",
-    seed: Annotated[int, typer.Option(help="Seed of sampler, splits and trainings.")] = 0,
-    name: Annotated[str | None, typer.Option(help="The study's name.")] = None,
-    data_root: Annotated[
-        Path | None, typer.Option(help="Look here for data before downloading any.")
-    ] = None,
+    pruner: Pruner = "none",
+    seed: Seed = 0,
+    name: Name = None,
+    data_root: DataRoot = None,
     storage: Storage = None,
-    fit: Annotated[bool, typer.Option(help="Train and save the winner in the end.")] = True,
-    train_on_validation: Annotated[
-        bool, typer.Option(help="Train the winner on training and validation data.")
-    ] = False,
-    epochs: Annotated[
-        int | None, typer.Option(help="On images and texts: epochs of a training.")
-    ] = None,
-    images: Annotated[
-        int | None, typer.Option(help="Train and validate on so many images (0: on all).")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Average images down to so many pixels (0: as they are).")
-    ] = None,
-    text: Annotated[str, typer.Option(help="In a table: the column of the text.")] = "text",
-    pair: Annotated[
-        str | None, typer.Option(help="In a table: the column of the second text of a pair.")
-    ] = None,
-    label: Annotated[str, typer.Option(help="In a table: the column of the class.")] = "label",
-    validation: Annotated[
-        Path | None, typer.Option(help="Beside a table: another one for validation.")
-    ] = None,
-    test: Annotated[Path | None, typer.Option(help="Beside a table: another one to test.")] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="On texts: minilm, a folder, or a name on the hub.")
-    ] = None,
-    examples: Annotated[
-        int | None, typer.Option(help="On texts: train on so many (0: on all; 1000 by default).")
-    ] = None,
-    mlflow: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
+    fit: Fit = True,
+    train_on_validation: TrainOnValidation = False,
+    epochs: Epochs = None,
+    images: Images = None,
+    size: Size = None,
+    text: Text = "text",
+    pair: Pair = None,
+    label: Label = "label",
+    validation: Validation = None,
+    test: Test = None,
+    backbone: Backbone = None,
+    examples: Examples = None,
+    mlflow: Mlflow = True,
     as_json: Json = False,
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""

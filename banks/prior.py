@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution
 from ..errors import BankError
 from ..spaces import Config, Parameter, Space
 from ..spaces.encoding import draw
-from ..spaces.space import Value
+from ..spaces.parameter import Value
 from .scores import Scores
 
 NEAREST, TOP = 3, 16

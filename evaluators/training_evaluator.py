@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,15 @@ class TrainingEvaluator(ABC, Generic[Model]):
         if train_on_validation:  # what was learned by heart says nothing
             metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
         return self._model(trained.network.cpu(), metrics, config, seed, train_on_validation)
+
+    def _provenance(self, config: Config, seed: int, train_on_validation: bool) -> dict[str, Any]:
+        """Where a trained model came from: what the facts of every kind of model say."""
+        return {
+            "config": config,
+            "task": {"name": self.task.name, **self.task.describe()},
+            "seed": seed,
+            "train_on_validation": train_on_validation,
+        }
 
     @abstractmethod
     def _train(self, config: Config, seed: int, report: Report | None) -> Trained:

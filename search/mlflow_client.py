@@ -6,9 +6,10 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from sqlalchemy import make_url
@@ -77,3 +78,32 @@ def _lock() -> FileLock:
 def milliseconds(moment: datetime | None) -> int:
     """MLflow's time; now, where there is none."""
     return int((moment.timestamp() if moment else time.time()) * 1000)
+
+
+def write_epochs(
+    client: MlflowClient,
+    run_id: str,
+    tag: str,
+    epochs: Sequence[Mapping[str, Any]],
+    values: Callable[[Mapping[str, Any]], Mapping[str, float]],
+) -> None:
+    """Write the curves of epochs that are not there yet; a tag says how many are.
+
+    Args:
+        client: MLflow's.
+        run_id: The run.
+        tag: Where the number of epochs is kept, so that a replay doubles nothing.
+        epochs: Each has its number as ``epoch``, from 1.
+        values: The figures of an epoch by the names of their curves.
+    """
+    if not epochs:
+        return
+    from mlflow.entities import Metric
+
+    written = int(client.get_run(run_id).data.tags.get(tag, 0))
+    now = int(time.time() * 1000)
+    for epoch in epochs[written:]:
+        points = [Metric(name, v, now, epoch["epoch"]) for name, v in values(epoch).items()]
+        for start in range(0, len(points), MAX_METRICS):
+            client.log_batch(run_id, points[start : start + MAX_METRICS])
+        client.set_tag(run_id, tag, epoch["epoch"])

@@ -24,7 +24,7 @@ from .mlflow_client import (
     milliseconds,
 )
 from .record import StudyRecord, incumbents
-from .relaxed.mirror import write_epochs, write_findings
+from .relaxed.mirror import write_findings, write_progress
 from .trial import COMPLETE, FAILED, LOST_STATE, PRUNED, RUNNING, Trial
 
 OBJECTIVE = "objective"
@@ -107,7 +107,7 @@ class Mirror:
         """Write the trials that have ended and are not there yet."""
         trials = self.study.trials
         new = [t for t in trials if t.state in STATUS and t.number not in self.written]
-        write_epochs(self.client, self.parent_id, self.study.relaxed)
+        write_progress(self.client, self.parent_id, self.study.relaxed)
         joint.write_progress(self.client, self.parent_id, self.study.joint)
         for trial in new:
             self._write_child(trial)

@@ -164,7 +164,7 @@ class MlflowTracker(Generic[M]):
             self._mirror = self._open(self.uri)
             written = self._mirror.write()
             self._mirror.finish("FINISHED")
-        except Exception as error:
+        except Exception as error:  # whatever MLflow, its store or the network throws
             raise StudyError(f"MLflow at {self.uri} cannot be written: {_reason(error)}") from error
         return written
 
@@ -195,7 +195,7 @@ class MlflowTracker(Generic[M]):
                 self._mirror = self._open(self.uri)
             action(self._mirror)
             self.error = None
-        except Exception as error:
+        except Exception as error:  # whatever MLflow, its store or the network throws
             self.error = _reason(error)
             self._mirror = None
             self._retry_at = time.time() + RETRY_SECONDS

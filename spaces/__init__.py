@@ -1,6 +1,7 @@
 """What can be chosen: spaces of configurations."""
 
 from .encoding import Encoding
-from .space import Condition, Config, Parameter, Space, Value
+from .parameter import Condition, Config, Parameter, Value
+from .space import Space
 
 __all__ = ["Condition", "Config", "Encoding", "Parameter", "Space", "Value"]

@@ -11,7 +11,8 @@ import itertools
 
 from optuna.distributions import CategoricalDistribution
 
-from .space import Config, Parameter, Space
+from .parameter import Config, Parameter
+from .space import Space
 
 NONE, SKIP = "none", "skip_connect"
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from optuna.distributions import FloatDistribution
 
-from .space import Parameter, Space
+from .parameter import Parameter
+from .space import Space
 
 
 def contexts_space(family: str, contexts: np.ndarray, dimensions: Sequence[str]) -> Space:

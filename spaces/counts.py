@@ -10,7 +10,8 @@ import numpy as np
 from .encoding import choices
 
 if TYPE_CHECKING:
-    from .space import Config, Space
+    from .parameter import Config
+    from .space import Space
 
 KNOTS = 3
 """A numeric choice is shared out among so many counts: low, middle, high."""

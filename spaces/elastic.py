@@ -20,7 +20,8 @@ from functools import cached_property
 from optuna.distributions import BaseDistribution, IntDistribution
 
 from ..errors import SpaceError, unknown_name
-from .space import Condition, Config, Parameter, Space
+from .parameter import Condition, Config, Parameter
+from .space import Space
 
 KERNELS = (3, 5, 7)
 BITS = (4, 6, 8)

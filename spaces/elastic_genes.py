@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from .elastic import BITS, KERNELS, ROLES, STEP, WIDE, Geometry
-from .space import Config
+from .parameter import Config
 
 EIGHT = BITS.index(8)
 SEVEN = KERNELS.index(7)

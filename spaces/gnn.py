@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from .space import Condition, Config, Parameter, Space
+from .parameter import Condition, Config, Parameter
+from .space import Space
 
 LAYERS = ("gcn", "sage", "gat", "gin", "graph", "cheb", "arma", "general", "mlp")
 AGGREGATING = ("sage", "graph", "general")

@@ -6,7 +6,8 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
-from .space import Parameter, Space
+from .parameter import Parameter
+from .space import Space
 
 GRID: dict[str, tuple[Any, ...]] = {
     "l_pre": (1, 2),

@@ -16,7 +16,8 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution
 
 from ..errors import ConfigurationError
-from .space import Config, Parameter, Space, Value
+from .parameter import Config, Parameter, Value
+from .space import Space
 
 OPERATIONS = ("gat", "gcn", "gin", "cheb", "sage", "arma", "graph", "fc", "skip")
 LINKS = ("0000", "0001", "0011", "0012", "0013", "0111", "0112", "0122", "0123")

@@ -18,7 +18,8 @@ from optuna.distributions import (
 )
 
 from ..errors import SpaceError, unknown_name
-from .space import Condition, Config, Parameter, Space
+from .parameter import Condition, Config, Parameter
+from .space import Space
 
 
 def _size(low: int, high: int) -> IntDistribution:

@@ -18,7 +18,8 @@ from optuna.distributions import CategoricalDistribution
 
 from ..errors import ConfigurationError, SpaceError
 from .cell import DARTS_CELLS, DARTS_NODES, DARTS_OPERATIONS, NONE, SKIP, darts_edges, darts_space
-from .space import Config, Space
+from .parameter import Config
+from .space import Space
 
 SKIPS = (SKIP, "skip")
 """What a skip connection is called, on images and on graphs."""

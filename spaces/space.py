@@ -11,7 +11,6 @@ import importlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,43 +18,22 @@ import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
     distribution_to_json,
     json_to_distribution,
 )
 
 from ..errors import ConfigurationError, SpaceError, unknown_name
 from .encoding import Encoding, choices, draw, scale
+from .parameter import Condition, Config, Parameter, Value, allowed, suggest
 
 if TYPE_CHECKING:
     import optuna
-
-Value = bool | int | float | str
-Config = dict[str, Value]
 
 KINDS = {"nas-bench-graph": "nas_bench_graph:NasBenchGraphSpace"}
 """Spaces that know more than their parameters say, by ``kind``: ``module:class`` in this package.
 
 Each is made without arguments.
 """
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Makes a parameter active only where an earlier one takes one of ``values``."""
-
-    parameter: str
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One choice: a name, the values it may take, and when it is asked at all."""
-
-    name: str
-    distribution: BaseDistribution
-    condition: Condition | None = None
 
 
 class Space:
@@ -133,7 +111,7 @@ class Space:
         config: Config = {}
         for p in self.parameters:
             if self.is_active(p, config):
-                config[p.name] = _suggest(trial, p.name, p.distribution)
+                config[p.name] = suggest(trial, p.name, p.distribution)
         return config
 
     def sample(self, rng: np.random.Generator, given: Mapping[str, Value] | None = None) -> Config:
@@ -169,7 +147,7 @@ class Space:
                     )
             elif p.name not in config:
                 raise ConfigurationError(
-                    f"parameter {p.name!r} is missing: give {_allowed(p.distribution)}"
+                    f"parameter {p.name!r} is missing: give {allowed(p.distribution)}"
                 )
             else:
                 checked[p.name] = self._check_value(p, config[p.name])
@@ -193,7 +171,7 @@ class Space:
                 raise ValueError(value)
         except (ValueError, TypeError):
             raise ConfigurationError(
-                f"parameter {parameter.name!r} is {value!r}: allowed is {_allowed(distribution)}"
+                f"parameter {parameter.name!r} is {value!r}: allowed is {allowed(distribution)}"
             ) from None
         checked: Value = distribution.to_external_repr(internal)
         return checked
@@ -342,26 +320,3 @@ class Space:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {len(self)} parameters)"
-
-
-def _suggest(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution) -> Value:
-    if isinstance(distribution, FloatDistribution):
-        return trial.suggest_float(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(
-            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    assert isinstance(distribution, CategoricalDistribution)
-    value: Any = trial.suggest_categorical(name, distribution.choices)
-    return value  # type: ignore[no-any-return]
-
-
-def _allowed(distribution: BaseDistribution) -> str:
-    if isinstance(distribution, CategoricalDistribution):
-        return "one of " + ", ".join(repr(choice) for choice in distribution.choices)
-    assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    kind = "an integer" if isinstance(distribution, IntDistribution) else "a number"
-    step = "" if distribution.step in (None, 1) else f" in steps of {distribution.step}"
-    return f"{kind} from {distribution.low} to {distribution.high}{step}"

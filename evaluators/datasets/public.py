@@ -91,7 +91,7 @@ def _load(entry: Entry, label: str, data_root: Path | None, read: Any) -> Any:
                 raise _missing(entry, label, data_root, error) from error
         try:
             return _linked_and_read(entry, label, data_root, read, folder)
-        except Exception as error:
+        except Exception as error:  # as above: this time all was fetched anew
             shutil.rmtree(folder, ignore_errors=True)
             raise _missing(entry, label, data_root, error) from error
 

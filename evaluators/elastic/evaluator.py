@@ -209,14 +209,11 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         mean, deviation = self.task.scale(seed, self.budget.shrinking.images)
         facts = ImageFacts(
             space=self.space.name,
-            config=config,
             shape={"inputs": self.task.channels, "classes": self.task.classes},
             size=self.budget.fine_tuning.size,
             mean=mean.flatten().tolist(),
             deviation=deviation.flatten().tolist(),
-            task={"name": self.task.name, **self.task.describe()},
-            seed=seed,
-            train_on_validation=train_on_validation,
+            **self._provenance(config, seed, train_on_validation),
         )
         return QuantisedModel(network, facts, metrics)
 

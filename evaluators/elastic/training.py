@@ -8,7 +8,6 @@ random, on the labels and on what the largest network, as it was when shrinking 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...errors import EvaluationError, StudyError
+from ...errors import EvaluationError
 from ...spaces.elastic import KERNELS, Geometry
 from ...spaces.elastic_genes import Networks
+from ..checkpoint import load_checkpoint, save_checkpoint
 from ..image.tasks import Images, batches
 from ..image.training import CLIP
 from ..seeding import seeded
@@ -203,32 +203,16 @@ class ProgressiveShrinking:
     # Stopping and going on ----------------------------------------------------------------------
 
     def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        making = path.with_suffix(".making")
         state = {
-            "training": self._identity(),
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "network": self.network.state_dict(),
             "teacher": self._teacher.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
-        torch.save(state, making)
-        os.replace(making, path)  # a kill leaves the old file or the new one, never half of one
+        save_checkpoint(path, self._identity(), state)
 
     def _load(self, path: Path) -> None:
-        device = self.images.x.device
-        try:
-            saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
-        except Exception as error:  # whatever torch raises of a file that is none of its own
-            raise StudyError(
-                f"cannot read the checkpoint {str(path)!r} ({type(error).__name__}): delete it to "
-                "train anew"
-            ) from error
-        if saved["training"] != self._identity():
-            raise StudyError(
-                f"the checkpoint {str(path)!r} is of another training (settings, seed, geometry "
-                "or images differ): delete it or use another file"
-            )
+        saved = load_checkpoint(path, self._identity(), self.images.x.device)
         self.epochs = [ShrinkingEpoch(**epoch) for epoch in saved["epochs"]]
         self.network.load_state_dict(saved["network"])
         self._teacher.load_state_dict(saved["teacher"])

@@ -102,13 +102,10 @@ class GraphEvaluator(TrainingEvaluator[GraphModel]):
     def _facts(self, config: Config, seed: int, train_on_validation: bool) -> ModelFacts:
         return ModelFacts(
             level=self.task.level,
-            config=config,
             inputs=self.task.features,
             outputs=outputs(self.task, config),
             degrees_as_features=getattr(self.task, "degrees_as_features", False),
-            task={"name": self.task.name, **self.task.describe()},
-            seed=seed,
-            train_on_validation=train_on_validation,
+            **self._provenance(config, seed, train_on_validation),
         )
 
     # What another space of networks builds and trains otherwise.

@@ -115,14 +115,11 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
         scale = self.task.scale(seed, self.budget.images)
         facts = ImageFacts(
             space=self.space.name,
-            config=config,
             shape=asdict(self.shape),
             size=self.budget.size,
             mean=scale[0].flatten().tolist(),
             deviation=scale[1].flatten().tolist(),
-            task={"name": self.task.name, **self.task.describe()},
-            seed=seed,
-            train_on_validation=train_on_validation,
+            **self._provenance(config, seed, train_on_validation),
         )
         return ImageModel(network, facts, metrics)
 

@@ -244,13 +244,10 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
     ) -> TextModel:
         assert isinstance(network, TunedNetwork)
         facts = TextFacts(
-            config=config,
             backbone=self.backbone_name,
             classes=self.task.classes,
             pairs=self.task.pairs,
             length=self.budget.length,
-            task={"name": self.task.name, **self.task.describe()},
-            seed=seed,
-            train_on_validation=train_on_validation,
+            **self._provenance(config, seed, train_on_validation),
         )
         return TextModel(network, facts, metrics)

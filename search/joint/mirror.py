@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..mlflow_client import MAX_METRICS, MAX_TEXT
+from ..mlflow_client import MAX_TEXT, write_epochs
 from ..trial import Trial
 
 if TYPE_CHECKING:
@@ -23,22 +22,13 @@ def write_progress(client: MlflowClient, run_id: str, found: dict[str, Any]) -> 
         run_id: The study's run.
         found: What `StudyRecord.joint` gives; empty where there is no joint search.
     """
-    epochs = found.get("epochs", [])
-    if not epochs:
-        return
-    from mlflow.entities import Metric
-
-    written = int(client.get_run(run_id).data.tags.get(WRITTEN, 0))
-    now = int(time.time() * 1000)
-    points = [
-        Metric(f"once_for_all/{name}", epoch[name], now, epoch["epoch"])
-        for epoch in epochs[written:]
-        for name in ("loss", "seconds")
-    ]
-    for start in range(0, len(points), MAX_METRICS):
-        client.log_batch(run_id, points[start : start + MAX_METRICS])
-    if points:
-        client.set_tag(run_id, WRITTEN, epochs[-1]["epoch"])
+    write_epochs(
+        client,
+        run_id,
+        WRITTEN,
+        found.get("epochs", []),
+        lambda epoch: {f"once_for_all/{name}": epoch[name] for name in ("loss", "seconds")},
+    )
 
 
 def write_findings(

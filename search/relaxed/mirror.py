@@ -6,10 +6,10 @@ doubles nothing.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..mlflow_client import MAX_METRICS, MAX_TEXT
+from ..mlflow_client import MAX_TEXT, write_epochs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,7 +18,7 @@ WRITTEN = "bequest.relaxed.epochs"
 CURVES = ("train_loss", "validation_loss", "entropy", "eigenvalue", "seconds")
 
 
-def write_epochs(client: MlflowClient, run_id: str, found: dict[str, Any]) -> None:
+def write_progress(client: MlflowClient, run_id: str, found: dict[str, Any]) -> None:
     """Write the epochs that are not there yet.
 
     Args:
@@ -26,23 +26,15 @@ def write_epochs(client: MlflowClient, run_id: str, found: dict[str, Any]) -> No
         run_id: The study's run.
         found: What `StudyRecord.relaxed` gives; empty where there is no relaxed search.
     """
-    epochs = found.get("epochs", [])
-    if not epochs:
-        return
-    from mlflow.entities import Metric
 
-    written = int(client.get_run(run_id).data.tags.get(WRITTEN, 0))
-    now = int(time.time() * 1000)
-    for epoch in epochs[written:]:
-        values = {f"relaxed/{name}": epoch[name] for name in CURVES if epoch[name] is not None}
-        options = found["options"]
+    def values(epoch: Mapping[str, Any]) -> dict[str, float]:
+        curves = {f"relaxed/{name}": epoch[name] for name in CURVES if epoch[name] is not None}
         for decision, alphas in epoch["alphas"].items():
-            names = (f"alpha/{decision}/{option}" for option in options[decision])
-            values |= dict(zip(names, alphas, strict=True))
-        points = [Metric(name, value, now, epoch["epoch"]) for name, value in values.items()]
-        for start in range(0, len(points), MAX_METRICS):
-            client.log_batch(run_id, points[start : start + MAX_METRICS])
-        client.set_tag(run_id, WRITTEN, epoch["epoch"])
+            names = (f"alpha/{decision}/{option}" for option in found["options"][decision])
+            curves |= dict(zip(names, alphas, strict=True))
+        return curves
+
+    write_epochs(client, run_id, WRITTEN, found.get("epochs", []), values)
 
 
 def write_findings(client: MlflowClient, run_id: str, found: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...errors import EvaluationError, StudyError
+from ...errors import EvaluationError
+from ...evaluators.checkpoint import load_checkpoint, save_checkpoint
 from ...evaluators.seeding import seeded
 from ...evaluators.supernet import Supernet
 from ...spaces import Config
@@ -205,26 +205,11 @@ class RelaxedSearch:
     # Stopping and going on ----------------------------------------------------------------------
 
     def _save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        making = path.with_suffix(".making")
         epochs = [asdict(epoch) for epoch in self.epochs]
-        state = {"search": self._identity(), "epochs": epochs, "state": self.optimiser.state()}
-        torch.save(state, making)
-        os.replace(making, path)  # a kill leaves the old file or the new one, never half of one
+        save_checkpoint(path, self._identity(), {"epochs": epochs, "state": self.optimiser.state()})
 
     def _load(self, path: Path) -> None:
-        try:
-            saved: dict[str, Any] = torch.load(path, weights_only=True)
-        except Exception as error:  # whatever torch raises of a file that is none of its own
-            raise StudyError(
-                f"cannot read the checkpoint {str(path)!r} ({type(error).__name__}): delete it to "
-                "search anew"
-            ) from error
-        if saved["search"] != self._identity():
-            raise StudyError(
-                f"the checkpoint {str(path)!r} is of another search (settings, seed, space or "
-                "supernet differ): delete it or give the study another name"
-            )
+        saved = load_checkpoint(path, self._identity())
         self.epochs = [Epoch(**epoch) for epoch in saved["epochs"]]
         self.optimiser.load(saved["state"])
 

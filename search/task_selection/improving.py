@@ -13,8 +13,9 @@ from scipy.special import ndtr
 
 from ...errors import SelectionError
 from .planning import covering, even_places, plan
+from .rows import Rows, rows_of
 from .selector import Contexts, Costs, Selector
-from .two_way import Rows, TwoWayModel, expected_rows, rows_of
+from .two_way import TwoWayModel, expected_rows
 
 TARGETS = 4096
 """At most so many targets are looked at; of more, a random sample stands for all."""

@@ -114,7 +114,7 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path) -> None
     assert [epoch.phase for epoch in resumed.epochs] == list(PHASES)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
-    with pytest.raises(StudyError, match="another training"):
+    with pytest.raises(StudyError, match="another search or training"):
         shrinking(tmp_path / "x.pt", seed=4)
     (tmp_path / "x.pt").write_text("nothing")
     with pytest.raises(StudyError, match="cannot read the checkpoint"):
