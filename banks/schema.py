@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import BankError
+from ..sqlite_tuning import use_write_ahead_log
 
 SCHEMA_VERSION = 1
 
@@ -119,8 +120,7 @@ def _arguments(url: str) -> dict[str, Any]:
 def _tune_sqlite(connection: Any, _: object) -> None:
     # pysqlite would begin a transaction late and without a lock: two writers would deadlock.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    use_write_ahead_log(connection)
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import StudyError
 from ..home import home
 from ..spaces import Config
+from ..sqlite_tuning import use_write_ahead_log
 
 HEARTBEAT_SECONDS = 20
 GRACE_SECONDS = 120
@@ -144,11 +145,8 @@ def _distribution_json(distribution: BaseDistribution) -> str:
 
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    # A commit survives a killed process in both modes; NORMAL alone spares an fsync a trial.
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
+    # A commit survives a killed process; a full sync would cost an fsync a trial.
+    use_write_ahead_log(connection)
 
 
 def open_storage(storage: str | BaseStorage | None) -> BaseStorage:
