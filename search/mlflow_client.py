@@ -15,6 +15,7 @@ from filelock import FileLock
 from sqlalchemy import make_url
 
 from ..home import home
+from ..sqlite_tuning import use_write_ahead_log
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,7 +69,7 @@ def _write_ahead(uri: str) -> None:
     path = make_url(uri).database
     if path and path != ":memory:":
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
+            use_write_ahead_log(connection)
 
 
 def _lock() -> FileLock:
