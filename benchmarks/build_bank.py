@@ -2,26 +2,19 @@
 
 ``python -m benchmarks.build_bank --data-root DATA --work FOLDER [--processes 2]``. It can be
 stopped and run again at any time: what was measured is kept in FOLDER, one line a training, and
-what ``banks/bundled`` already holds is not measured again.
+what ``banks/bundled/graphs`` already holds is not measured again.
 
 Two rounds of designs, the same on every task. The first spreads over the space (textbook networks,
 then draws from the part of it that trains at all). The second breeds the best designs of each task;
 such a design remembers the task that it came from (``origin``), so that whoever leaves a task out
-can leave its offspring out, too. ``--pack`` writes what is there into ``banks/bundled``.
+can leave its offspring out, too. ``--pack`` writes what is there into ``banks/bundled/graphs``.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import multiprocessing
 import os
-import signal
-import tempfile
-import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +22,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from bequest.banks.bank import Bank
-from bequest.banks.bundled import FOLDER
-from bequest.banks.exchange import export_bank, import_bank
-from bequest.banks.record import BankTask, Record
-from bequest.errors import BequestError
+from bequest.banks.bundled import GRAPHS
 from bequest.search.samplers.evolution import mutate
 from bequest.spaces import Config
 from bequest.spaces.gnn import gnn_space
+
+from .trainings import Job, key, measure_all, pack, part, read, train
 
 NODE_TASKS = (
     *("cora", "citeseer", "photo", "computers", "cs", "texas", "wisconsin", "actor", "chameleon"),
@@ -64,8 +55,6 @@ SECONDS = 45.0
 
 LEAST_DESIGNS = 20
 """A task with fewer is not packed."""
-
-CURVE_POINTS = 40
 
 _TEXTBOOK: list[Config] = [
     {},
@@ -139,81 +128,23 @@ def of_task(config: Config, task: str) -> Config:
     return {k: v for k, v in config.items() if k not in ("pooling", "batch_size")}
 
 
-def key(task: str, config: Config) -> str:
-    """A name for one training."""
-    text = json.dumps([task, config], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-class _OverTime(Exception):
-    pass
-
-
 _loaded: dict[str, Any] = {}
 
 
-def measure(job: tuple[str, Config, str, str | None]) -> dict[str, Any]:
+def measure(job: Job) -> dict[str, Any]:
     """Train one design on one task."""
     from bequest.evaluators import GraphEvaluator, load_task
 
-    task, config, origin, root = job
+    task, root = job[0], job[3]
     if task not in _loaded:
         _loaded.clear()
         _loaded[task] = GraphEvaluator(load_task(task, root))
-    evaluator = _loaded[task]
-    row: dict[str, Any] = {"key": key(task, config), "task": task, "config": config}
-    row |= {"origin": origin, "seed": 0, "value": None, "metrics": {}, "error": None}
-    curve: dict[int, float] = {}
-    began = time.process_time()
-
-    def report(step: int, value: float) -> None:
-        curve[step] = value
-        if multiprocessing.parent_process() is not None and os.getppid() == 1:
-            os._exit(1)  # the run was killed: nobody is left to take the result
-        if time.process_time() - began > SECONDS:
-            raise _OverTime
-
-    try:
-        outcome = evaluator(config, seed=0, report=report)
-        row |= {"value": outcome.value, "metrics": outcome.metrics}
-    except _OverTime:
-        row["error"] = f"stopped after {SECONDS:.0f} s"
-    except BequestError as error:
-        row["error"] = str(error)
-    row["curve"] = {step: round(value, 4) for step, value in curve.items()}
-    row["seconds"] = round(time.process_time() - began, 2)
-    return row
-
-
-def read(work: Path, packed: Path = FOLDER) -> list[dict[str, Any]]:
-    """What was packed or measured so far; a last line that a kill cut off is left out."""
-    path = work / "trainings.jsonl"
-    rows = {row["key"]: row for row in read_packed(packed)}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        rows[row["key"]] = row
-    return list(rows.values())
-
-
-def read_packed(folder: Path) -> Iterator[dict[str, Any]]:
-    """The trainings of a packed bank."""
-    if not (folder / "bank.json").exists():
-        return
-    with tempfile.TemporaryDirectory() as place:
-        bank = Bank(f"sqlite:///{place}/bank.db")
-        import_bank(bank, folder)
-        for task in bank.tasks:
-            for _, record in bank.records(task.name):
-                row = asdict(record)
-                yield row | {"key": key(task.name, record.config), "task": task.name}
+    return train(_loaded[task], job, SECONDS)
 
 
 def jobs(
     designs: list[tuple[Config, str]], tasks: list[str], done: set[str], root: str | None
-) -> Iterator[tuple[str, Config, str, str | None]]:
+) -> Iterator[Job]:
     """What is left to do: task by task, in blocks of designs."""
     for start in range(0, len(designs), 10):
         for task in tasks:
@@ -225,11 +156,10 @@ def jobs(
 
 def run(work: Path, root: str | None, processes: int) -> None:
     """Measure whatever is missing."""
-    work.mkdir(parents=True, exist_ok=True)
     first = [(config, "") for config in first_round()]
     fast = sorted(task for task in TASKS if task not in SLOW)
     _measure_all("first round", first, fast, work, root, processes)
-    second = second_round(read(work))
+    second = second_round(read(work, GRAPHS))
     _measure_all("second round", second, fast, work, root, processes)
     more = [(config, "") for config in first_round(FIRST_ROUND + MORE)[FIRST_ROUND:]]
     _measure_all("more draws", more, fast, work, root, processes)
@@ -244,69 +174,25 @@ def _measure_all(
     root: str | None,
     processes: int,
 ) -> None:
-    left = list(jobs(designs, tasks, {row["key"] for row in read(work)}, root))
-    print(f"{what}: {len(left)} trainings left", flush=True)
-    context = multiprocessing.get_context("spawn")
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    with (
-        context.Pool(processes, signal.signal, ignore, maxtasksperchild=40) as pool,
-        (work / "trainings.jsonl").open("a") as file,
-    ):
-        file.write("\n")  # ends a line that a kill has cut off
-        began = time.time()
-        for i, row in enumerate(pool.imap_unordered(measure, left), 1):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            if i % 10 == 0:
-                ahead = (time.time() - began) / i * (len(left) - i)
-                print(f"{i}/{len(left)}, {ahead / 60:.0f} min left ({row['task']})", flush=True)
+    done = {row["key"] for row in read(work, GRAPHS)}
+    measure_all(what, measure, list(jobs(designs, tasks, done, root)), work, processes)
 
 
-def pack(work: Path, root: str | None, folder: Path) -> int:
-    """Write the tasks that have been measured as Parquet; return how many records there are.
-
-    Of a learning curve ``CURVE_POINTS`` points are kept, the last one among them.
-    """
+def pack_all(work: Path, root: str | None, folder: Path) -> int:
+    """Write the tasks that have been measured as Parquet; return how many records there are."""
     from bequest.evaluators import GraphEvaluator, load_task
 
-    rows = read(work)
+    rows = read(work, GRAPHS)
     parts, fingerprints = [], []
     for name in TASKS:
         mine = [row for row in rows if row["task"] == name]
         if len(mine) < LEAST_DESIGNS:
             continue
         task = load_task(name, root)
-        facts = task.describe()
-        entry = BankTask(name, task.metric, task.direction, str(facts["kind"]), facts)
-        records = [
-            Record(
-                row["config"],
-                row["value"],
-                {k: float(f"{v:.5g}") for k, v in row["metrics"].items()},
-                seed=row["seed"],
-                seconds=row["seconds"],
-                curve=_thinned({int(k): v for k, v in row["curve"].items()}),
-                error=row["error"],
-                source="bundled",
-                origin=row["origin"],
-            )
-            for row in mine
-        ]
-        parts.append((entry, gnn_space("graph" if name in GRAPH_TASKS else "node"), records))
+        parts.append(part(task, gnn_space("graph" if name in GRAPH_TASKS else "node"), mine))
         described = GraphEvaluator(task).fingerprints()
         fingerprints += [(name, kind, vector) for kind, vector in described.items()]
-    with tempfile.TemporaryDirectory() as place:
-        bank = Bank(f"sqlite:///{place}/bank.db")
-        bank.append_all(parts, fingerprints)
-        return export_bank(bank, folder)
-
-
-def _thinned(curve: dict[int, float]) -> dict[int, float]:
-    steps = sorted(curve)
-    if len(steps) <= CURVE_POINTS:
-        return curve
-    kept = np.unique(np.geomspace(1, len(steps), CURVE_POINTS).round().astype(int)) - 1
-    return {steps[i]: curve[steps[i]] for i in kept}
+    return pack(parts, fingerprints, folder)
 
 
 def main() -> None:
@@ -318,7 +204,7 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="write Parquet, train nothing")
     args = parser.parse_args()
     if args.pack is not None:
-        print(f"wrote {pack(args.work, args.data_root, args.pack)} records to {args.pack}")
+        print(f"wrote {pack_all(args.work, args.data_root, args.pack)} records to {args.pack}")
         return
     run(args.work, args.data_root, args.processes)
 

@@ -1,6 +1,6 @@
 """What tells, before any search, how similar two tasks are.
 
-``python -m benchmarks.fingerprints --bank banks/bundled --data-root DATA --out FILE.json``
+``python -m benchmarks.fingerprints --bank banks/bundled/graphs --data-root DATA --out FILE.json``
 
 The true similarity of two tasks is Kendall's tau of their scores on shared designs. Beside it:
 Fisher fingerprints, the task's kind, plain statistics, landmarks (anchors at a twentieth of their
@@ -29,7 +29,7 @@ import numpy as np
 from scipy.stats import kendalltau, rankdata, spearmanr
 
 from bequest.banks.bank import Bank
-from bequest.banks.bundled import FOLDER
+from bequest.banks.bundled import GRAPHS
 from bequest.banks.exchange import import_bank
 from bequest.banks.overlap import Overlap
 from bequest.banks.prior import DesignPrior
@@ -152,7 +152,7 @@ def _order(prior: DesignPrior | None, x: np.ndarray, seed: int) -> np.ndarray:
 def main() -> None:
     """Measure everything, print it, write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--bank", type=Path, default=FOLDER)
+    parser.add_argument("--bank", type=Path, default=GRAPHS)
     parser.add_argument("--data-root", default=os.environ.get("BEQUEST_DATA"))
     parser.add_argument("--out")
     args = parser.parse_args()

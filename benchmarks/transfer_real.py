@@ -25,7 +25,7 @@ import optuna
 
 import bequest
 from bequest.banks.bank import Bank
-from bequest.banks.bundled import FOLDER
+from bequest.banks.bundled import GRAPHS
 from bequest.banks.exchange import import_bank
 from bequest.search.record import list_records
 from bequest.search.trial import COMPLETE, FAILED
@@ -112,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data-root", default=os.environ.get("BEQUEST_DATA"))
     parser.add_argument("--work", type=Path, default=Path("build/transfer_real"))
-    parser.add_argument("--bank", type=Path, default=FOLDER, help="the bank's Parquet folder")
+    parser.add_argument("--bank", type=Path, default=GRAPHS, help="the bank's Parquet folder")
     parser.add_argument("--methods", default="transfer,random,tpe")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--seeds", type=int, default=3)

@@ -27,12 +27,15 @@ class Trained:
         training: How the training went.
         scores: Measures metric and loss on each part: ``train_accuracy``, ``test_loss``, ...
         forward: One forward pass, for counting.
+        thorough: Measures of a model that is kept what would be too dear in each trial: the whole
+            test part, say.
     """
 
     network: nn.Module
     training: Training
     scores: Callable[[], dict[str, float]]
     forward: Callable[[], Tensor]
+    thorough: Callable[[], dict[str, float]] = dict
 
 
 class TrainingEvaluator(ABC, Generic[Model]):
@@ -91,7 +94,7 @@ class TrainingEvaluator(ABC, Generic[Model]):
                 trained = self._train_on_both(config, seed)
             else:
                 trained = self._train(config, seed, None)
-            metrics = trained.scores()
+            metrics = trained.scores() | trained.thorough()
         if train_on_validation:  # what was learned by heart says nothing
             metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
         return self._model(trained.network.cpu(), metrics, config, seed, train_on_validation)

@@ -1,4 +1,8 @@
-"""The bank that ships with the package, as Parquet; made by ``python -m benchmarks.build_bank``."""
+"""The banks that ship with the package, as Parquet.
+
+``graphs`` is made by ``python -m benchmarks.build_bank``, ``texts`` (fine-tuning configurations) by
+``python -m benchmarks.build_text_bank``.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ from pathlib import Path
 from ..bank import Bank
 from ..exchange import import_bank, version_of
 
-FOLDER = Path(__file__).parent
-MARK = "bundled"
+GRAPHS = Path(__file__).parent / "graphs"
+TEXTS = Path(__file__).parent / "texts"
+FOLDERS = (GRAPHS, TEXTS)
 
 
 def import_bundled(bank: Bank) -> int:
@@ -17,11 +22,15 @@ def import_bundled(bank: Bank) -> int:
     Returns:
         How many records were new.
     """
-    if not (FOLDER / "bank.json").exists():
+    return sum(_import_one(bank, folder) for folder in FOLDERS)
+
+
+def _import_one(bank: Bank, folder: Path) -> int:
+    if not (folder / "bank.json").exists():
         return 0
-    version = version_of(FOLDER)
-    if bank.note(MARK) == version:
+    version, mark = version_of(folder), f"bundled {folder.name}"
+    if bank.note(mark) == version:
         return 0
-    added = import_bank(bank, FOLDER)
-    bank.set_note(MARK, version)
+    added = import_bank(bank, folder)
+    bank.set_note(mark, version)
     return added

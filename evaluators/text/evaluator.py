@@ -36,7 +36,8 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
 
     The objective is the accuracy on the validation part after the last epoch; the test part decides
-    nothing. On a CPU the outcome is a pure function of (configuration, seed).
+    nothing: a trial is tested on as many texts as it learned from, a model that is kept on all. On
+    a CPU the outcome is a pure function of (configuration, seed).
 
     Args:
         task: What is predicted.
@@ -182,11 +183,15 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
         else:
             training = self._run(network, config, choice, seed, parts, kept, report)
 
+        def scored(part: str, rows: Tokens, states: FrozenStates | None) -> dict[str, float]:
+            accuracy, loss = score(network, rows, states)
+            return {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
+
         def scores() -> dict[str, float]:
             found: dict[str, float] = {}
             for part, (rows, _) in parts.items():
-                accuracy, loss = score(network, rows, kept[part])
-                found |= {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
+                if part != "train":
+                    found |= scored(part, rows, kept[part])
             cost = self.cost(config)
             return found | {
                 "trainable_parameters": float(cost.parameters),
@@ -194,8 +199,12 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
                 "training_flops": cost.flops,
             }
 
+        def thorough() -> dict[str, float]:
+            rows = prepared.whole_test
+            return scored("train", tokens, kept["train"]) | scored("test", rows, None)
+
         one = tokens.inputs([0], backbone, self.device)
-        return Trained(network, training, scores, lambda: network(one))
+        return Trained(network, training, scores, lambda: network(one), thorough)
 
     def _run(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from ..peft.handle import Handle
@@ -34,13 +36,20 @@ class Prepared:
         seed: int,
         device: torch.device,
     ) -> None:
-        self.backbone = backbone
+        self.backbone, self.budget = backbone, budget
         self.classes = len(task.classes)
         self.device = device
         texts = task.parts(seed, budget.examples)
         self.tokens = {part: Tokens.of(texts[part], self.backbone, budget.length) for part in PARTS}
+        self._whole = (task, seed)
         self._features: dict[str, torch.Tensor] = {}
         self._states: dict[str, FrozenStates | None] = {}
+
+    @cached_property
+    def whole_test(self) -> Tokens:
+        """All texts of the test part; trials are tested on some of them."""
+        task, seed = self._whole
+        return Tokens.of(task.parts(seed)["test"], self.backbone, self.budget.length)
 
     def probe(
         self, tokens: Tokens, key: str, regularisation: float

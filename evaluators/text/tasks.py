@@ -138,7 +138,8 @@ class TextClassification:
 
         Args:
             seed: Draws what is held out and, where there are more, the examples that are used.
-            examples: At most so many training examples, and half as many validation examples.
+            examples: At most so many training examples, half as many for validation, and as many
+                for the test of a trial.
         """
         parts = dict(self.parts_given)
         count = max(len(self.classes), round(HELD_OUT * len(parts["train"])))
@@ -146,7 +147,8 @@ class TextClassification:
             if part not in parts:
                 parts["train"], parts[part] = _divided(parts["train"], count, seed)
         if examples is not None:
-            for part, most in (("train", examples), ("validation", max(examples // 2, 1))):
+            half = max(examples // 2, 1)
+            for part, most in (("train", examples), ("validation", half), ("test", examples)):
                 if len(parts[part]) > most:
                     parts[part] = _divided(parts[part], most, seed)[1]
         return parts

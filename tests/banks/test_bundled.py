@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bequest.banks.bank import Bank
-from bequest.banks.bundled import FOLDER, import_bundled
+from bequest.banks.bundled import FOLDERS, GRAPHS, import_bundled
 from bequest.errors import BankError
 from bequest.evaluators.graph.evaluator import STATISTICS
 from bequest.search.heritage import open_bank
@@ -23,7 +23,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 
 def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 5_000_000
+    assert sum(path.stat().st_size for folder in FOLDERS for path in folder.iterdir()) < 5_000_000
 
 
 def test_it_is_imported_once(bank: Bank) -> None:
@@ -68,10 +68,10 @@ def test_the_home_bank_has_it(bequest_home: Path) -> None:
 
 
 def test_a_damaged_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in FOLDER.iterdir():
+    for path in GRAPHS.iterdir():
         if path.suffix in (".json", ".parquet"):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "records.parquet").write_bytes(b"PAR1")
-    monkeypatch.setattr("bequest.banks.bundled.FOLDER", tmp_path)
+    monkeypatch.setattr("bequest.banks.bundled.FOLDERS", (tmp_path,))
     with pytest.raises(BankError, match="is damaged"):
         import_bundled(Bank(f"sqlite:///{tmp_path / 'bank.db'}"))

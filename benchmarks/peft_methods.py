@@ -1,0 +1,141 @@
+"""Part ``methods``: how good the default of each family of methods is on ten tasks of texts.
+
+Paired seeds: each draws one split for all methods. What was measured is kept in ``--work``; what
+the bundled bank holds of seed 0 (the same trainings) is read from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+from bequest.banks.bundled import TEXTS
+from bequest.evaluators import load_task
+from bequest.evaluators.text.evaluator import TextEvaluator
+from bequest.evaluators.text.training import TextBudget
+from bequest.spaces import Config
+from bequest.spaces.peft import DEFAULTS, KNOBS, RATES, WHOLE, knob_name, peft_space
+from bequest.threads import one_thread
+
+from .harness import Result, Summary
+from .trainings import key, read_packed
+
+TASKS = (
+    *("trec6", "trec50", "subj", "mr", "sst2", "cola", "tweet-emotion"),
+    *("ag-news-small", "banking77", "clinc150-small"),
+)
+GOOD: dict[str, dict[str, Any]] = {
+    "compacter": {"bottleneck": 32, "phm": 4},
+    "prefix": {"length": 10},
+    "mam": {"length": 10, "bottleneck": 64, "scale": 4.0},
+    "prompt": {"length": 10},
+    "dept": {"length": 8, "rank": 8, "rate_ratio": 0.1},
+    "apt": {"length": 16, "rank": 8, "scale": 1.0},
+    "p-adapter": {"p": 1.5, "bottleneck": 64, "mu": 1.0},
+    "petalface": {"rank": 8, "second_rank": 8, "where": "qv"},
+    "das": {"skip": 1, "bottleneck": 64},
+    "sparse": {"density": 0.05, "first_share": 0.5},
+    "top-k": {"layers": 2},
+    "unipt": {"reduction": 4, "gate": "softmax"},
+    "sherl": {"late": 2, "reduction": 4, "temperature": 1.0},
+    "vqt": {"tokens": 4, "aggregation": "mean"},
+}
+"""Knobs of the methods that the space has no default configuration for: the functions' own."""
+
+
+def default_of(method: str) -> Config:
+    """The default of a method family; its rate is the middle of its range, on a logarithmic axis.
+
+    Nothing was tuned on the ten tasks.
+    """
+    for config in DEFAULTS:
+        if config["method"] == method:
+            return config
+    low, high, family = next((lo, hi, f) for f, (lo, hi, m) in RATES.items() if method in m)
+    config = {
+        "method": method,
+        **{knob_name(method, knob): value for knob, value in GOOD.get(method, {}).items()},
+        f"learning_rate_{family}": (low * high) ** 0.5,
+        **{k: v for k, v in DEFAULTS[1].items() if k.startswith(("head_", "weight", "batch"))},
+    }
+    if method not in WHOLE:
+        config["layer_lo"] = 0
+    return peft_space(6, [method]).validate(config)
+
+
+Key = tuple[str, str, int]
+"""Task, method, seed."""
+
+
+def run(args: argparse.Namespace, result: Result) -> None:
+    """Test accuracy of each family's default: tasks x methods, paired seeds."""
+    budget = TextBudget(args.epochs, args.examples)
+    found = measured(args, budget)
+    methods: list[str] = args.methods
+    by_key = {
+        (t, m): [found[t, m, s] for s in range(args.seeds)] for t in args.tasks for m in methods
+    }
+    for (name, method), values in by_key.items():
+        row = {"task": name, "method": method, "seeds": args.seeds}
+        result.rows.append(row | Summary.of(values).row())
+    groups = [i for i, _ in enumerate(args.tasks) for _ in range(args.seeds)]
+    for method in methods:
+        values = [v for name in args.tasks for v in by_key[name, method]]
+        row = {"task": "all", "method": method, "seeds": args.seeds}
+        result.rows.append(row | Summary.of(values, groups).row())
+        over = [
+            v - p
+            for n in args.tasks
+            for v, p in zip(by_key[n, method], by_key[n, "lora"], strict=True)
+        ]
+        row = {"task": "all", "method": method, "what": "minus lora, paired"}
+        result.rows.append(row | Summary.of(over, groups).row())
+
+
+def measured(args: argparse.Namespace, budget: TextBudget) -> dict[Key, float]:
+    """Measure what is missing, seed by seed, so that a part of it is a whole comparison."""
+    kept = _kept(args, budget)
+    with one_thread():
+        for seed in range(args.seeds):
+            for name in args.tasks:
+                evaluator = None
+                for method in args.methods:
+                    at = (name, method, seed)
+                    if at in kept:
+                        continue
+                    if evaluator is None:
+                        space = peft_space(6, tuple(KNOBS))
+                        task: Any = load_task(name, args.data_root)
+                        evaluator = TextEvaluator(task, space=space, budget=budget)
+                    started = time.process_time()
+                    outcome = evaluator(default_of(method), seed=seed)
+                    kept[at] = outcome.metrics["test_accuracy"]
+                    spent = time.process_time() - started
+                    print(f"{name} {method} {seed}: {kept[at]:.4f} ({spent:.0f} s)", flush=True)
+                    _keep(args, budget, at, kept[at])
+    return kept
+
+
+def _kept(args: argparse.Namespace, budget: TextBudget) -> dict[Key, float]:
+    found: dict[Key, float] = {}
+    if budget == TextBudget(3, 500):  # the bank's
+        names = {key(t, default_of(m)): (t, m, 0) for t in args.tasks for m in args.methods}
+        for row in read_packed(TEXTS):
+            if row["key"] in names and "test_accuracy" in row["metrics"]:
+                found[names[row["key"]]] = row["metrics"]["test_accuracy"]
+    if args.work is not None and args.work.exists():
+        for line in args.work.read_text().splitlines():
+            row = json.loads(line)
+            if row["budget"] == asdict(budget):
+                task, method, seed = row["key"]
+                found[task, method, seed] = row["value"]
+    return found
+
+
+def _keep(args: argparse.Namespace, budget: TextBudget, at: Key, value: float) -> None:
+    if args.work is not None:
+        with args.work.open("a") as file:
+            file.write(json.dumps({"key": at, "value": value, "budget": asdict(budget)}) + "\n")
