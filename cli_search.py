@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_bank import BankUrl
-from .cli_output import Json, Storage, print_json, study_summary, trial_counts
+from .cli_output import Json, Storage, print_json, print_table, study_summary, trial_counts
 from .errors import StudyError
 
 if TYPE_CHECKING:
@@ -43,7 +43,14 @@ Limit = Annotated[
         "(activations), parameters=100k or flops=1000G; repeatable."
     ),
 ]
-Pruner = Annotated[str, typer.Option(help="none, median or hyperband.")]
+Minimize = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A metric that is to be small, too: flops, parameters, on texts activation_bytes, "
+        "training_flops or trainable_parameters; repeatable. The result is a front."
+    ),
+]
+Pruner = Annotated[str, typer.Option(help="none, forecast, median or hyperband.")]
 Seed = Annotated[int, typer.Option(help="Seed of sampler, splits and trainings.")]
 Name = Annotated[str | None, typer.Option(help="The study's name.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Look here for data before downloading any.")]
@@ -84,6 +91,7 @@ def search(
     sampler: Sampler = "transfer",
     space: Space = None,
     limit: Limit = None,
+    minimize: Minimize = None,
     bank: BankUrl = None,
     pruner: Pruner = "none",
     seed: Seed = 0,
@@ -119,6 +127,7 @@ def search(
         sampler=sampler if texts else _sampler(sampler, limit),
         bank=bank,
         pruner=pruner,
+        minimize=minimize or (),
         name=name,
         storage=storage,
         seed=seed,
@@ -186,6 +195,10 @@ def _sampler(name: str, limits: list[str] | None) -> Any:
     return Settings(limits=parsed)
 
 
+def _first(config: dict[str, Any]) -> dict[str, Any]:
+    return dict([*config.items()][:1])
+
+
 def _fit(study: Study, train_on_validation: bool) -> tuple[dict[str, float], str]:
     fitted = study.fit_best(train_on_validation=train_on_validation)
     return fitted.metrics, str(study.record.folder / "model")
@@ -207,6 +220,10 @@ def _print_result(
     for key, value in best.config.items():
         shown_value = f"{value:.4g}" if isinstance(value, float) else value
         typer.echo(f"  {key:{width}} {shown_value}")
+    if record.minimize:
+        typer.echo("the front:")
+        # The first choice says most, the others are in the report.
+        print_table([row | _first(row.pop("config")) for row in record.front_rows()])
     if record.inherited:
         heard = [f"{row['task']} {row['weight']:+.2f}" for row in record.inherited[:5]]
         typer.echo(f"listened to earlier tasks (weight): {', '.join(heard)}")

@@ -187,7 +187,11 @@ class Mirror:
                 self.client.log_dict(self.parent_id, {"tasks": rows}, "inherited.json")
                 heard = ", ".join(f"{row['task']} {row['weight']:+.2f}" for row in rows)
                 self.client.set_tag(self.parent_id, "bequest.inherited_from", heard[:MAX_TEXT])
-            for name, figure in static_plots(self.study.optuna_study).items():
+            if self.study.minimize:
+                rows = self.study.front_rows()
+                self.client.log_dict(self.parent_id, {"trials": rows}, "front.json")
+            figures = static_plots(self.study.optuna_study, self.study.objectives)
+            for name, figure in figures.items():
                 self.client.log_figure(self.parent_id, figure, f"plots/{name}.png")
         write_findings(self.client, self.parent_id, self.study.relaxed)
         joint.write_findings(self.client, self.parent_id, self.study.joint, trials)
@@ -236,8 +240,10 @@ _COUNTED = (COMPLETE, PRUNED, FAILED, RUNNING, LOST_STATE)
 
 
 def _study_tags(facts: dict[str, Any]) -> dict[str, str]:
+    small = "".join(f", minimize {name}" for name in facts.get("minimize", []))
     note = (
-        f"{facts['direction']} {facts['metric']} on {facts['task']}: sampler {facts['sampler']}, "
+        f"{facts['direction']} {facts['metric']}{small} on {facts['task']}: "
+        f"sampler {facts['sampler']}, "
         f"pruner {facts['pruner']}, seed {facts['seed']}"
     )
     names = ("task", "metric", "direction", "sampler", "pruner", "seed", "version", "space_hash")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -20,7 +20,7 @@ def _plain(study: SlotStudy) -> optuna.Study:
 
     Optuna's plots index trials by their numbers, which have gaps where trials were lost.
     """
-    plain = optuna.create_study(direction=study.direction)
+    plain = optuna.create_study(directions=study.directions)
     plain.add_trials([t for t in by_slot(study.all_trials()) if _has_ended(t)])
     return plain
 
@@ -29,27 +29,69 @@ def _has_ended(trial: FrozenTrial) -> bool:
     return trial.state.is_finished() and not is_lost(trial)
 
 
-def _names(study: optuna.Study) -> list[str]:
-    """What can be drawn of a study: pictures that would be empty are left out."""
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    names = ["optimization_history"]
-    if len(done) >= ENOUGH_FOR_IMPORTANCE and len({t.value for t in done}) > 1:
-        names.append("param_importances")
-    if any(t.intermediate_values for t in study.get_trials(deepcopy=False)):
-        names.append("intermediate_values")
-    names.append("slice")
-    return names
+Draw = Callable[[Any], Any]
+"""Draws one picture with one of Optuna's two plotting libraries."""
 
 
-def _draw(library: Any, name: str, study: optuna.Study) -> Any:
-    function: Callable[..., Any] = getattr(library, f"plot_{name}")
+def _pictures(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Draw]:
+    """What can be drawn of a study, by name: pictures that would be empty are left out.
+
+    Args:
+        study: The study.
+        metrics: What its objectives are called; the first one is that of the other pictures.
+    """
+    plain = _plain(study)
+    done = plain.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    options: dict[str, Any] = {}
+    if len(metrics) > 1:
+        options = {"target": lambda t: t.values[0], "target_name": metrics[0]}
+    found = {
+        f"front_{metric}": _front(plain, metrics, i)
+        for i, metric in enumerate(metrics)
+        if i and len(done) > 1
+    }
+    found["optimization_history"] = _plot("optimization_history", plain, options)
+    if len(done) >= ENOUGH_FOR_IMPORTANCE and len({t.values[0] for t in done}) > 1:
+        found["param_importances"] = _plot("param_importances", plain, options)
+    if any(t.intermediate_values for t in plain.get_trials(deepcopy=False)):
+        found["intermediate_values"] = _plot("intermediate_values", plain, {})
+    found["slice"] = _plot("slice", plain, options)
+    return found
+
+
+def _plot(name: str, study: optuna.Study, options: dict[str, Any]) -> Draw:
+    def draw(library: Any) -> Any:
+        return getattr(library, f"plot_{name}")(study, **options)
+
+    return draw
+
+
+def _front(study: optuna.Study, metrics: Sequence[str], i: int) -> Draw:
+    """The first objective against the i-th."""
+
+    def draw(library: Any) -> Any:
+        return library.plot_pareto_front(
+            study,
+            targets=lambda t: (t.values[i], t.values[0]),
+            target_names=[metrics[i], metrics[0]],
+        )
+
+    return draw
+
+
+def _quietly(draw: Draw, library: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return function(study)
+        return draw(library)
 
 
-def static_plots(study: SlotStudy) -> dict[str, Any]:
-    """Matplotlib figures by name; none for a study without a complete trial."""
+def static_plots(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Any]:
+    """Matplotlib figures by name, of a study with a complete trial.
+
+    Args:
+        study: The study.
+        metrics: What its objectives are called.
+    """
     import matplotlib as mpl
 
     if "matplotlib.pyplot" not in sys.modules:  # else the user has chosen a backend
@@ -58,9 +100,8 @@ def static_plots(study: SlotStudy) -> dict[str, Any]:
     from optuna.visualization import matplotlib as library
 
     figures = {}
-    plain = _plain(study)
-    for name in _names(plain):
-        axes = _draw(library, name, plain)
+    for name, draw in _pictures(study, metrics).items():
+        axes = _quietly(draw, library)
         figure = (axes.flat[0] if hasattr(axes, "flat") else axes).figure
         if name != "slice":
             figure.set_size_inches(9, 5)
@@ -70,9 +111,8 @@ def static_plots(study: SlotStudy) -> dict[str, Any]:
     return figures
 
 
-def interactive_plots(study: SlotStudy) -> dict[str, Any]:
-    """Plotly figures by name."""
+def interactive_plots(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Any]:
+    """Plotly figures by name (see `static_plots`)."""
     from optuna import visualization as library
 
-    plain = _plain(study)
-    return {name: _draw(library, name, plain) for name in _names(plain)}
+    return {name: _quietly(draw, library) for name, draw in _pictures(study, metrics).items()}

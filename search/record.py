@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
 from ..errors import StudyError, unknown_name
 from ..home import home
+from .pareto import on_front
 from .slots import SlotStudy
 from .storage import open_storage
 from .trial import COMPLETE, Trial, read_trials
@@ -39,6 +41,7 @@ class StudyRecord:
         name: The study's name.
         key: A name that no other study has or had, even one of the same name.
         metric, direction: What is searched for.
+        minimize: Metrics that are to be small, beside it.
     """
 
     def __init__(self, optuna_study: SlotStudy, facts: dict[str, Any]) -> None:
@@ -48,6 +51,7 @@ class StudyRecord:
         self.key: str = facts["key"]
         self.metric: str = facts["metric"]
         self.direction: str = facts["direction"]
+        self.minimize: list[str] = facts.get("minimize", [])
 
     @property
     def trials(self) -> list[Trial]:
@@ -65,6 +69,28 @@ class StudyRecord:
         if found is None:
             raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
         return found
+
+    @property
+    def objectives(self) -> list[str]:
+        """What is searched for, the task's metric first."""
+        return [self.metric, *self.minimize]
+
+    @property
+    def front(self) -> list[Trial]:
+        """The complete trials that no other beats in all objectives, best value first."""
+        return front_of(self.trials, self.direction, self.minimize)
+
+    def front_rows(self) -> list[dict[str, Any]]:
+        """The front as plain values: trial, objectives, configuration."""
+        return [
+            {
+                "trial": t.slot,
+                self.metric: t.value,
+                **{name: t.metrics[name] for name in self.minimize},
+                "config": t.config,
+            }
+            for t in self.front
+        ]
 
     @property
     def inherited(self) -> list[dict[str, Any]]:
@@ -97,6 +123,15 @@ def best_of(trials: Iterable[Trial], direction: str) -> Trial | None:
         (sign * t.value, -t.slot, t) for t in trials if t.state == COMPLETE and t.value is not None
     ]
     return max(done, key=lambda entry: entry[:2])[2] if done else None
+
+
+def front_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str]) -> list[Trial]:
+    """The complete trials that no other beats in value and all of some metrics, best first."""
+    sign = -1.0 if direction == "maximize" else 1.0
+    done = [t for t in trials if t.state == COMPLETE and t.value is not None]
+    done.sort(key=lambda t: (sign * (t.value or 0.0), t.slot))
+    losses = [[sign * (t.value or 0.0), *(t.metrics[name] for name in minimize)] for t in done]
+    return [t for t, kept in zip(done, on_front(np.array(losses)), strict=True) if kept]
 
 
 def incumbents(trials: Iterable[Trial], direction: str) -> list[float | None]:

@@ -37,6 +37,7 @@ def write_report(study: StudyRecord, path: Path) -> Path:
         study=study,
         facts=study.facts,
         best=best,
+        front=study.front if study.minimize else [],
         trials=trials,
         counts=_counts(trials),
         inherited=study.inherited,
@@ -71,11 +72,15 @@ def _template() -> jinja2.Template:
 def _plots(study: StudyRecord) -> list[tuple[str, str]]:
     """(title, HTML) of each picture; the first carries the plotting library for all."""
     found: list[tuple[str, str]] = []
-    for name, figure in interactive_plots(study.optuna_study).items():
+    for name, figure in interactive_plots(study.optuna_study, study.objectives).items():
         figure.update_layout(title=None, margin={"t": 20}, template="plotly_white")
         html = figure.to_html(full_html=False, include_plotlyjs="inline" if not found else False)
-        found.append((TITLES[name], html))
+        found.append((_title(name), html))
     return found
+
+
+def _title(name: str) -> str:
+    return TITLES[name] if name in TITLES else f"Front: {name.removeprefix('front_')}"
 
 
 def _relaxed_pictures(study: StudyRecord) -> list[tuple[str, str]]:

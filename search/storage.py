@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, cast
@@ -74,7 +74,7 @@ class SqlStorage(RDBStorage):
                 )
             )
         params, distributions = template_trial.params, template_trial.distributions
-        session.add_all(_rows(trial_id, params, distributions, {}, {}, None))
+        session.add_all(_rows(trial_id, params, distributions, {}, {}, ()))
         return trial
 
     def write(
@@ -86,13 +86,13 @@ class SqlStorage(RDBStorage):
         user_attrs: Mapping[str, Any],
         curve: Mapping[int, float],
         state: TrialState | None,
-        value: float | None,
+        values: Sequence[float],
     ) -> None:
         """Write everything in one transaction (see `write_trial`)."""
         with _create_scoped_session(self.scoped_session) as session:
             trial = models.TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
             self.check_trial_is_updatable(trial_id, cast(TrialState, trial.state))
-            session.add_all(_rows(trial_id, params, distributions, user_attrs, curve, value))
+            session.add_all(_rows(trial_id, params, distributions, user_attrs, curve, values))
             if state is not None:
                 trial.state = state
                 trial.datetime_complete = datetime.now()
@@ -104,7 +104,7 @@ def _rows(
     distributions: Mapping[str, BaseDistribution],
     user_attrs: Mapping[str, Any],
     curve: Mapping[int, float],
-    value: float | None,
+    values: Sequence[float],
 ) -> list[Any]:
     rows: list[Any] = [
         models.TrialParamModel(
@@ -129,11 +129,11 @@ def _rows(
                 intermediate_value_type=kind,
             )
         )
-    if value is not None:
+    for objective, value in enumerate(values):
         stored, value_kind = models.TrialValueModel.value_to_stored_repr(value)
         rows.append(
             models.TrialValueModel(
-                trial_id=trial_id, objective=0, value=stored, value_type=value_kind
+                trial_id=trial_id, objective=objective, value=stored, value_type=value_kind
             )
         )
     return rows
@@ -211,7 +211,7 @@ def write_trial(
     user_attrs: Mapping[str, Any] | None = None,
     curve: Mapping[int, float] | None = None,
     state: TrialState | None = None,
-    value: float | None = None,
+    values: Sequence[float] = (),
 ) -> None:
     """Write parts of a running trial; with ``state``, finish it.
 
@@ -231,7 +231,7 @@ def write_trial(
             user_attrs=user_attrs,
             curve=curve,
             state=state,
-            value=value,
+            values=values,
         )
         return
     for name, param in params.items():
@@ -242,7 +242,7 @@ def write_trial(
     for step, point in curve.items():
         storage.set_trial_intermediate_value(trial_id, step, point)
     if state is not None:
-        storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+        storage.set_trial_state_values(trial_id, state, list(values) or None)
 
 
 def stale_trial_ids(storage: BaseStorage, study_id: int) -> set[int]:

@@ -30,7 +30,7 @@ from .progress import study_progress
 from .pruners import make_pruner
 from .record import INHERITED, METADATA, StudyRecord, best_of
 from .recovery import recover
-from .samplers import INHERITING
+from .samplers import INHERITING, JOINT, RELAXED
 from .samplers.base import Observation, observations
 from .slots import SlotStudy
 from .storage import open_storage
@@ -71,7 +71,10 @@ class Study:
             trials.
         bank: What earlier tasks found and this one is added to: a URL or a `Bank`; ``None`` for the
             home's; ``"none"`` or ``False`` for no bank.
-        pruner: A name (``none``, ``median``, ``hyperband``) or any Optuna pruner.
+        pruner: A name (``none``, ``forecast``, ``median``, ``hyperband``) or any Optuna pruner.
+        minimize: Metrics of the outcome that are objectives, too, and are to be small (``flops``,
+            ``activation_bytes``, ...): the study then looks for the whole front (`front`).
+            Samplers that inherit from a bank do as ``gp`` does.
         name: The study's name; by default made of task, space, sampler and seed.
         storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's.
         seed: The seed of the sampler and of every training.
@@ -96,6 +99,7 @@ class Study:
         sampler: str | BaseSampler | Settings = "transfer",
         bank: str | Bank | bool | None = None,
         pruner: str | BasePruner = "none",
+        minimize: Sequence[str] = (),
         name: str | None = None,
         storage: str | BaseStorage | None = None,
         seed: int = 0,
@@ -106,14 +110,20 @@ class Study:
         self.sampler_name = name_of(sampler)
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
-        self.name = name or f"{evaluator.task.name}-{space.name}-{self.sampler_name}-s{seed}"
+        parts = [evaluator.task.name, space.name, self.sampler_name, *minimize, f"s{seed}"]
+        self.name = name or "-".join(parts)
+        self.minimize = tuple(minimize)
+        self._check_objectives()
         self.tracking = tracking
         self._bank = bank
         self._storage = open_storage(storage)
         optuna.create_study(
             study_name=self.name,
             storage=self._storage,
-            direction=StudyDirection[evaluator.task.direction.upper()],
+            directions=[
+                StudyDirection[evaluator.task.direction.upper()],
+                *(StudyDirection.MINIMIZE for _ in self.minimize),
+            ],
             load_if_exists=True,
         )
         self._study = SlotStudy(
@@ -133,6 +143,22 @@ class Study:
             heritage=self._heritage,
             bank=self._measurements,
         )
+
+    def _check_objectives(self) -> None:
+        if not self.minimize:
+            return
+        if len({*self.minimize}) < len(self.minimize):
+            raise StudyError(f"minimize names a metric twice: {', '.join(self.minimize)}")
+        if self.pruner_name != "none":
+            raise StudyError(
+                f"pruner {self.pruner_name!r} looks at one objective, the study has "
+                f"{1 + len(self.minimize)}: leave the pruner at 'none'"
+            )
+        if self.sampler_name in (*RELAXED, JOINT):
+            raise StudyError(
+                f"sampler {self.sampler_name!r} does not search for {', '.join(self.minimize)}: "
+                "use gp, evolution, tpe or random, or give it limits"
+            )
 
     def _notify(self) -> None:
         self.tracker.notify()
@@ -178,6 +204,7 @@ class Study:
             "sampler": self.sampler_name,
             "pruner": self.pruner_name,
             "seed": self.seed,
+            "minimize": list(self.minimize),
         }
 
     @property
@@ -194,6 +221,11 @@ class Study:
     def best(self) -> Trial:
         """The complete trial with the best validation value (see `StudyRecord.best`)."""
         return self.record.best
+
+    @property
+    def front(self) -> list[Trial]:
+        """The complete trials that no other beats in all objectives, best value first."""
+        return self.record.front
 
     # Running ------------------------------------------------------------------------------------
 
@@ -242,7 +274,7 @@ class Study:
                     sampler.prepare(deadline)
                 elif isinstance(sampler, Inheriting):
                     sampler.prepare()
-                worker = Worker(self.evaluator, self._study, self.seed)
+                worker = Worker(self.evaluator, self._study, self.seed, self.minimize)
                 if workers == 1:
                     worker.run(budget, deadline, after_trial)
                 else:
@@ -294,7 +326,7 @@ class Study:
 
     def _heritage(self) -> Heritage | None:
         """What the bank hands down: as it stood when the study began, however often it resumes."""
-        if self.sampler_name not in INHERITING or self.bank is None:
+        if self.sampler_name not in INHERITING or self.bank is None or self.minimize:
             return None
         mark = self._mark(self.bank)
         task, space = self.evaluator.task.name, self.evaluator.space
@@ -395,7 +427,8 @@ class Study:
             facts = {**now, "fingerprints": self._fingerprints(), "key": uuid.uuid4().hex}
             self._study.set_user_attr(METADATA, facts)
             return facts
-        for name in ("task", "space_hash", "sampler", "pruner", "seed", "direction"):
+        stored = {"minimize": [], **stored}  # older studies had one objective
+        for name in ("task", "space_hash", "sampler", "pruner", "seed", "direction", "minimize"):
             if stored[name] != now[name]:
                 raise StudyError(
                     f"study {self.name!r} was begun with {name.replace('_', ' ')} "

@@ -11,7 +11,7 @@ import numbers
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -20,7 +20,7 @@ from optuna.pruners import NopPruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ..errors import ConfigurationError, EvaluationError
+from ..errors import ConfigurationError, EvaluationError, unknown_name
 from ..evaluators.task import Evaluator, Outcome
 from ..spaces import Config, Space
 from .recovery import claim, mark_lost
@@ -35,12 +35,16 @@ class Worker:
         evaluator: What measures a configuration.
         study: The study, with its sampler and pruner.
         seed: The evaluation seed; the same for every trial, so that all share one split.
+        minimize: Metrics that are objectives, too.
     """
 
-    def __init__(self, evaluator: Evaluator, study: SlotStudy, seed: int) -> None:
+    def __init__(
+        self, evaluator: Evaluator, study: SlotStudy, seed: int, minimize: Sequence[str] = ()
+    ) -> None:
         self.evaluator = evaluator
         self.study = study
         self.seed = seed
+        self.minimize = tuple(minimize)
 
     def run(
         self,
@@ -65,12 +69,12 @@ class Worker:
             config = self._configuration(trial)
             reporter = _Reporter(self.study, trial._trial_id)
             state, value, attrs = self._evaluate(config, reporter)
+            values = [] if value is None else [value, *self._costs(attrs)]
         except BaseException:
             # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
             mark_lost(self.study, trial, INTERRUPTED)
             raise
-        values = None if value is None else [value]
-        self.study.sampler.after_trial(self.study, trial, state, values)
+        self.study.sampler.after_trial(self.study, trial, state, values or None)
         try:
             write_trial(
                 self.study._storage,
@@ -78,7 +82,7 @@ class Worker:
                 user_attrs=attrs,
                 curve=reporter.unwritten,
                 state=state,
-                value=value,
+                values=values,
             )
         except UpdateFinishedTrialError:
             # Another host took this worker for dead: the slot has been given to somebody else.
@@ -98,6 +102,18 @@ class Worker:
             distributions=space.distributions(config),
         )
         return config
+
+    def _costs(self, attrs: dict[str, Any]) -> list[float]:
+        """The metrics that are to be small.
+
+        Raises:
+            UnknownNameError: The evaluator does not measure one: no trial will.
+        """
+        metrics = attrs["metrics"] if self.minimize else {}
+        for name in self.minimize:
+            if name not in metrics:
+                raise unknown_name("metric to minimize", name, metrics)
+        return [metrics[name] for name in self.minimize]
 
     def _evaluate(
         self, config: Config, reporter: _Reporter

@@ -19,8 +19,8 @@ from ...errors import StudyError
 from ...evaluators.hardware.totals import UNITS, NetworkCosts
 from ...spaces.elastic_genes import GENES, Networks, joined
 from ..limits import Limit, check_limits
+from .archive import Archive
 from .breeding import Pool, crossover, mutate
-from .pareto import Archive
 from .repair import KINDS, Repair
 from .sensitivity import Score, learn
 

@@ -8,7 +8,7 @@ is a trial's place in the sequence; in a plain Optuna study it is the trial's nu
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...spaces import Config, Parameter, Space
 from ...spaces.encoding import draw
+from .scalarise import draw_weights, scalarised
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Observation:
 
     Attributes:
         config: Its configuration.
-        value: Its objective, *higher is better* whatever the study's direction; for a pruned trial
-            the last reported value; ``None`` while it runs and where it failed.
+        value: Its objective, *higher is better* whatever the study's direction; of several, what
+            `scalarise` makes of them; for a pruned trial the last reported value; ``None`` while
+            it runs and where it failed.
         state: Optuna's trial state (COMPLETE, PRUNED, FAIL or RUNNING).
     """
 
@@ -79,7 +81,9 @@ class SpaceSampler(BaseSampler):
         if not len(space):
             return {}
         rng = np.random.default_rng([self.seed, slot_of(study, trial)])
-        history = observations(study, trial, space) if self.reads_history else []
+        several = len(study.directions)
+        weights = draw_weights(several, rng) if several > 1 else None
+        history = observations(study, trial, space, weights) if self.reads_history else []
         config = self.propose(space, history, rng)
         self._proposals[trial._trial_id] = config
         return space.distributions(config)
@@ -103,9 +107,20 @@ class SpaceSampler(BaseSampler):
         return draw(param_distribution, np.random.default_rng(entropy))
 
 
-def observations(study: optuna.Study, trial: FrozenTrial | None, space: Space) -> list[Observation]:
-    """The trials, but for ``trial``, that hold a whole configuration of ``space``."""
-    sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+def observations(
+    study: optuna.Study,
+    trial: FrozenTrial | None,
+    space: Space,
+    weights: np.ndarray | None = None,
+) -> list[Observation]:
+    """The trials, but for ``trial``, that hold a whole configuration of ``space``.
+
+    Args:
+        study: The study.
+        trial: The one that is to be proposed for.
+        space: What can be chosen.
+        weights: Of the objectives, where there are several; equal by default.
+    """
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
     found = []
     for other in study._get_trials(deepcopy=False, states=states, use_cache=True):
@@ -113,11 +128,22 @@ def observations(study: optuna.Study, trial: FrozenTrial | None, space: Space) -
             continue
         config = {p.name: other.params[p.name] for p in space.parameters if p.name in other.params}
         active = [p.name for p in space.parameters if space.is_active(p, config)]
-        if list(config) != active:
-            continue
-        done = other.state in (TrialState.COMPLETE, TrialState.PRUNED) and other.values
-        found.append(Observation(config, sign * other.values[0] if done else None, other.state))
-    return found
+        if list(config) == active:
+            done = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            found.append((config, other.values if done else None, other.state))
+    values = _as_one([v for _, v, _ in found if v], study.directions, weights)
+    return [Observation(c, next(values) if v else None, state) for c, v, state in found]
+
+
+def _as_one(
+    values: list[list[float]], directions: Sequence[StudyDirection], weights: np.ndarray | None
+) -> Iterator[float]:
+    """One number, higher is better, for each trial's values."""
+    signs = [1.0 if d == StudyDirection.MAXIMIZE else -1.0 for d in directions]
+    if len(signs) == 1 or not values:
+        return iter([signs[0] * v[0] for v in values])
+    equal = np.full(len(signs), 1 / len(signs))
+    return iter(scalarised(np.array(values) * signs, equal if weights is None else weights))
 
 
 def _shared_space(study: optuna.Study) -> Space:

@@ -14,12 +14,13 @@ from bequest.evaluators.elastic.evaluator import ends
 from bequest.evaluators.hardware.model import CostModel
 from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.hardware.totals import NetworkCosts
+from bequest.search.joint.archive import Archive
 from bequest.search.joint.breeding import crossover, mutate
 from bequest.search.joint.evolution import MARGIN, Evolution, Evolving, targets
-from bequest.search.joint.pareto import Archive, hypervolume, on_front
 from bequest.search.joint.repair import Repair
 from bequest.search.joint.sensitivity import learn
 from bequest.search.limits import parse_limit
+from bequest.search.pareto import hypervolume, on_front
 from bequest.spaces.elastic import SMALL
 from bequest.spaces.elastic_genes import Networks
 
