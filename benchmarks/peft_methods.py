@@ -70,19 +70,19 @@ Key = tuple[str, str, int]
 """Task, method, seed."""
 
 
-def run(args: argparse.Namespace, result: Result) -> None:
+def methods(args: argparse.Namespace, result: Result) -> None:
     """Test accuracy of each family's default: tasks x methods, paired seeds."""
     budget = TextBudget(args.epochs, args.examples)
     found = measured(args, budget)
-    methods: list[str] = args.methods
+    names: list[str] = args.methods
     by_key = {
-        (t, m): [found[t, m, s] for s in range(args.seeds)] for t in args.tasks for m in methods
+        (t, m): [found[t, m, s] for s in range(args.seeds)] for t in args.tasks for m in names
     }
     for (name, method), values in by_key.items():
         row = {"task": name, "method": method, "seeds": args.seeds}
         result.rows.append(row | Summary.of(values).row())
     groups = [i for i, _ in enumerate(args.tasks) for _ in range(args.seeds)]
-    for method in methods:
+    for method in names:
         values = [v for name in args.tasks for v in by_key[name, method]]
         row = {"task": "all", "method": method, "seeds": args.seeds}
         result.rows.append(row | Summary.of(values, groups).row())
@@ -126,8 +126,9 @@ def _kept(args: argparse.Namespace, budget: TextBudget) -> dict[Key, float]:
         for row in read_packed(TEXTS):
             if row["key"] in names and "test_accuracy" in row["metrics"]:
                 found[names[row["key"]]] = row["metrics"]["test_accuracy"]
-    if args.work is not None and args.work.exists():
-        for line in args.work.read_text().splitlines():
+    path = args.work / "methods.jsonl"
+    if path.exists():
+        for line in path.read_text().splitlines():
             row = json.loads(line)
             if row["budget"] == asdict(budget):
                 task, method, seed = row["key"]
@@ -136,6 +137,5 @@ def _kept(args: argparse.Namespace, budget: TextBudget) -> dict[Key, float]:
 
 
 def _keep(args: argparse.Namespace, budget: TextBudget, at: Key, value: float) -> None:
-    if args.work is not None:
-        with args.work.open("a") as file:
-            file.write(json.dumps({"key": at, "value": value, "budget": asdict(budget)}) + "\n")
+    with (args.work / "methods.jsonl").open("a") as file:
+        file.write(json.dumps({"key": at, "value": value, "budget": asdict(budget)}) + "\n")

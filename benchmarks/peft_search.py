@@ -4,13 +4,14 @@
 
 * ``cost``: parameters, activation memory and operations, predicted and measured, of each method.
 * ``methods``: the default of each family on ten tasks (`peft_methods`).
+* ``search``: 30 trials against defaults and AutoPEFT's space (`peft_trials`).
+* ``transfer``: the same with a bank of the other tasks (`peft_trials`).
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import importlib
 import os
 import time
 from pathlib import Path
@@ -25,9 +26,11 @@ from bequest.spaces.peft import USUAL
 from bequest.threads import one_thread
 
 from .harness import Result
-from .peft_methods import TASKS
+from .peft_methods import TASKS, methods
+from .peft_trials import TASKS as FEW
+from .peft_trials import search, transfer
 
-PARTS = ("cost", "methods")
+PARTS = ("cost", "methods", "search", "transfer")
 BATCH, LENGTH = 16, 64
 """The step on which costs are measured, as in the methods' notes."""
 
@@ -82,12 +85,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--tasks", nargs="+", help="ten by default; four of search and transfer")
     parser.add_argument("--methods", nargs="+", default=list(USUAL), help="methods: only these")
     parser.add_argument("--examples", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--data-root", default=os.environ.get("BEQUEST_DATA"))
-    parser.add_argument("--work", type=Path, help="Keeps what was measured; go on from there.")
+    work = Path("build/peft_search")
+    parser.add_argument("--work", type=Path, default=work, help="Keeps what was measured.")
     parser.add_argument("--out")
     args = parser.parse_args()
     result = Result("peft_search")
@@ -96,7 +100,9 @@ def main() -> None:
         with one_thread():
             costs(result)
     else:
-        importlib.import_module(f"benchmarks.peft_{args.part}").run(args, result)
+        args.work.mkdir(parents=True, exist_ok=True)
+        args.tasks = args.tasks or list(TASKS if args.part == "methods" else FEW)
+        {"methods": methods, "search": search, "transfer": transfer}[args.part](args, result)
     result.write(args.out)
 
 

@@ -130,7 +130,7 @@ class Study:
             self.name,
             self._storage,
             RandomSampler(),
-            make_pruner(pruner) if isinstance(pruner, str) else pruner,
+            make_pruner(pruner, space) if isinstance(pruner, str) else pruner,
         )
         self.record = StudyRecord(self._study, self._facts())
         self._study.sampler = make_study_sampler(

@@ -62,7 +62,7 @@ def _kill_self_at_write(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "evolution", "gp"])
-@pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
+@pytest.mark.parametrize("pruner", ["none", "forecast", "median", "hyperband"])
 def test_killed_at_any_write_the_sequence_is_the_uninterrupted_one(
     make_study: MakeStudy,
     tmp_path: Path,

@@ -1,0 +1,190 @@
+"""Parts ``search`` and ``transfer`` of `peft_search`: studies of 30 trials, real trainings.
+
+``search``: the best of 30 trials without a bank, beside LoRA's default, full fine-tuning's, and a
+search of AutoPEFT's space (adapters, prefixes and both together, with sizes and layers) for as many
+trials; all are tested on the whole test part, on the same splits. AutoPEFT itself has one learning
+rate for all; here its space has ours, which can only help it.
+
+``transfer``: the same search with a bank of the nine other tasks; after how many trials has it what
+30 trials found without? Studies are kept in ``--work`` and go on where they stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+import bequest
+from bequest.banks.bank import Bank
+from bequest.banks.bundled import TEXTS
+from bequest.banks.exchange import import_bank
+from bequest.evaluators.text.evaluator import TextEvaluator
+from bequest.evaluators.text.training import TextBudget
+from bequest.search.study import Study
+from bequest.search.trial import Trial
+from bequest.spaces import Config
+from bequest.spaces.peft import USUAL
+
+from .harness import Result, Summary
+from .peft_methods import default_of
+
+TASKS = ("trec6", "cola", "tweet-emotion", "banking77")
+"""Of the ten those of short texts: trainings of seconds."""
+
+TRIALS = 30
+BAR_TRIALS = 5
+AUTOPEFT = ("adapter", "prefix", "mam")
+ARMS = {"search": "gp", "autopeft": "gp", "transfer": "transfer"}
+DEFAULTS = ("lora", "full", "probe")
+
+
+def evaluator_of(task: str, args: argparse.Namespace, arm: str = "search") -> TextEvaluator:
+    """On some training texts, as the bank was made."""
+    return TextEvaluator(
+        bequest.load_task(task, args.data_root),
+        methods=AUTOPEFT if arm == "autopeft" else USUAL,
+        budget=TextBudget(args.epochs, args.examples),
+    )
+
+
+def study_of(task: str, arm: str, seed: int, args: argparse.Namespace) -> Study:
+    """A stored study; run to its end."""
+    place: Path = args.work / f"{task}-{arm}-{seed}"
+    place.mkdir(parents=True, exist_ok=True)
+    bank: Any = "none"
+    if arm == "transfer":
+        bank = f"sqlite:///{place / 'bank.db'}"
+        import_bank(Bank(bank), TEXTS)  # what it holds of the task itself is left out by the study
+    study = Study(
+        evaluator_of(task, args, arm),
+        sampler=ARMS[arm],
+        bank=bank,
+        storage=f"sqlite:///{place / 'study.db'}",
+        seed=seed,
+        tracking=False,
+    )
+    study.run(trials=TRIALS, progress=False)
+    print(task, arm, seed, study.best.value, study.best.config["method"], flush=True)
+    return study
+
+
+def tested(task: str, name: str, config: Config, seed: int, args: argparse.Namespace) -> float:
+    """Accuracy on the whole test part after a training; kept in the work folder."""
+    path: Path = args.work / f"{task}-{name}-{seed}.json"
+    if not path.exists():
+        found = evaluator_of(task, args).fit(config, seed=seed).metrics["test_accuracy"]
+        path.write_text(json.dumps(found))
+    return float(json.loads(path.read_text()))
+
+
+def _studies(arm: str, args: argparse.Namespace) -> Iterator[tuple[str, int, Study]]:
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for seed in range(args.seeds):
+        for task in args.tasks:
+            yield task, seed, study_of(task, arm, seed, args)
+
+
+# Search -------------------------------------------------------------------------------------------
+
+
+def search(args: argparse.Namespace, result: Result) -> None:
+    """Test accuracy of what is found, beside defaults and AutoPEFT's space."""
+    scores: dict[tuple[str, str], list[float]] = {}
+    fronts: dict[str, list[Trial]] = {}
+    for arm in ("search", "autopeft"):
+        for task, seed, study in _studies(arm, args):
+            best = study.best.config
+            scores.setdefault((task, arm), []).append(tested(task, arm, best, seed, args))
+            if arm == "search":
+                fronts.setdefault(task, []).extend(study.trials)
+    for seed in range(args.seeds):
+        for task in args.tasks:
+            for method in DEFAULTS:
+                value = tested(task, method, default_of(method), seed, args)
+                scores.setdefault((task, method), []).append(value)
+    arms = ("search", "autopeft", *DEFAULTS)
+    for (task, arm), values in scores.items():
+        row = {"what": "test", "task": task, "method": arm, "seeds": args.seeds}
+        result.rows.append(row | Summary.of(values).row())
+    for rival in arms[1:]:
+        margins = [
+            own - other
+            for task in args.tasks
+            for own, other in zip(scores[task, "search"], scores[task, rival], strict=True)
+        ]
+        groups = [i for i, _ in enumerate(args.tasks) for _ in range(args.seeds)]
+        row = {"what": "margin", "method": rival, "seeds": args.seeds}
+        summary = Summary.of(margins, groups)
+        result.rows.append(row | summary.row())
+        name = f"search ahead of {rival}: the low end of the margin's interval over tasks"
+        result.claim(name, summary.low, 0.0, "higher")
+    if args.out:
+        draw_fronts(fronts, Path(args.out).with_suffix(".png"))
+
+
+def draw_fronts(trials: dict[str, list[Trial]], path: Path) -> None:
+    """Validation accuracy against activation memory, a panel a task; the front is a line."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from bequest.search.record import front_of
+
+    figure, axes = plt.subplots(1, len(trials), figsize=(4 * len(trials), 3.6), squeeze=False)
+    for axis, (task, found) in zip(axes.flat, trials.items(), strict=True):
+        for name in dict.fromkeys(t.config["method"] for t in found):
+            mine = [t for t in found if t.config["method"] == name and t.value is not None]
+            memory = [max(t.metrics["activation_bytes"], 1.0) / 2**20 for t in mine]
+            axis.scatter(memory, [t.value for t in mine], s=14, label=name)
+        front = front_of(found, "maximize", ["activation_bytes"])
+        memory = [max(t.metrics["activation_bytes"], 1.0) / 2**20 for t in front]
+        axis.step(memory, [t.value for t in front], "k-", where="pre", linewidth=0.8)
+        axis.set(title=task, xlabel="saved activations, MiB")
+    axes[0, 0].set_ylabel("validation accuracy")
+    handles = {h.get_label(): h for a in axes.flat for h in a.collections}
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=9, fontsize=7)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
+    figure.savefig(path, dpi=110)
+
+
+# Transfer -----------------------------------------------------------------------------------------
+
+
+def transfer(args: argparse.Namespace, result: Result) -> None:
+    """Trials with the bank until it has what 30 found without."""
+    without = {(task, seed): study for task, seed, study in _studies("search", args)}
+    needed: dict[str, list[float]] = {}
+    for task, seed, study in _studies("transfer", args):
+        goal = without[task, seed].best.value
+        assert goal is not None
+        so_far = _best_so_far(study)
+        reached = np.flatnonzero(so_far >= goal)
+        needed.setdefault(task, []).append(float(reached[0] + 1) if len(reached) else TRIALS + 1)
+        at = _best_so_far(without[task, seed])
+        for k in (1, 3, 5, 10, 30):
+            row = {"what": "best", "task": task, "seed": seed, "k": k}
+            result.rows.append(row | {"transfer": so_far[k - 1], "without": at[k - 1]})
+    for task, counts in needed.items():
+        row = {"what": "trials to the score of 30", "task": task, "seeds": args.seeds}
+        result.rows.append(row | Summary.of(counts).row())
+    values = [c for counts in needed.values() for c in counts]
+    groups = [i for i, counts in enumerate(needed.values()) for _ in counts]
+    row = {"what": "trials to the score of 30", "task": "all", "seeds": args.seeds}
+    result.rows.append(row | Summary.of(values, groups).row())
+    means = [float(np.mean(counts)) for counts in needed.values()]
+    name = f"trials to the score of {TRIALS} without the bank, mean over tasks"
+    result.claim(name, float(np.mean(means)), BAR_TRIALS, "lower")
+
+
+def _best_so_far(study: Study) -> np.ndarray:
+    values = [-np.inf if t.value is None else t.value for t in study.trials]
+    return np.maximum.accumulate(values)
