@@ -125,7 +125,7 @@ def search(args: argparse.Namespace, result: Result) -> None:
         summary = Summary.of(margins, groups)
         result.rows.append(row | summary.row())
         name = f"search ahead of {rival}: the low end of the margin's interval over tasks"
-        result.claim(name, summary.low, 0.0, "higher")
+        result.claim(name, summary.low, 1e-6, "higher")
     if args.out:
         draw_fronts(fronts, Path(args.out).with_suffix(".png"))
 

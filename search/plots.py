@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from .slots import SlotStudy, by_slot, is_lost
 
 ENOUGH_FOR_IMPORTANCE = 8
+WIDE = 20
+"""Costs that differ by more are drawn on a logarithmic axis."""
 
 
 def _plain(study: SlotStudy) -> optuna.Study:
@@ -70,12 +72,19 @@ def _front(study: optuna.Study, metrics: Sequence[str], i: int) -> Draw:
     """The first objective against the i-th."""
 
     def draw(library: Any) -> Any:
-        return library.plot_pareto_front(
+        figure = library.plot_pareto_front(
             study,
             targets=lambda t: (t.values[i], t.values[0]),
             target_names=[metrics[i], metrics[0]],
         )
+        if wide:
+            log = getattr(figure, "set_xscale", None)
+            log("log") if log else figure.update_xaxes(type="log")
+        return figure
 
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    costs = [t.values[i] for t in done]
+    wide = min(costs) > 0 and max(costs) > WIDE * min(costs)
     return draw
 
 
