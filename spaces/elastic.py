@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from optuna.distributions import BaseDistribution, IntDistribution
 
 from ..errors import SpaceError, unknown_name
@@ -139,6 +140,16 @@ class Geometry:
     def all_blocks(self) -> tuple[Block, ...]:
         """The blocks of the deepest network, from input to output."""
         return tuple(self._blocks())
+
+    @cached_property
+    def stages(self) -> np.ndarray:
+        """The stage of each block ``[b]``."""
+        return np.array([block.stage for block in self.all_blocks])
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """The place of each block in its stage ``[b]``."""
+        return np.array([block.place for block in self.all_blocks])
 
     def _blocks(self) -> Iterator[Block]:
         size = self.size

@@ -50,9 +50,7 @@ class Networks:
     @property
     def there(self) -> np.ndarray:
         """``[n, b]`` bool: the blocks that the depth leaves."""
-        stages = np.array([block.stage for block in self.geometry.all_blocks])
-        places = np.array([block.place for block in self.geometry.all_blocks])
-        return np.asarray(places < self.depth[:, stages])
+        return np.asarray(self.geometry.places < self.depth[:, self.geometry.stages])
 
     @property
     def valid(self) -> np.ndarray:

@@ -53,7 +53,7 @@ class Archive:
 
 def _beaten(losses: np.ndarray, by: np.ndarray) -> np.ndarray:
     """Which rows of ``[n, k]`` some row of ``[m, k]`` dominates or equals: ``[n]`` bool."""
-    found = np.zeros(len(losses), dtype=bool)
-    for row in range(len(losses)):
-        found[row] = (by <= losses[row]).all(1).any()
-    return found
+    better = np.ones((len(losses), len(by)), dtype=bool)
+    for column, other in zip(losses.T, by.T, strict=True):
+        better &= other <= column[:, None]
+    return np.asarray(better.any(1))

@@ -30,11 +30,10 @@ class Pool:
         kept = np.unique(np.concatenate([self._meeting(goal)[:count] for goal in goals]))
         return Pool(self.networks[kept], self.scores[kept], self.costs[kept])
 
-    def draw(self, goal: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Two parents for a target; any, where nothing meets it yet."""
+    def fit_for(self, goal: np.ndarray, count: int) -> np.ndarray:
+        """The best for a target; all, where nothing meets it yet."""
         fit = self._meeting(goal)[:count]
-        fit = fit if len(fit) else np.arange(len(self.scores))
-        return fit[rng.integers(len(fit), size=2)]
+        return fit if len(fit) else np.arange(len(self.scores))
 
     def _meeting(self, goal: np.ndarray) -> np.ndarray:
         fit = np.flatnonzero((self.costs <= goal * (1 + 1e-9)).all(1))

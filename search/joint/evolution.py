@@ -133,9 +133,10 @@ class Evolution:
 
     def _round(self, *, first: bool) -> None:
         count, rng = self.settings.children, self._rng
-        goals = self._targets[rng.integers(len(self._targets), size=count)]
+        chosen = rng.integers(len(self._targets), size=count)
+        goals = self._targets[chosen]
         first = first or self._pool is None
-        raw = Networks.sample(self.costs.geometry, count, rng) if first else self._bred(goals)
+        raw = Networks.sample(self.costs.geometry, count, rng) if first else self._bred(chosen)
         for name, genes in self._fixed.items():
             getattr(raw, name)[:] = genes
         children = self._repair(raw, goals, rng)
@@ -153,15 +154,16 @@ class Evolution:
         pool = pool if self._pool is None else self._pool.joined(pool)
         self._pool = pool.best(self._targets, self.settings.parents)
 
-    def _bred(self, goals: np.ndarray) -> Networks:
+    def _bred(self, chosen: np.ndarray) -> Networks:
         """Half mutants of one parent, half crossovers of two; parents are of the child's target."""
         assert self._pool is not None
         rng = self._rng
-        parents = np.stack([self._pool.draw(goal, rng, self.settings.parents) for goal in goals])
+        fit = [self._pool.fit_for(goal, self.settings.parents) for goal in self._targets]
+        parents = np.stack([fit[t][rng.integers(len(fit[t]), size=2)] for t in chosen])
         first, second = (self._pool.networks[parents[:, k]] for k in range(2))
         crossed = crossover(first, second, rng)
         mutants = mutate(first, self.settings.mutation, rng)
-        half = len(goals) // 2
+        half = len(chosen) // 2
         return joined([mutants[:half], crossed[half:]])
 
     def _new(self, networks: Networks) -> np.ndarray:

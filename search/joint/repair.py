@@ -152,14 +152,14 @@ class Repair:
         if kind != "bits":
             lowered = _down(networks, kind, steps)
             return _saving(now, self.costs.by_block(lowered, name), genes > 0)
-        found = np.zeros(genes.shape)
-        for role in range(genes.shape[2]):
-            can = genes[:, :, role] >= steps[:, :, role]
-            if role == INPUTS:
-                can &= (networks.kernel != SEVEN) | (genes[:, :, role] > steps[:, :, role])
-            lowered = _down(networks, kind, steps[:, :, role], role)
-            found[:, :, role] = _saving(now, self.costs.by_block(lowered, name), can)
-        return found.reshape(len(networks), -1)
+        can = genes >= steps
+        inputs = (networks.kernel != SEVEN) | (genes[:, :, INPUTS] > steps[:, :, INPUTS])
+        can[:, :, INPUTS] &= inputs
+        # One look at the costs for all roles: small arrays cost by the call.
+        roles = range(genes.shape[2])
+        lowered = joined([_down(networks, kind, steps[:, :, role], role) for role in roles])
+        then = self.costs.by_block(lowered, name).reshape(len(roles), *now.shape)
+        return _saving(now[:, :, None], np.moveaxis(then, 0, 2), can).reshape(len(networks), -1)
 
     def _saved_by_depth(self, networks: Networks, now: np.ndarray) -> np.ndarray:
         geometry = networks.geometry
