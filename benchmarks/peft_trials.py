@@ -137,7 +137,7 @@ def draw_fronts(trials: dict[str, list[Trial]], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    from bequest.search.record import front_of
+    from bequest.search.objectives import front_of
 
     figure, axes = plt.subplots(1, len(trials), figsize=(4 * len(trials), 3.6), squeeze=False)
     for axis, (task, found) in zip(axes.flat, trials.items(), strict=True):

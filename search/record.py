@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.storages import BaseStorage
 
 from ..errors import StudyError, unknown_name
 from ..home import home
-from .pareto import on_front
+from .objectives import front_of
 from .slots import SlotStudy
 from .storage import open_storage
 from .trial import COMPLETE, Trial, read_trials
@@ -123,15 +122,6 @@ def best_of(trials: Iterable[Trial], direction: str) -> Trial | None:
         (sign * t.value, -t.slot, t) for t in trials if t.state == COMPLETE and t.value is not None
     ]
     return max(done, key=lambda entry: entry[:2])[2] if done else None
-
-
-def front_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str]) -> list[Trial]:
-    """The complete trials that no other beats in value and all of some metrics, best first."""
-    sign = -1.0 if direction == "maximize" else 1.0
-    done = [t for t in trials if t.state == COMPLETE and t.value is not None]
-    done.sort(key=lambda t: (sign * (t.value or 0.0), t.slot))
-    losses = [[sign * (t.value or 0.0), *(t.metrics[name] for name in minimize)] for t in done]
-    return [t for t, kept in zip(done, on_front(np.array(losses)), strict=True) if kept]
 
 
 def incumbents(trials: Iterable[Trial], direction: str) -> list[float | None]:

@@ -25,12 +25,13 @@ from ..spaces import Space
 from .first_phase import FirstPhaseSampler
 from .heritage import Heritage, append_record, explained, open_bank
 from .mlflow_mirror import Mirror
+from .objectives import check_objectives
 from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
 from .record import INHERITED, METADATA, StudyRecord, best_of
 from .recovery import recover
-from .samplers import INHERITING, JOINT, RELAXED
+from .samplers import INHERITING
 from .samplers.base import Observation, observations
 from .slots import SlotStudy
 from .storage import open_storage
@@ -113,7 +114,7 @@ class Study:
         parts = [evaluator.task.name, space.name, self.sampler_name, *minimize, f"s{seed}"]
         self.name = name or "-".join(parts)
         self.minimize = tuple(minimize)
-        self._check_objectives()
+        check_objectives(self.minimize, self.pruner_name, self.sampler_name)
         self.tracking = tracking
         self._bank = bank
         self._storage = open_storage(storage)
@@ -143,22 +144,6 @@ class Study:
             heritage=self._heritage,
             bank=self._measurements,
         )
-
-    def _check_objectives(self) -> None:
-        if not self.minimize:
-            return
-        if len({*self.minimize}) < len(self.minimize):
-            raise StudyError(f"minimize names a metric twice: {', '.join(self.minimize)}")
-        if self.pruner_name != "none":
-            raise StudyError(
-                f"pruner {self.pruner_name!r} looks at one objective, the study has "
-                f"{1 + len(self.minimize)}: leave the pruner at 'none'"
-            )
-        if self.sampler_name in (*RELAXED, JOINT):
-            raise StudyError(
-                f"sampler {self.sampler_name!r} does not search for {', '.join(self.minimize)}: "
-                "use gp, evolution, tpe or random, or give it limits"
-            )
 
     def _notify(self) -> None:
         self.tracker.notify()
