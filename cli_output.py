@@ -48,7 +48,7 @@ def study_summary(record: StudyRecord) -> dict[str, Any]:
     from .search.record import best_of
 
     trials = record.trials
-    best = best_of(trials, record.direction)
+    best = best_of(trials, record.direction, record.minimize)
     states = dict.fromkeys(t.state for t in trials)
     return {
         "study": record.name,

@@ -40,7 +40,7 @@ def study_progress(
 
 
 def _best(study: StudyRecord, done: list[Trial], deadline: float | None) -> str:
-    best = best_of(done, study.direction)
+    best = best_of(done, study.direction, study.minimize)
     if best is None:
         return "-"
     left = "" if deadline is None else f" ({max(0, deadline - time.time()):.0f} s)"

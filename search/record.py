@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,12 @@ class StudyRecord:
 
     @property
     def best(self) -> Trial:
-        """The complete trial with the best validation value; of equal ones the earliest.
+        """The complete trial with the best validation value; see `best_of` for equal ones.
 
         Raises:
             StudyError: No trial is complete.
         """
-        found = best_of(self.trials, self.direction)
+        found = best_of(self.trials, self.direction, self.minimize)
         if found is None:
             raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
         return found
@@ -115,13 +115,16 @@ class StudyRecord:
         return home() / "artifacts" / self.name.replace("/", "_")
 
 
-def best_of(trials: Iterable[Trial], direction: str) -> Trial | None:
-    """The best complete trial; of equal ones the earliest."""
+def best_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str] = ()) -> Trial | None:
+    """The best complete trial; of equal ones that of smaller metrics, then the earliest."""
     sign = 1.0 if direction == "maximize" else -1.0
-    done = [
-        (sign * t.value, -t.slot, t) for t in trials if t.state == COMPLETE and t.value is not None
-    ]
-    return max(done, key=lambda entry: entry[:2])[2] if done else None
+    done = [t for t in trials if t.state == COMPLETE and t.value is not None]
+
+    def rank(trial: Trial) -> tuple[float, ...]:
+        costs = [-trial.metrics[name] for name in minimize]
+        return (sign * (trial.value or 0.0), *costs, -trial.slot)
+
+    return max(done, key=rank, default=None)
 
 
 def incumbents(trials: Iterable[Trial], direction: str) -> list[float | None]:

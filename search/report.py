@@ -32,7 +32,7 @@ RELAXED_TITLES = {
 def write_report(study: StudyRecord, path: Path) -> Path:
     """Write the page and return its path. It needs no network to be read."""
     trials = study.trials
-    best = best_of(trials, study.direction)
+    best = best_of(trials, study.direction, study.minimize)
     page = _template().render(
         study=study,
         facts=study.facts,

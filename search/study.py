@@ -359,7 +359,7 @@ class Study:
             return []
         space = self.evaluator.space
         history = observations(self._study, None, space)
-        best = best_of(self.trials, self.record.direction)
+        best = best_of(self.trials, self.record.direction, self.minimize)
         inheritance = getattr(sampler, "inheritance", None)
         opinions = inheritance.opinions(best.config) if best and inheritance else None
         return explained(sampler.explain(history), opinions)

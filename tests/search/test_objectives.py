@@ -73,6 +73,17 @@ def test_the_front_is_what_no_trial_beats(sampler: str) -> None:
     assert study.best == study.front[0]
 
 
+def test_of_equal_values_the_smaller_is_best() -> None:
+    def train(config: dict[str, Any]) -> Outcome:
+        return Outcome(0.5, {"memory": float(config["waste"])})
+
+    options: dict[str, Any] = {"storage": "memory", "tracking": False, "sampler": "random"}
+    study = Study.of(train, SPACE, name="s", minimize=["memory"], **options)
+    study.run(trials=6, progress=False)
+    assert study.best == min(study.trials, key=lambda t: t.config["waste"])
+    assert study.front == [study.best]
+
+
 def test_optunas_own_samplers_serve() -> None:
     study = _study(optuna.samplers.NSGAIISampler(seed=1, population_size=8)).run(
         trials=24, progress=False
