@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ...errors import ArchitectureError, DataError, MissingLibraryError
+from ..peft.arch import describe_architecture
 from .tasks import Texts
 
 MINILM = "minilm"
@@ -71,7 +72,7 @@ def load_backbone(name: str = MINILM) -> Backbone:
     Raises:
         MissingLibraryError: A package is not installed.
         DataError: There is no such model at hand, and it cannot be downloaded.
-        ArchitectureError: It has no tokenizer.
+        ArchitectureError: It is not recognised, takes images, or has no tokenizer.
     """
     try:
         from transformers import AutoModel, AutoTokenizer
@@ -88,14 +89,19 @@ def load_backbone(name: str = MINILM) -> Backbone:
             f"backbone {name!r} cannot be loaded: give a folder, a model's name on the hub (and a "
             f"network), or {MINILM!r} ({_sentence(error)})"
         ) from error
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    if not describe_architecture(model).tokens:
+        raise ArchitectureError(
+            f"backbone {name!r} ({type(model).__name__}) takes images, and texts are to be "
+            f"classified: give a model of texts, say {MINILM!r}"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _no_tokenizer(name) from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise _no_tokenizer(name)  # transformers makes an empty one where files are missing
-    if getattr(model.config, "is_encoder_decoder", False):
-        model = model.get_encoder()
     return Backbone(name, model.eval(), tokenizer)
 
 

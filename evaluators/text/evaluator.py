@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import copy
-import gc
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from torch import nn
 
-from ...errors import EvaluationError, unknown_name
 from ...spaces import Config, Space
-from ...spaces.peft import USUAL, MethodChoice, method_of, peft_space
+from ...spaces.peft import USUAL, peft_space
 from ..peft.arch import describe_architecture
-from ..peft.cost import LIMITED, Cost, exceeded
-from ..peft.registry import attach
-from ..running import Training
-from ..task import Outcome, Report
-from ..training_evaluator import Trained, TrainingEvaluator
+from ..peft.cost import CostModel
+from ..tuning.evaluator import TuningEvaluator
+from ..tuning.network import TunedNetwork
+from ..tuning.prepared import PARTS, Prepared
 from .backbones import MINILM, Backbone, load_backbone
-from .batches import FrozenStates, Tokens
-from .costs import TextCosts
 from .fingerprint import text_statistics
 from .model import TextFacts, TextModel
-from .network import REGULARISATION, TunedNetwork
-from .prepared import PARTS, Prepared
-from .tasks import TextClassification
-from .training import MICRO_BATCH, Settings, TextBudget, score, train
+from .tasks import TextClassification, Texts
+from .tokens import Tokens
+from .training import TextBudget
 
 STATISTICS = "text-statistics"
 """The kind of fingerprint."""
 
 
-class TextEvaluator(TrainingEvaluator[TextModel]):
+class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
 
     The objective is the accuracy on the validation part after the last epoch; the test part decides
@@ -61,6 +54,9 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
         0.79
     """
 
+    task: TextClassification
+    budget: TextBudget
+
     def __init__(
         self,
         task: TextClassification,
@@ -73,175 +69,49 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
         device: str | None = None,
     ) -> None:
         self.backbone_name = backbone
-        self.budget = budget or TextBudget()
-        self.limits = dict(limits or {})
-        for name in self.limits:
-            if name not in LIMITED:
-                raise unknown_name("cost to limit", name, LIMITED)
-        self._backbone: Backbone | None = load_backbone(backbone)
-        self._prepared: dict[int, Prepared] = {}
-        self._costs: TextCosts | None = None
-        super().__init__(task, space or peft_space(), device)
-        self.task: TextClassification = task
+        super().__init__(
+            task,
+            space or peft_space(),
+            classes=len(task.classes),
+            budget=budget or TextBudget(),
+            limits=limits,
+            device=device,
+        )
+        layers = len(describe_architecture(self.backbone.model).layers)
         if space is None:
-            layers = len(describe_architecture(self.backbone.model).layers)
             self.space = peft_space(layers, methods)
             if self.limits:
                 self.space = self.costs.space_within(self.limits, methods, layers)
 
-    def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
-        """Train and measure, see `TrainingEvaluator`."""
-        try:
-            return super().__call__(config, seed=seed, report=report)
-        finally:
-            # Hooks and the copied backbone hold each other: it must not wait for the collector.
-            gc.collect()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What worker processes get: backbone, features and costs are made anew there."""
-        return {**self.__dict__, "_backbone": None, "_prepared": {}, "_costs": None}
-
-    @property
-    def backbone(self) -> Backbone:
-        """The backbone, untouched; each training works on a copy."""
-        if self._backbone is None:
-            self._backbone = load_backbone(self.backbone_name)
-        return self._backbone
-
     def fingerprints(self) -> dict[str, Sequence[float]]:
         """What the frozen backbone says of the task (see `text_statistics`)."""
         prepared = self.prepared(0)
-        tokens = prepared.tokens["train"]
+        tokens = prepared.parts["train"]
         features = prepared.features(tokens, "train")
         return {STATISTICS: list(text_statistics(tokens, features, prepared.classes).values())}
 
-    # Costs --------------------------------------------------------------------------------------
+    def _load(self) -> Backbone:
+        return load_backbone(self.backbone_name)
 
-    def cost(self, config: Config) -> Cost:
-        """What a configuration costs, predicted: memory of a step, operations of a training."""
-        return self.costs.of(method_of(config), int(config.get("batch", MICRO_BATCH)))
-
-    @property
-    def costs(self) -> TextCosts:
-        """Predicts costs on this task's lengths."""
-        if self._costs is None:
-            tokens = self.prepared(0).tokens["train"]
-            self._costs = TextCosts(self.backbone, tokens, self.budget.epochs)
-        return self._costs
-
-    # Training -----------------------------------------------------------------------------------
-
-    def prepared(self, seed: int) -> Prepared:
-        """The task's parts as tokens, with the frozen backbone's features; kept for one seed."""
-        if seed not in self._prepared:
-            made = Prepared(self.task, self.backbone, self.budget, seed, self.device)
-            self._prepared = {seed: made}
-        return self._prepared[seed]
-
-    def _train(self, config: Config, seed: int, report: Report | None) -> Trained:
-        if self.limits:
-            cost = self.cost(config)
-            reason = exceeded(cost, self.limits)
-            if reason is not None:
-                raise EvaluationError(f"not trained: {reason}")
-        prepared = self.prepared(seed)
-        parts = {part: (prepared.tokens[part], part) for part in PARTS}
-        return self._train_on(config, seed, parts, report)
-
-    def _train_on_both(self, config: Config, seed: int) -> Trained:
+    def _prepare(self, seed: int) -> Prepared[Tokens]:
         texts = self.task.parts(seed, self.budget.examples)
-        both = Tokens.of(texts["train"] + texts["validation"], self.backbone, self.budget.length)
-        parts = {"train": (both, ""), "test": (self.prepared(seed).tokens["test"], "test")}
-        return self._train_on(config, seed, parts, None)
+        parts = {part: self._tokens(texts[part]) for part in PARTS}
 
-    def _train_on(
-        self,
-        config: Config,
-        seed: int,
-        parts: dict[str, tuple[Tokens, str]],
-        report: Report | None,
-    ) -> Trained:
-        choice = method_of(config)
-        backbone = self._copy()
-        handle = attach(backbone.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
-        handle.own.to(self.device)
-        handle.readout.to(self.device)
-        network = TunedNetwork(
-            backbone, handle, len(self.task.classes), float(config.get("head_dropout", 0.0))
-        )
-        network.head.to(self.device)
-        prepared = self.prepared(seed)
-        tokens, key = parts["train"]
-        if config.get("head_init", "probe") == "probe":
-            regularisation = choice.knobs.get("regularisation", REGULARISATION)
-            network.start_head(*prepared.probe(tokens, key, regularisation))
-        kept = {part: prepared.states(handle, *named) for part, named in parts.items()}
-        if choice.method == "probe":
-            training = Training(1, 1, 0.0, 0)
-            if report is not None:
-                report(self.budget.epochs, score(network, parts["validation"][0])[0])
-        else:
-            training = self._run(network, config, choice, seed, parts, kept, report)
+        def whole_test() -> Tokens:
+            return self._tokens(self.task.parts(seed)["test"])
 
-        def scored(part: str, rows: Tokens, states: FrozenStates | None) -> dict[str, float]:
-            accuracy, loss = score(network, rows, states)
-            return {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
+        return Prepared(parts, whole_test, self.backbone.model, self._classes, self.device)
 
-        def scores() -> dict[str, float]:
-            found: dict[str, float] = {}
-            for part, (rows, _) in parts.items():
-                if part != "train":
-                    found |= scored(part, rows, kept[part])
-            cost = self.cost(config)
-            return found | {
-                "trainable_parameters": float(cost.parameters),
-                "activation_bytes": cost.memory,
-                "training_flops": cost.flops,
-            }
+    def _both(self, seed: int) -> Tokens:
+        texts = self.task.parts(seed, self.budget.examples)
+        return self._tokens(texts["train"] + texts["validation"])
 
-        def thorough() -> dict[str, float]:
-            rows = prepared.whole_test
-            return scored("train", tokens, kept["train"]) | scored("test", rows, None)
+    def _tokens(self, texts: Texts) -> Tokens:
+        return Tokens.of(texts, self.backbone, self.budget.length)
 
-        one = tokens.inputs([0], backbone, self.device)
-        return Trained(network, training, scores, lambda: network(one), thorough)
-
-    def _run(
-        self,
-        network: TunedNetwork,
-        config: Config,
-        choice: MethodChoice,
-        seed: int,
-        parts: dict[str, tuple[Tokens, str]],
-        kept: dict[str, FrozenStates | None],
-        report: Report | None,
-    ) -> Training:
-        settings = Settings(
-            learning_rate=choice.learning_rate,
-            head_rate=float(config["head_rate"]),
-            weight_decay=float(config["weight_decay"]),
-            batch=int(config["batch"]),
-            epochs=self.budget.epochs,
-        )
-
-        def validate() -> float:
-            return score(network, parts["validation"][0], kept["validation"])[0]
-
-        return train(
-            network,
-            parts["train"][0],
-            settings,
-            seed=seed,
-            kept=kept["train"],
-            validate=validate,
-            report=report,
-        )
-
-    def _copy(self) -> Backbone:
-        """A backbone for one training: what a method leaves behind is nobody else's."""
-        found = self.backbone
-        model = copy.deepcopy(found.model).to(self.device)
-        return Backbone(found.name, model, found.tokenizer)
+    def _cost_model(self) -> CostModel:
+        vocabulary = int(self.backbone.tokenizer.vocab_size)
+        return CostModel(self.backbone.model, vocabulary=vocabulary)
 
     def _model(
         self,
@@ -259,4 +129,4 @@ class TextEvaluator(TrainingEvaluator[TextModel]):
             length=self.budget.length,
             **self._provenance(config, seed, train_on_validation),
         )
-        return TextModel(network, facts, metrics)
+        return TextModel(network, replace(self.backbone, model=network.model), facts, metrics)

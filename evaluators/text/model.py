@@ -16,10 +16,10 @@ from ...spaces import Config
 from ...spaces.peft import method_of
 from ..models import read_model, write_model
 from ..peft.registry import attach
-from .backbones import load_backbone
-from .batches import Tokens
-from .network import TunedNetwork, logits_of
+from ..tuning.network import TunedNetwork, logits_of
+from .backbones import Backbone, load_backbone
 from .tasks import Texts
+from .tokens import Tokens
 
 KIND = "text"
 
@@ -41,13 +41,26 @@ class TextFacts:
 class TextModel:
     """A tuned backbone with its head.
 
+    Args:
+        network: Trained.
+        backbone: That of the network, with its tokenizer.
+        facts: What is saved beside the weights.
+        metrics: See below.
+
     Attributes:
         metrics: Training, validation and test metrics, as measured once after the training.
     """
 
-    def __init__(self, network: TunedNetwork, facts: TextFacts, metrics: dict[str, float]) -> None:
+    def __init__(
+        self,
+        network: TunedNetwork,
+        backbone: Backbone,
+        facts: TextFacts,
+        metrics: dict[str, float],
+    ) -> None:
         self.network = network.eval()
-        self.network.backbone.model.to("cpu")
+        self.network.model.to("cpu")
+        self.backbone = backbone
         self.facts = facts
         self.metrics = metrics
 
@@ -72,7 +85,7 @@ class TextModel:
             given = Texts([t[0] for t in texts], [t[1] for t in texts], labels)
         else:
             given = Texts([str(t) for t in texts], None, labels)
-        tokens = Tokens.of(given, self.network.backbone, self.facts.length)
+        tokens = Tokens.of(given, self.backbone, self.facts.length)
         return torch.as_tensor(logits_of(self.network, tokens).softmax(dim=1))
 
     def save(self, folder: str | Path) -> None:
@@ -87,6 +100,6 @@ def load_text_model(folder: str | Path) -> TextModel:
     backbone = load_backbone(facts.backbone)
     choice = method_of(facts.config)
     handle = attach(backbone.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
-    network = TunedNetwork(backbone, handle, len(facts.classes))
+    network = TunedNetwork(handle, len(facts.classes))
     network.load_state_dict(saved.weights)
-    return TextModel(network, facts, saved.metrics)
+    return TextModel(network, backbone, facts, saved.metrics)

@@ -24,12 +24,13 @@ from bequest.evaluators.choice import make_evaluator
 from bequest.evaluators.peft.cost import measure
 from bequest.evaluators.peft.registry import METHODS, attach, knobs_of
 from bequest.evaluators.text.backbones import load_backbone
-from bequest.evaluators.text.batches import Tokens, random_batches
 from bequest.evaluators.text.evaluator import TextEvaluator
 from bequest.evaluators.text.fingerprint import NAMES
-from bequest.evaluators.text.network import solve_probe
 from bequest.evaluators.text.tasks import TextClassification, Texts
+from bequest.evaluators.text.tokens import Tokens
 from bequest.evaluators.text.training import TextBudget
+from bequest.evaluators.tuning.batches import random_batches
+from bequest.evaluators.tuning.network import solve_probe
 from bequest.spaces.peft import KNOBS, USUAL, method_of, peft_space
 from tests.evaluators.peft.backbones import SIZES
 
@@ -115,7 +116,7 @@ def test_kept_states_say_what_the_backbone_says(
     evaluator: TextEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = evaluator(config(evaluator, "lst"), seed=0)
-    monkeypatch.setattr("bequest.evaluators.text.batches.STATES_LIMIT", 0)
+    monkeypatch.setattr("bequest.evaluators.tuning.batches.STATES_LIMIT", 0)
     found = evaluator(config(evaluator, "lst"), seed=0)
     assert found.metrics["validation_loss"] == pytest.approx(
         wanted.metrics["validation_loss"], abs=1e-4
@@ -177,7 +178,7 @@ def test_pairs_are_trained_on(backbone: str) -> None:
         rows.append({"text": ASKED[first], "other": ASKED[second], "label": int(first == second)})
     task = TextClassification(pd.DataFrame(rows), name="same", pair="other")
     evaluator = TextEvaluator(task, backbone=backbone, budget=TextBudget(epochs=1, examples=20))
-    inputs = evaluator.prepared(0).tokens["train"].inputs([0], evaluator.backbone, evaluator.device)
+    inputs = evaluator.prepared(0).parts["train"].inputs([0], evaluator.device)
     # [CLS] a b c d [SEP] a b c d [SEP]
     assert inputs["token_type_ids"].tolist() == [[0] * 6 + [1] * 5]
     model = evaluator.fit(config(evaluator, "lora"), seed=0)
@@ -243,12 +244,12 @@ def test_a_limit_that_nothing_meets(task: TextClassification, backbone: str) -> 
 
 def test_the_cost_is_that_of_the_longest_batch(evaluator: TextEvaluator) -> None:
     choice = config(evaluator, "lora", lora_where="qv", lora_rank=8, layer_lo=0, batch=16)
-    tokens = evaluator.prepared(0).tokens["train"]
+    tokens = evaluator.prepared(0).parts["train"]
     longest = max(range(len(tokens)), key=lambda i: len(tokens.rows[i]))
     short = min(range(len(tokens)), key=lambda i: len(tokens.rows[i]))
     handle = attach(evaluator.backbone.model, "lora")
     index = [longest] * 15 + [short]
-    measured = measure(handle, tokens.inputs(index, evaluator.backbone, evaluator.device))
+    measured = measure(handle, tokens.inputs(index, evaluator.device))
     handle.remove()
     assert evaluator.cost(choice).memory == pytest.approx(measured.memory, rel=0.05)
 
@@ -256,10 +257,11 @@ def test_the_cost_is_that_of_the_longest_batch(evaluator: TextEvaluator) -> None
 # Parts --------------------------------------------------------------------------------------------
 
 
-def test_batches_hold_each_text_once_and_are_alike_in_length() -> None:
+def test_batches_hold_each_text_once_and_are_alike_in_length(backbone: str) -> None:
     rng = np.random.default_rng(0)
     rows = [[1] * int(n) for n in rng.integers(1, 60, 400)]
-    tokens = Tokens(rows, torch.zeros(400, dtype=torch.long), pairs=False)
+    labels = torch.zeros(400, dtype=torch.long)
+    tokens = Tokens(rows, labels, False, load_backbone(backbone))
     batches = random_batches(tokens, 8, torch.Generator().manual_seed(0))
     assert sorted(i for batch in batches for i in batch) == list(range(400))
     padding = sum(max(len(rows[i]) for i in b) * len(b) for b in batches) / sum(map(len, rows))

@@ -67,7 +67,7 @@ def test_the_seed_decides_the_split() -> None:
 
 def test_fewer_examples_are_drawn_evenly() -> None:
     parts = make(frame(), validation=frame(), test=frame()).parts(0, examples=10)
-    assert [len(part) for part in parts.values()] == [10, 5, 40]
+    assert [len(part) for part in parts.values()] == [10, 5, 10]
     assert np.bincount(parts["train"].labels).tolist() == [5, 5]
 
 

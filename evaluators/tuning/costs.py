@@ -1,4 +1,4 @@
-"""What fine-tuning configurations cost on a task of texts, and the space that limits leave."""
+"""What fine-tuning configurations cost on a task, and the space that limits leave."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from ...errors import SpaceError
 from ...spaces import Space
 from ...spaces.peft import WHOLE, MethodChoice, peft_space, smallest
 from ..peft.cost import MIB, Cost, CostModel, exceeded
-from .backbones import Backbone
-from .batches import Tokens
+from .batches import Examples
 from .training import MICRO_BATCH
 
 CHEAP = ("dropout", "regularisation")
 """Knobs that cost nothing: predictions are shared by all their values."""
 
 
-class TextCosts:
+class TuningCosts:
     """Predicts what configurations cost.
 
     Args:
-        backbone: Untouched.
-        tokens: The training texts.
+        name: The backbone's.
+        model: Predicts steps on it.
+        examples: The training examples.
         epochs: Of a training.
     """
 
-    def __init__(self, backbone: Backbone, tokens: Tokens, epochs: int) -> None:
-        self.name = backbone.name
+    def __init__(self, name: str, model: CostModel, examples: Examples, epochs: int) -> None:
+        self.name = name
         self.epochs = epochs
-        self.examples = len(tokens)
-        self.longest = max(map(len, tokens.rows))
-        self.mean = round(sum(map(len, tokens.rows)) / len(tokens))
-        vocabulary = int(backbone.tokenizer.vocab_size)
-        self._model = CostModel(backbone.model, vocabulary=vocabulary)
+        self.examples = len(examples)
+        self.longest = max(examples.lengths)
+        self.mean = round(sum(examples.lengths) / len(examples))
+        self._model = model
 
     def of(self, choice: MethodChoice, batch: int = MICRO_BATCH) -> Cost:
-        """Trainable numbers, memory of a step on the longest texts, operations of a training."""
+        """Trainable numbers, memory of a step on the longest examples, operations of a training."""
         knobs = {k: v for k, v in choice.knobs.items() if k not in CHEAP}
         together = min(batch, MICRO_BATCH)
         step, usual = (

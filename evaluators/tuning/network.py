@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..peft.handle import Handle, Inputs
-from .backbones import Backbone
-from .batches import FrozenStates, Tokens, sorted_batches
+from .batches import Examples, FrozenStates, device_of, sorted_batches
 
 REGULARISATION = 300.0
 """Of a probe that nobody has tuned: on 500 examples of TREC-6 and MR near the best, and weak enough
@@ -21,33 +20,35 @@ class TunedNetwork(nn.Module):
     """Features of a tuned backbone, and a linear head. Its weights are what is trained, no more.
 
     Args:
-        backbone: With the method attached.
-        handle: The method.
+        handle: The method, attached to a backbone.
         classes: How many.
         dropout: On the features.
     """
 
-    def __init__(
-        self, backbone: Backbone, handle: Handle, classes: int, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, handle: Handle, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.backbone, self.handle = backbone, handle
+        self.handle = handle
         self.own, self.readout = handle.own, handle.readout
         self.tuned = nn.ParameterList(handle.weights.values())
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(handle.readout.width, classes)
 
     @property
+    def model(self) -> nn.Module:
+        """The backbone; no part of this module, so that its weights are not saved with it."""
+        return self.handle.site.model
+
+    @property
     def device(self) -> torch.device:
         """Where the backbone is."""
-        return next(self.backbone.model.parameters()).device
+        return device_of(self.handle)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Logits ``[B, classes]``."""
         logits: Tensor = self.head(self.dropout(self.handle.features(inputs)))
         return logits
 
-    def read(self, states: list[Tensor], mask: Tensor) -> Tensor:
+    def read(self, states: list[Tensor], mask: Tensor | None) -> Tensor:
         """Logits of states that were kept."""
         logits: Tensor = self.head(self.dropout(self.readout(states, mask)))
         return logits
@@ -65,25 +66,27 @@ class TunedNetwork(nn.Module):
         self.head.bias.copy_(bias)
 
 
-def logits_of(network: TunedNetwork, tokens: Tokens, kept: FrozenStates | None = None) -> Tensor:
-    """Logits ``[n, classes]`` of all texts, in evaluation mode, on the CPU."""
+def logits_of(
+    network: TunedNetwork, examples: Examples, kept: FrozenStates | None = None
+) -> Tensor:
+    """Logits ``[n, classes]`` of all examples, in evaluation mode, on the CPU."""
     network.eval()
-    found = torch.empty(len(tokens), network.head.out_features)
+    found = torch.empty(len(examples), network.head.out_features)
     with torch.no_grad():
-        for index in sorted_batches(tokens):
-            found[index] = one_batch(network, tokens, index, kept).float().cpu()
+        for index in sorted_batches(examples):
+            found[index] = one_batch(network, examples, index, kept).float().cpu()
     return found
 
 
 def one_batch(
-    network: TunedNetwork, tokens: Tokens, index: Sequence[int], kept: FrozenStates | None
+    network: TunedNetwork, examples: Examples, index: Sequence[int], kept: FrozenStates | None
 ) -> Tensor:
     """Logits of a batch, from kept states or through the backbone."""
     device = network.device
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         if kept is not None:
             return network.read(*kept.batch(index))
-        logits: Tensor = network(tokens.inputs(index, network.backbone, device))
+        logits: Tensor = network(examples.inputs(index, device))
         return logits
 
 

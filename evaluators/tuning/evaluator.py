@@ -1,0 +1,240 @@
+"""Measure a fine-tuning configuration on a task, whatever its backbone reads."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from torch import nn
+
+from ...errors import EvaluationError, unknown_name
+from ...spaces import Config, Space
+from ...spaces.peft import MethodChoice, method_of
+from ..peft.cost import LIMITED, Cost, CostModel, exceeded
+from ..peft.registry import attach
+from ..running import Training
+from ..task import Outcome, Report, Task
+from ..training_evaluator import Model, Trained, TrainingEvaluator
+from .batches import Examples, FrozenStates
+from .costs import TuningCosts
+from .network import REGULARISATION, TunedNetwork
+from .prepared import PARTS, Part, Prepared
+from .training import MICRO_BATCH, Settings, TuningBudget, score, train
+
+
+class Pretrained(Protocol):
+    """A pre-trained backbone with what brings examples into its form."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def model(self) -> nn.Module:
+        """In evaluation mode, without a head."""
+
+
+Backbone = TypeVar("Backbone", bound=Pretrained)
+
+
+class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
+    """Puts the configured method on a pre-trained backbone, trains it, and measures it.
+
+    A child says how the backbone is loaded, how a task's parts become examples for it, and what a
+    trained model is.
+
+    Args:
+        task: What is predicted.
+        space: The configurations.
+        classes: How many the task has.
+        budget: Epochs, examples.
+        limits: The most that a configuration may cost; what exceeds them is refused before it is
+            trained.
+        device: Where to train; by default a GPU where there is one.
+
+    Raises:
+        UnknownNameError: There is no such limit.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        space: Space,
+        *,
+        classes: int,
+        budget: TuningBudget,
+        limits: Mapping[str, float] | None,
+        device: str | None,
+    ) -> None:
+        super().__init__(task, space, device)
+        self.limits = dict(limits or {})
+        for name in self.limits:
+            if name not in LIMITED:
+                raise unknown_name("cost to limit", name, LIMITED)
+        self._classes, self.budget = classes, budget
+        self._backbone: Backbone | None = None
+        self._prepared: dict[int, Prepared[Part]] = {}
+        self._costs: TuningCosts | None = None
+
+    def __call__(self, config: Config, *, seed: int, report: Report | None = None) -> Outcome:
+        """Train and measure, see `TrainingEvaluator`."""
+        try:
+            return super().__call__(config, seed=seed, report=report)
+        finally:
+            # Hooks and the copied backbone hold each other: it must not wait for the collector.
+            gc.collect()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What worker processes get: backbone, features and costs are made anew there."""
+        return {**self.__dict__, "_backbone": None, "_prepared": {}, "_costs": None}
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone, untouched; each training works on a copy."""
+        if self._backbone is None:
+            self._backbone = self._load()
+        return self._backbone
+
+    @abstractmethod
+    def _load(self) -> Backbone:
+        """The backbone."""
+
+    @abstractmethod
+    def _prepare(self, seed: int) -> Prepared[Part]:
+        """The task's parts as examples."""
+
+    @abstractmethod
+    def _both(self, seed: int) -> Part:
+        """The training and validation examples together."""
+
+    @abstractmethod
+    def _cost_model(self) -> CostModel:
+        """What predicts steps on the backbone."""
+
+    # Costs --------------------------------------------------------------------------------------
+
+    def cost(self, config: Config) -> Cost:
+        """What a configuration costs, predicted: memory of a step, operations of a training."""
+        return self.costs.of(method_of(config), int(config.get("batch", MICRO_BATCH)))
+
+    @property
+    def costs(self) -> TuningCosts:
+        """Predicts costs on this task's examples."""
+        if self._costs is None:
+            examples = self.prepared(0).parts["train"]
+            epochs = self.budget.epochs
+            self._costs = TuningCosts(self.backbone.name, self._cost_model(), examples, epochs)
+        return self._costs
+
+    # Training -----------------------------------------------------------------------------------
+
+    def prepared(self, seed: int) -> Prepared[Part]:
+        """The task's parts, with the frozen backbone's features; kept for one seed."""
+        if seed not in self._prepared:
+            self._prepared = {seed: self._prepare(seed)}
+        return self._prepared[seed]
+
+    def _train(self, config: Config, seed: int, report: Report | None) -> Trained:
+        if self.limits:
+            reason = exceeded(self.cost(config), self.limits)
+            if reason is not None:
+                raise EvaluationError(f"not trained: {reason}")
+        prepared = self.prepared(seed)
+        parts: dict[str, tuple[Examples, str]] = {p: (prepared.parts[p], p) for p in PARTS}
+        return self._train_on(config, seed, parts, report)
+
+    def _train_on_both(self, config: Config, seed: int) -> Trained:
+        parts: dict[str, tuple[Examples, str]] = {
+            "train": (self._both(seed), ""),
+            "test": (self.prepared(seed).parts["test"], "test"),
+        }
+        return self._train_on(config, seed, parts, None)
+
+    def _train_on(
+        self,
+        config: Config,
+        seed: int,
+        parts: dict[str, tuple[Examples, str]],
+        report: Report | None,
+    ) -> Trained:
+        choice = method_of(config)
+        network = self._network(choice, float(config.get("head_dropout", 0.0)))
+        prepared = self.prepared(seed)
+        examples, key = parts["train"]
+        if config.get("head_init", "probe") == "probe":
+            regularisation = choice.knobs.get("regularisation", REGULARISATION)
+            network.start_head(*prepared.probe(examples, key, regularisation))
+        kept = {part: prepared.states(network.handle, *named) for part, named in parts.items()}
+        if choice.method == "probe":
+            training = Training(1, 1, 0.0, 0)
+            if report is not None:
+                report(self.budget.epochs, score(network, parts["validation"][0])[0])
+        else:
+            training = self._run(network, config, choice, seed, parts, kept, report)
+
+        def scored(part: str, some: Examples, states: FrozenStates | None) -> dict[str, float]:
+            accuracy, loss = score(network, some, states)
+            return {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
+
+        def scores() -> dict[str, float]:
+            found: dict[str, float] = {}
+            for part, (some, _) in parts.items():
+                if part != "train":
+                    found |= scored(part, some, kept[part])
+            cost = self.cost(config)
+            return found | {
+                "trainable_parameters": float(cost.parameters),
+                "activation_bytes": cost.memory,
+                "training_flops": cost.flops,
+            }
+
+        def thorough() -> dict[str, float]:
+            whole = prepared.whole_test
+            return scored("train", examples, kept["train"]) | scored("test", whole, None)
+
+        one = examples.inputs([0], self.device)
+        return Trained(network, training, scores, lambda: network(one), thorough)
+
+    def _network(self, choice: MethodChoice, dropout: float) -> TunedNetwork:
+        """A method on a copy of the backbone: what it leaves behind is nobody else's."""
+        model = copy.deepcopy(self.backbone.model).to(self.device)
+        handle = attach(model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
+        handle.own.to(self.device)
+        handle.readout.to(self.device)
+        network = TunedNetwork(handle, self._classes, dropout)
+        network.head.to(self.device)
+        return network
+
+    def _run(
+        self,
+        network: TunedNetwork,
+        config: Config,
+        choice: MethodChoice,
+        seed: int,
+        parts: dict[str, tuple[Examples, str]],
+        kept: dict[str, FrozenStates | None],
+        report: Report | None,
+    ) -> Training:
+        settings = Settings(
+            learning_rate=choice.learning_rate,
+            head_rate=float(config["head_rate"]),
+            weight_decay=float(config["weight_decay"]),
+            batch=int(config["batch"]),
+            epochs=self.budget.epochs,
+        )
+
+        def validate() -> float:
+            return score(network, parts["validation"][0], kept["validation"])[0]
+
+        return train(
+            network,
+            parts["train"][0],
+            settings,
+            seed=seed,
+            kept=kept["train"],
+            validate=validate,
+            report=report,
+        )
