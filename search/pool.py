@@ -80,6 +80,7 @@ class _Pool:
                     "storage": _url(worker.study),
                     "name": worker.study.study_name,
                     "seed": worker.seed,
+                    "minimize": worker.minimize,
                     "sampler": self.optuna_study.sampler,
                     "pruner": self.optuna_study.pruner,
                     "budget": budget,

@@ -34,7 +34,7 @@ def main(path: str) -> None:
     study = SlotStudy(
         payload["name"], open_storage(payload["storage"]), payload["sampler"], payload["pruner"]
     )
-    worker = Worker(payload["evaluator"], study, payload["seed"])
+    worker = Worker(payload["evaluator"], study, payload["seed"], payload["minimize"])
     try:
         worker.run(payload["budget"], payload["deadline"])
     except KeyboardInterrupt:

@@ -101,6 +101,13 @@ def test_ours_finds_a_better_front_than_chance() -> None:
     assert np.mean(volumes["gp"]) > np.mean(volumes["evolution"])
 
 
+def test_worker_processes_have_all_objectives(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    study = _study("random", storage=store).run(trials=6, workers=2, progress=False)
+    assert all(len(t.values) == 2 for t in study.optuna_study.trials)
+    assert static_plots(study.optuna_study, study.record.objectives)
+
+
 @pytest.mark.parametrize("sampler", ["gp", "tpe", "evolution"])
 def test_a_resumed_study_goes_on_as_an_uninterrupted_one(sampler: str, tmp_path: Path) -> None:
     whole = _study(sampler).run(trials=12, progress=False)
