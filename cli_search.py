@@ -33,20 +33,20 @@ Space = Annotated[
     str | None,
     typer.Option(
         help="gnn or nas-bench-graph on graphs; nas-bench-201, darts or elastic on images; "
-        "peft on texts."
+        "peft on texts, and on images with a backbone."
     ),
 ]
 Limit = Annotated[
     list[str] | None,
     typer.Option(
-        help="The most a network may cost: with apq, say, latency=0.3ms; on texts memory=64MiB "
+        help="The most a network may cost: with apq, say, latency=0.3ms; with peft memory=64MiB "
         "(activations), parameters=100k or flops=1000G; repeatable."
     ),
 ]
 Minimize = Annotated[
     list[str] | None,
     typer.Option(
-        help="A metric that is to be small, too: flops, parameters, on texts activation_bytes, "
+        help="A metric that is to be small, too: flops, parameters, with peft activation_bytes, "
         "training_flops or trainable_parameters; repeatable. The result is a front."
     ),
 ]
@@ -75,10 +75,13 @@ Validation = Annotated[
 ]
 Test = Annotated[Path | None, typer.Option(help="Beside a table: another one to test.")]
 Backbone = Annotated[
-    str | None, typer.Option(help="On texts: minilm, a folder, or a name on the hub.")
+    str | None,
+    typer.Option(
+        help="With peft: a folder or a name on the hub, of texts or of images; minilm on texts."
+    ),
 ]
 Examples = Annotated[
-    int | None, typer.Option(help="On texts: train on so many (0: on all; 1000 by default).")
+    int | None, typer.Option(help="With peft: train on so many (0: on all; 1000 by default).")
 ]
 Mlflow = Annotated[bool, typer.Option(help="Log to MLflow.")]
 
@@ -114,17 +117,20 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""
-    from .evaluators.choice import Tuning, image_budget, make_evaluator
+    from .evaluators.choice import PEFT, Tuning, image_budget, make_evaluator
     from .search.study import Study
 
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
     texts = getattr(found, "kind", None) == "text classification"
-    tuning = Tuning(backbone, epochs, examples, _text_limits(limit) if texts else {})
-    asked = {} if texts else {"epochs": epochs, "images": images, "size": size}
+    tuned = texts or space == PEFT
+    tuning = Tuning(backbone, epochs, examples, _tuning_limits(limit) if tuned else {})
+    asked = {"images": images, "size": size} | ({} if tuned else {"epochs": epochs})
+    if tuned and not texts:
+        _check_tuned_images(asked)
     study = Study(
-        make_evaluator(found, space, image_budget(space, **asked), tuning),
-        sampler=sampler if texts else _sampler(sampler, limit),
+        make_evaluator(found, space, None if tuned else image_budget(space, **asked), tuning),
+        sampler=sampler if tuned else _sampler(sampler, limit),
         bank=bank,
         pruner=pruner,
         minimize=minimize or (),
@@ -161,7 +167,7 @@ def _task(
     return TextClassification(Path(name), name=Path(name).stem, **columns, **more)
 
 
-def _text_limits(limits: list[str] | None) -> dict[str, float]:
+def _tuning_limits(limits: list[str] | None) -> dict[str, float]:
     """Limits on the cost of fine-tuning, by name.
 
     Raises:
@@ -174,6 +180,21 @@ def _text_limits(limits: list[str] | None) -> dict[str, float]:
     parsed = [parse_limit(text) for text in limits or []]
     check_limits(parsed, LIMITED)
     return {limit.name: limit.value for limit in parsed}
+
+
+def _check_tuned_images(asked: dict[str, int | None]) -> None:
+    """Refuse options of images that mean nothing where a backbone is tuned.
+
+    Raises:
+        StudyError: One is given.
+    """
+    remedies = {
+        "images": "--examples counts training images, and half as many validate",
+        "size": "the backbone says how large images are",
+    }
+    for name, remedy in remedies.items():
+        if asked[name] is not None:
+            raise StudyError(f"space 'peft' takes no --{name}: leave it out; {remedy}")
 
 
 def _sampler(name: str, limits: list[str] | None) -> Any:

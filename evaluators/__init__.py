@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .graph.tasks import GraphClassification, LinkPrediction, NodeClassification
     from .image.evaluator import ImageEvaluator
     from .image.tasks import ImageClassification
+    from .image.tuning import ImageTuningEvaluator
     from .models import load_model
     from .table import TableEvaluator
     from .task import Outcome
@@ -24,6 +25,7 @@ _EXPORTS = {
     "GraphEvaluator": "graph.evaluator",
     "ImageClassification": "image.tasks",
     "ImageEvaluator": "image.evaluator",
+    "ImageTuningEvaluator": "image.tuning",
     "LinkPrediction": "graph.tasks",
     "NodeClassification": "graph.tasks",
     "Outcome": "task",
@@ -40,6 +42,7 @@ __all__ = [
     "GraphEvaluator",
     "ImageClassification",
     "ImageEvaluator",
+    "ImageTuningEvaluator",
     "LinkPrediction",
     "NodeClassification",
     "Outcome",

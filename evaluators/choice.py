@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SpaceError
 from ..spaces.named import make_space
 from .task import Evaluator
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .elastic.budget import ElasticBudget
     from .graph.tasks import GraphTask
     from .image.tasks import ImageClassification
     from .image.training import Budget
     from .text.tasks import TextClassification
+    from .tuning.training import TuningBudget
 
 GRAPH_SPACES = ("gnn", "nas-bench-graph")
 ELASTIC = "elastic"
-IMAGE_SPACES = ("nas-bench-201", "darts", ELASTIC)
-TEXT_SPACES = ("peft",)
+PEFT = "peft"
+IMAGE_SPACES = ("nas-bench-201", "darts", ELASTIC, PEFT)
+TEXT_SPACES = (PEFT,)
 """What may be searched on each kind of data; the first is the default."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How backbones of texts are tuned: see `TextEvaluator`; ``None`` for what is usual.
+    """How backbones are tuned: see `TextEvaluator` and `ImageTuningEvaluator`.
 
     Attributes:
-        backbone: A name.
-        epochs, examples: Of each training; 0 examples for all.
+        backbone: A name; on images, where none comes with Bequest, or a module. ``None`` for the
+            usual one.
+        epochs, examples: Of each training; ``None`` for what is usual, 0 examples for all.
         limits: The most that a configuration may cost, by name.
     """
 
-    backbone: str | None = None
+    backbone: str | nn.Module | None = None
     epochs: int | None = None
     examples: int | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -52,11 +57,12 @@ def make_evaluator(
         task: As `load_task` gives it.
         space: The space's name; by default the usual one for the task.
         budget: What a training on images may cost (see `image_budget`).
-        tuning: How a backbone of texts is tuned.
+        tuning: How a backbone is tuned, in space ``"peft"``.
 
     Raises:
         UnknownNameError: There is no such space.
-        SpaceError: It does not fit the task, or a budget is given for a graph.
+        SpaceError: It does not fit the task, a budget is given for a graph, or a backbone is given
+            where none is tuned or missing where one is.
     """
     from .image.tasks import ImageClassification
     from .text.tasks import TextClassification
@@ -70,6 +76,14 @@ def make_evaluator(
     if name not in fitting:
         raise SpaceError(
             f"space {name!r} does not fit {task.kind} ({task.name!r}): use {' or '.join(fitting)}"
+        )
+    if name == PEFT:
+        assert isinstance(task, ImageClassification)
+        return _image_tuning_evaluator(task, budget, tuning or Tuning())
+    if tuning is not None and tuning.backbone is not None:
+        raise SpaceError(
+            f"space {name!r} has no backbone: leave it out"
+            + (f", or search space {PEFT!r}" if images else "")
         )
     if isinstance(task, ImageClassification):
         if name == ELASTIC:
@@ -109,13 +123,48 @@ def _text_evaluator(task: TextClassification, space: str, tuning: Tuning) -> Eva
         raise SpaceError(
             f"space {space!r} does not fit {task.kind} ({task.name!r}): use {TEXT_SPACES[0]}"
         )
-    usual = TextBudget()
-    budget = TextBudget(
-        epochs=usual.epochs if tuning.epochs is None else tuning.epochs,
-        examples=usual.examples if tuning.examples is None else tuning.examples or None,
-    )
-    backbone = tuning.backbone or MINILM
+    backbone = MINILM if tuning.backbone is None else tuning.backbone
+    if not isinstance(backbone, str):
+        raise SpaceError(
+            f"a backbone of texts needs a tokenizer, and {type(backbone).__name__} is a module: "
+            "give its folder or its name on the hub"
+        )
+    budget = _tuning_budget(TextBudget(), tuning)
     return TextEvaluator(task, backbone=backbone, budget=budget, limits=tuning.limits)
+
+
+def _image_tuning_evaluator(
+    task: ImageClassification, budget: Budget | ElasticBudget | None, tuning: Tuning
+) -> Evaluator:
+    from .image.tuning import ImageTuningEvaluator
+    from .tuning.training import TuningBudget
+
+    if budget is not None:
+        raise SpaceError(
+            f"space {PEFT!r} tunes a backbone, which says how large images are: give a Tuning with "
+            "epochs and examples"
+        )
+    if tuning.backbone is None:
+        raise SpaceError(
+            f"space {PEFT!r} on images ({task.name!r}) needs a backbone: give --backbone (in "
+            "Python Tuning) the folder of a vision transformer or its name on the hub, say "
+            "google/vit-base-patch16-224"
+        )
+    made = _tuning_budget(TuningBudget(), tuning)
+    return ImageTuningEvaluator(task, tuning.backbone, budget=made, limits=tuning.limits)
+
+
+Budgeted = TypeVar("Budgeted", bound="TuningBudget")
+
+
+def _tuning_budget(usual: Budgeted, tuning: Tuning) -> Budgeted:
+    """The usual budget with what is asked for."""
+    asked: dict[str, Any] = {}
+    if tuning.epochs is not None:
+        asked["epochs"] = tuning.epochs
+    if tuning.examples is not None:
+        asked["examples"] = tuning.examples or None
+    return replace(usual, **asked)
 
 
 def image_budget(

@@ -24,19 +24,25 @@ LOADERS = {
     "elastic": ".elastic.model:load_elastic_model",
     "graph": ".graph.model:load_graph_model",
     "image": ".image.model:load_image_model",
+    "tuned-image": ".image.tuned_model:load_tuned_image_model",
     "text": ".text.model:load_text_model",
 }
 """The function that loads each kind of model: ``module:name`` in this package."""
 
 
-def load_model(folder: str | Path) -> Fitted:
+TUNED = ("tuned-image",)
+"""Kinds whose backbone may have no name."""
+
+
+def load_model(folder: str | Path, *, backbone: nn.Module | str | None = None) -> Fitted:
     """A model that `Study.fit_best` or a model's ``save`` wrote.
 
     Args:
         folder: Where ``model.json`` and ``model.safetensors`` are.
+        backbone: For a model that was tuned on a module without a name: that module.
 
     Raises:
-        DataError: There is no model in the folder.
+        DataError: There is no model in the folder, or a backbone is given for a model without one.
         UnknownNameError: The model is of a kind that this version does not know.
     """
     path = Path(folder) / DESCRIPTION
@@ -46,7 +52,10 @@ def load_model(folder: str | Path) -> Fitted:
     if kind not in LOADERS:
         raise unknown_name("kind of model", kind, LOADERS)
     module, name = LOADERS[kind].split(":")
-    model: Fitted = getattr(importlib.import_module(module, __package__), name)(folder)
+    more: dict[str, Any] = {} if backbone is None else {"backbone": backbone}
+    if more and kind not in TUNED:
+        raise DataError(f"the model in {str(folder)!r} takes no backbone: leave it out")
+    model: Fitted = getattr(importlib.import_module(module, __package__), name)(folder, **more)
     return model
 
 

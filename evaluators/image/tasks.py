@@ -119,6 +119,26 @@ class ImageClassification:
             for part, (x, y) in raw.items()
         }
 
+    def arrays(
+        self, seed: int, examples: int | None = None
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The parts as they were given: (images, labels) by part.
+
+        Args:
+            seed: Draws the split and, where there are more, the images that are used.
+            examples: At most so many training images, half as many for validation, and as many for
+                the test of a trial.
+        """
+        parts = self._split(seed, None)
+        if examples is not None:
+            half = max(examples // 2, 1)
+            for part, most in (("train", examples), ("validation", half), ("test", examples)):
+                x, y = parts[part]
+                if len(y) > most:
+                    drawn = _held_out(y, most, seed)[1]
+                    parts[part] = x[drawn], y[drawn]
+        return parts
+
     def scale(self, seed: int, images: int | None = None) -> tuple[Tensor, Tensor]:
         """Mean and deviation of each channel of the training images ``[channels, 1, 1]``."""
         return _scale(self._split(seed, images)["train"][0])

