@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import DataError
 from ...spaces import Config
 from ...spaces.named import make_space
 from ..models import read_model, write_model
 from .cell_network import Shape, cell_network
-from .tasks import prepare
+from .tasks import of_channels, prepare
 from .training import probabilities
 
 KIND = "image"
@@ -58,14 +57,7 @@ class ImageModel:
         Raises:
             DataError: The number of channels is not the model's.
         """
-        x = np.asarray(images)
-        x = x[:, None] if x.ndim == 3 else x
-        wanted = self.facts.shape["inputs"]
-        if x.ndim != 4 or x.shape[1] != wanted:
-            raise DataError(
-                f"the model takes images of {wanted} channels, [n, {wanted}, height, width], and "
-                f"got {list(np.shape(images))}"
-            )
+        x = of_channels(images, self.facts.shape["inputs"])
         scale = [torch.tensor(v).view(-1, 1, 1) for v in (self.facts.mean, self.facts.deviation)]
         return probabilities(self.network, prepare(x, (scale[0], scale[1]), self.facts.size))
 

@@ -180,6 +180,22 @@ class ImageClassification:
         }
 
 
+def of_channels(images: Any, channels: int) -> np.ndarray:
+    """Images ``[n, channels, height, width]``, as a trained model takes them.
+
+    Raises:
+        DataError: The number of channels is not that.
+    """
+    x = np.asarray(images)
+    x = x[:, None] if x.ndim == 3 else x
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise DataError(
+            f"the model takes images of {channels} channels, [n, {channels}, height, width], and "
+            f"got {list(np.shape(images))}"
+        )
+    return x
+
+
 def prepare(x: np.ndarray, scale: tuple[Tensor, Tensor], size: int | None) -> Tensor:
     """Images ``[n, channels, height, width]`` as float32, standardised, ``size`` pixels wide."""
     mean, deviation = scale

@@ -18,6 +18,7 @@ from ..peft.registry import attach
 from ..tuning.network import TunedNetwork, logits_of
 from .backbones import load_image_backbone
 from .pixels import PixelForm, Pixels
+from .tasks import of_channels
 
 KIND = "tuned-image"
 
@@ -70,14 +71,7 @@ class TunedImageModel:
         Raises:
             DataError: The number of channels is not that of the task.
         """
-        x = np.asarray(images)
-        x = x[:, None] if x.ndim == 3 else x
-        wanted = self.facts.channels
-        if x.ndim != 4 or x.shape[1] != wanted:
-            raise DataError(
-                f"the model takes images of {wanted} channels, [n, {wanted}, height, width], and "
-                f"got {list(np.shape(images))}"
-            )
+        x = of_channels(images, self.facts.channels)
         # One position each: lengths only sort batches, and these need no order.
         pixels = Pixels(x, torch.zeros(len(x), dtype=torch.long), self.facts.form, 1)
         return torch.as_tensor(logits_of(self.network, pixels).softmax(dim=1))
