@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import ArchitectureError, DataError
+from ...errors import ArchitectureError
 from ...spaces import Config
 from ...spaces.peft import method_of
 from ..models import read_model, write_model
