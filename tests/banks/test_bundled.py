@@ -23,7 +23,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 
 def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for folder in FOLDERS for path in folder.iterdir()) < 5_000_000
+    assert sum(path.stat().st_size for folder in FOLDERS for path in folder.glob("*")) < 5_000_000
 
 
 def test_it_is_imported_once(bank: Bank) -> None:
