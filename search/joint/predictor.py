@@ -1,16 +1,17 @@
 """Predicts the accuracy of elastic networks: first of floats, then, from that, of few bits.
 
-Source: Wang et al., *APQ*, CVPR 2020. Networks in float32 are cheap to measure, quantised ones
-dear: a network learns from many of the former, gets an input for bits, and is fine-tuned on a few
-of the latter: ``h = ReLU(L0 x_architecture) + L_bits x_bits``, then the same layers. Here several
-such networks answer together, and their spread says how sure they are.
+Source: Wang et al., *APQ*, CVPR 2020: networks in float32 are cheap to measure, quantised ones
+dear, so a neural network learns from many of the former, and what it knows is carried over to a few
+of the latter. There it is fine-tuned with an input for bits; here its prediction is one input of a
+Gaussian process (`bits_process`), which knew more from as many networks. Several neural networks
+answer together; how sure they are their spread says, or the process.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from ...spaces.elastic import Geometry
 from ...spaces.elastic_encoding import encode, widths
 from ...spaces.elastic_genes import Networks
 from ...threads import one_thread
+from .bits_process import BitsProcess
 
 HIDDEN = 400
 
@@ -33,7 +35,7 @@ class Fitting:
 
     Attributes:
         members: How many answer together.
-        steps: Of Adam on floats; fine-tuning on bits has as many.
+        steps: Of Adam.
         batch: Networks in a step.
         learning_rate, weight_decay: Of Adam; the former falls to 0 by a cosine.
     """
@@ -45,33 +47,19 @@ class Fitting:
     weight_decay: float = 1e-4
 
 
-class AccuracyNetwork(nn.Module):
-    """520-400-400-400-1 on the published space; with an input for bits beside the first layer.
+class AccuracyNetwork(nn.Sequential):
+    """520-400-400-400-1 on the published space.
 
     Args:
-        architecture, bits: Columns of the encodings.
+        inputs: Columns of the encoding of architectures.
     """
 
-    def __init__(self, architecture: int, bits: int) -> None:
-        super().__init__()
-        self.first = nn.Linear(architecture, HIDDEN)
-        self.bits = nn.Linear(bits, HIDDEN)
-        self.rest = nn.Sequential(
-            nn.Linear(HIDDEN, HIDDEN),
-            nn.ReLU(),
-            nn.Linear(HIDDEN, HIDDEN),
-            nn.ReLU(),
-            nn.Linear(HIDDEN, 1),
-        )
-        nn.init.zeros_(self.bits.weight)  # so that knowledge of floats is where bits begin
-        nn.init.zeros_(self.bits.bias)
-
-    def forward(self, architecture: Tensor, bits: Tensor | None) -> Tensor:
-        """Standardised accuracies ``[n]``."""
-        hidden = self.first(architecture).relu()
-        if bits is not None:
-            hidden = hidden + self.bits(bits)
-        return cast(Tensor, self.rest(hidden)).squeeze(1)
+    def __init__(self, inputs: int) -> None:
+        widths = (inputs, HIDDEN, HIDDEN, HIDDEN)
+        layers: list[nn.Module] = []
+        for before, behind in itertools.pairwise(widths):
+            layers += [nn.Linear(before, behind), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(HIDDEN, 1), nn.Flatten(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +78,11 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """What a predictor has learned: its members' weights, the scale of accuracies, its inputs."""
+    """What a predictor has learned: its members' weights, the scale of accuracies, bits."""
 
     weights: Sequence[Mapping[str, Tensor]]
-    mean: float
-    deviation: float
-    reads_bits: bool
+    scale: tuple[float, float] | None
+    bits: BitsProcess | None
 
 
 class Predictor:
@@ -122,12 +109,12 @@ class Predictor:
         self.fitting = fitting or Fitting()
         self.seed = seed
         self.calls = 0
-        self.reads_bits = False
-        self._mean, self._deviation = 0.0, 1.0
+        self._scale: tuple[float, float] | None = None
+        self._bits: BitsProcess | None = None
         self._members: list[AccuracyNetwork] = []
         for member in range(self.fitting.members):
             with seeded(seed * 1_000 + member):
-                self._members.append(AccuracyNetwork(*widths(geometry)))
+                self._members.append(AccuracyNetwork(widths(geometry)[0]))
 
     def fit(self, samples: Samples) -> Predictor:
         """Learn accuracies in float32; bits are not looked at. Goes on from what is known.
@@ -135,7 +122,16 @@ class Predictor:
         Raises:
             EvaluationError: There are fewer than two samples.
         """
-        return self._learn(samples, reads_bits=False)
+        _check(samples)
+        mean, deviation = samples.accuracies.mean(), max(samples.accuracies.std(), 1e-6)
+        self._scale, self._bits = (float(mean), float(deviation)), None
+        target = torch.tensor((samples.accuracies - mean) / deviation).float()
+        inputs = torch.from_numpy(encode(samples.networks)[0])
+        with one_thread("cpu"):
+            for number, member in enumerate(self._members):
+                generator = torch.Generator().manual_seed(self.seed * 1_000 + number)
+                _train(member, inputs, target, self.fitting, generator)
+        return self
 
     def transfer(self, samples: Samples) -> Predictor:
         """Learn accuracies with bits, from what is known of floats.
@@ -143,55 +139,54 @@ class Predictor:
         Raises:
             EvaluationError: There are fewer than two samples.
         """
-        return self._learn(samples, reads_bits=True)
+        _check(samples)
+        floats = None if self._scale is None else self._in_floats(samples.networks)[0]
+        with one_thread("cpu"):
+            self._bits = BitsProcess(samples.networks, samples.accuracies, floats)
+        return self
 
     def predict(self, networks: Networks) -> tuple[np.ndarray, np.ndarray]:
-        """Accuracies and their spread among the members, both ``[n]``."""
+        """Accuracies and their spread, ``[n]`` both."""
         self.calls += len(networks)
-        architecture, bits = self._inputs(networks)
+        known = None if self._bits and self._scale is None else self._in_floats(networks)
+        if self._bits is None:
+            assert known is not None
+            return known
+        return self._bits.predict(networks, None if known is None else known[0])
+
+    def _in_floats(self, networks: Networks) -> tuple[np.ndarray, np.ndarray]:
+        """Accuracies in float32 and the members' spread."""
+        mean, deviation = self._scale or (0.0, 1.0)
+        architecture = torch.from_numpy(encode(networks)[0])
         with torch.no_grad(), one_thread("cpu"):
-            said = torch.stack([member(architecture, bits) for member in self._members]).double()
-        mean, spread = said.mean(0).numpy(), said.std(0, correction=0).numpy()
-        return self._mean + self._deviation * mean, self._deviation * spread
+            said = torch.stack([member(architecture) for member in self._members]).double()
+        spread = said.std(0, correction=0).numpy()
+        return mean + deviation * said.mean(0).numpy(), deviation * spread
 
     @property
     def knowledge(self) -> Knowledge:
         """What is known now; `restore` goes back to it."""
         weights = [{k: v.clone() for k, v in m.state_dict().items()} for m in self._members]
-        return Knowledge(weights, self._mean, self._deviation, self.reads_bits)
+        return Knowledge(weights, self._scale, self._bits)
 
     def restore(self, known: Knowledge) -> Predictor:
         """Go back to what was known once."""
         for member, weights in zip(self._members, known.weights, strict=True):
             member.load_state_dict(weights)
-        self._mean, self._deviation = known.mean, known.deviation
-        self.reads_bits = known.reads_bits
+        self._scale, self._bits = known.scale, known.bits
         return self
 
-    def _learn(self, samples: Samples, *, reads_bits: bool) -> Predictor:
-        if len(samples) < 2:
-            raise EvaluationError(
-                f"{len(samples)} measured networks teach a predictor nothing: measure more"
-            )
-        self.reads_bits = reads_bits
-        self._mean = float(samples.accuracies.mean())
-        self._deviation = max(float(samples.accuracies.std()), 1e-6)
-        target = torch.tensor((samples.accuracies - self._mean) / self._deviation).float()
-        inputs = self._inputs(samples.networks)
-        with one_thread("cpu"):
-            for number, member in enumerate(self._members):
-                generator = torch.Generator().manual_seed(self.seed * 1_000 + number)
-                _train(member, inputs, target, self.fitting, generator)
-        return self
 
-    def _inputs(self, networks: Networks) -> tuple[Tensor, Tensor | None]:
-        architecture, bits = encode(networks)
-        return torch.from_numpy(architecture), torch.from_numpy(bits) if self.reads_bits else None
+def _check(samples: Samples) -> None:
+    if len(samples) < 2:
+        raise EvaluationError(
+            f"{len(samples)} measured networks teach a predictor nothing: measure more"
+        )
 
 
 def _train(
     member: AccuracyNetwork,
-    inputs: tuple[Tensor, Tensor | None],
+    inputs: Tensor,
     target: Tensor,
     fitting: Fitting,
     generator: torch.Generator,
@@ -200,15 +195,13 @@ def _train(
         member.parameters(), fitting.learning_rate, weight_decay=fitting.weight_decay
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, fitting.steps)
-    architecture, bits = inputs
     size = min(fitting.batch, len(target))
     order: list[int] = []
     for _ in range(fitting.steps):
         while len(order) < size:
             order += torch.randperm(len(target), generator=generator).tolist()
         index, order = torch.tensor(order[:size]), order[size:]
-        said = member(architecture[index], None if bits is None else bits[index])
-        loss = functional.mse_loss(said, target[index])
+        loss = functional.mse_loss(member(inputs[index]), target[index])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
