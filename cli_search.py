@@ -12,6 +12,7 @@ from .cli_output import Json, Storage, print_json, print_table, study_summary, t
 from .errors import StudyError
 
 if TYPE_CHECKING:
+    from .evaluators.task import Evaluator
     from .search.study import Study
 
 
@@ -117,19 +118,14 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""
-    from .evaluators.choice import PEFT, Tuning, image_budget, make_evaluator
     from .search.study import Study
 
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
-    texts = getattr(found, "kind", None) == "text classification"
-    tuned = texts or space == PEFT
-    tuning = Tuning(backbone, epochs, examples, _tuning_limits(limit) if tuned else {})
-    asked = {"images": images, "size": size} | ({} if tuned else {"epochs": epochs})
-    if tuned and not texts:
-        _check_tuned_images(asked)
+    asked = {"images": images, "size": size, "epochs": epochs}
+    evaluator, tuned = _evaluator(found, space, limit, backbone, examples, asked)
     study = Study(
-        make_evaluator(found, space, None if tuned else image_budget(space, **asked), tuning),
+        evaluator,
         sampler=sampler if tuned else _sampler(sampler, limit),
         bank=bank,
         pruner=pruner,
@@ -167,6 +163,34 @@ def _task(
     return TextClassification(Path(name), name=Path(name).stem, **columns, **more)
 
 
+def _evaluator(
+    task: Any,
+    space: str | None,
+    limit: list[str] | None,
+    backbone: str | None,
+    examples: int | None,
+    asked: dict[str, int | None],
+) -> tuple[Evaluator, bool]:
+    """What measures configurations, and whether it tunes a backbone: then limits are its own.
+
+    Args:
+        task: What is predicted.
+        space, limit, backbone, examples: As on the command line.
+        asked: ``images``, ``size`` and ``epochs``.
+    """
+    from .evaluators.choice import PEFT, Tuning, image_budget, make_evaluator
+
+    texts = getattr(task, "kind", None) == "text classification"
+    if not (texts or space == PEFT):
+        if examples is not None:
+            raise StudyError("--examples is for space 'peft': leave it out")
+        tuning = Tuning(backbone, examples=examples)
+        return make_evaluator(task, space, image_budget(space, **asked), tuning), False
+    _check_tuned(asked)
+    tuning = Tuning(backbone, asked["epochs"], examples, _tuning_limits(limit))
+    return make_evaluator(task, space, None, tuning), True
+
+
 def _tuning_limits(limits: list[str] | None) -> dict[str, float]:
     """Limits on the cost of fine-tuning, by name.
 
@@ -182,14 +206,14 @@ def _tuning_limits(limits: list[str] | None) -> dict[str, float]:
     return {limit.name: limit.value for limit in parsed}
 
 
-def _check_tuned_images(asked: dict[str, int | None]) -> None:
+def _check_tuned(asked: dict[str, int | None]) -> None:
     """Refuse options of images that mean nothing where a backbone is tuned.
 
     Raises:
         StudyError: One is given.
     """
     remedies = {
-        "images": "--examples counts training images, and half as many validate",
+        "images": "--examples counts training examples, and half as many validate",
         "size": "the backbone says how large images are",
     }
     for name, remedy in remedies.items():

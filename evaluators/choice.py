@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SpaceError
+from ..spaces import Space
 from ..spaces.named import make_space
 from .task import Evaluator
 
@@ -67,38 +68,31 @@ def make_evaluator(
     from .image.tasks import ImageClassification
     from .text.tasks import TextClassification
 
-    if isinstance(task, TextClassification):
-        return _text_evaluator(task, space or TEXT_SPACES[0], tuning or Tuning())
-    images = isinstance(task, ImageClassification)
-    fitting = IMAGE_SPACES if images else GRAPH_SPACES
+    tuning = tuning or Tuning()
+    fitting: tuple[str, ...] = TEXT_SPACES
+    if not isinstance(task, TextClassification):
+        fitting = IMAGE_SPACES if isinstance(task, ImageClassification) else GRAPH_SPACES
     name = space or fitting[0]
-    made = make_space(name)
+    made = make_space(name)  # an unknown name has its own error
     if name not in fitting:
         raise SpaceError(
             f"space {name!r} does not fit {task.kind} ({task.name!r}): use {' or '.join(fitting)}"
         )
+    if name != PEFT and tuning.backbone is not None:
+        other = f", or search space {PEFT!r}" if PEFT in fitting else ""
+        raise SpaceError(f"space {name!r} has no backbone: leave it out{other}")
+    if isinstance(task, TextClassification):
+        return _text_evaluator(task, tuning)
+    if not isinstance(task, ImageClassification):
+        return _graph_evaluator(task, name, budget)
     if name == PEFT:
-        assert isinstance(task, ImageClassification)
-        return _image_tuning_evaluator(task, budget, tuning or Tuning())
-    if tuning is not None and tuning.backbone is not None:
-        raise SpaceError(
-            f"space {name!r} has no backbone: leave it out"
-            + (f", or search space {PEFT!r}" if images else "")
-        )
-    if isinstance(task, ImageClassification):
-        if name == ELASTIC:
-            from .elastic.budget import ElasticBudget
-            from .elastic.evaluator import ElasticEvaluator
+        return _image_tuning_evaluator(task, budget, tuning)
+    return _image_evaluator(task, made, budget)
 
-            if budget is not None and not isinstance(budget, ElasticBudget):
-                raise SpaceError("space 'elastic' is trained in two parts: give an ElasticBudget")
-            return ElasticEvaluator(task, space=made, budget=budget)
-        from .image.evaluator import ImageEvaluator
-        from .image.training import Budget
 
-        if budget is not None and not isinstance(budget, Budget):
-            raise SpaceError(f"space {name!r} is trained in one part: give a Budget")
-        return ImageEvaluator(task, space=made, budget=budget)
+def _graph_evaluator(
+    task: GraphTask, name: str, budget: Budget | ElasticBudget | None
+) -> Evaluator:
     if budget is not None:
         raise SpaceError(
             f"task {task.name!r} is a graph: epochs, images and size are for images (a graph's "
@@ -113,16 +107,29 @@ def make_evaluator(
     return GraphEvaluator(task)
 
 
-def _text_evaluator(task: TextClassification, space: str, tuning: Tuning) -> Evaluator:
+def _image_evaluator(
+    task: ImageClassification, space: Space, budget: Budget | ElasticBudget | None
+) -> Evaluator:
+    if space.name == ELASTIC:
+        from .elastic.budget import ElasticBudget
+        from .elastic.evaluator import ElasticEvaluator
+
+        if budget is not None and not isinstance(budget, ElasticBudget):
+            raise SpaceError("space 'elastic' is trained in two parts: give an ElasticBudget")
+        return ElasticEvaluator(task, space=space, budget=budget)
+    from .image.evaluator import ImageEvaluator
+    from .image.training import Budget
+
+    if budget is not None and not isinstance(budget, Budget):
+        raise SpaceError(f"space {space.name!r} is trained in one part: give a Budget")
+    return ImageEvaluator(task, space=space, budget=budget)
+
+
+def _text_evaluator(task: TextClassification, tuning: Tuning) -> Evaluator:
     from .text.backbones import MINILM
     from .text.evaluator import TextEvaluator
     from .text.training import TextBudget
 
-    make_space(space)  # an unknown name has its own error
-    if space not in TEXT_SPACES:
-        raise SpaceError(
-            f"space {space!r} does not fit {task.kind} ({task.name!r}): use {TEXT_SPACES[0]}"
-        )
     backbone = MINILM if tuning.backbone is None else tuning.backbone
     if not isinstance(backbone, str):
         raise SpaceError(

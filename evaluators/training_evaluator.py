@@ -38,6 +38,22 @@ class Trained:
     thorough: Callable[[], dict[str, float]] = dict
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where a trained model came from: what the facts of every kind of model say.
+
+    Attributes:
+        config, seed: What was trained.
+        task: The task's name, and how it describes itself.
+        train_on_validation: Whether it has learned from the validation data, too.
+    """
+
+    config: Config
+    task: dict[str, Any]
+    seed: int
+    train_on_validation: bool
+
+
 class TrainingEvaluator(ABC, Generic[Model]):
     """Trains what a configuration describes. On a CPU the outcome is a function of (config, seed).
 
@@ -97,16 +113,9 @@ class TrainingEvaluator(ABC, Generic[Model]):
             metrics = trained.scores() | trained.thorough()
         if train_on_validation:  # what was learned by heart says nothing
             metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
-        return self._model(trained.network.cpu(), metrics, config, seed, train_on_validation)
-
-    def _provenance(self, config: Config, seed: int, train_on_validation: bool) -> dict[str, Any]:
-        """Where a trained model came from: what the facts of every kind of model say."""
-        return {
-            "config": config,
-            "task": {"name": self.task.name, **self.task.describe()},
-            "seed": seed,
-            "train_on_validation": train_on_validation,
-        }
+        task = {"name": self.task.name, **self.task.describe()}
+        origin = Provenance(config, task, seed, train_on_validation)
+        return self._model(trained.network.cpu(), metrics, origin)
 
     @abstractmethod
     def _train(self, config: Config, seed: int, report: Report | None) -> Trained:
@@ -117,12 +126,5 @@ class TrainingEvaluator(ABC, Generic[Model]):
         """Train on the training and validation parts together."""
 
     @abstractmethod
-    def _model(
-        self,
-        network: nn.Module,
-        metrics: dict[str, float],
-        config: Config,
-        seed: int,
-        train_on_validation: bool,
-    ) -> Model:
+    def _model(self, network: nn.Module, metrics: dict[str, float], origin: Provenance) -> Model:
         """The trained model with all that is needed to predict and to save it."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Self
 
 import optuna
 from optuna.pruners import BasePruner
@@ -16,25 +15,23 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from .. import __version__
 from ..banks.bank import Bank
 from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
-from ..evaluators.task import Evaluator, Fingerprinted, Fitted, Fitter
+from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
 from .first_phase import FirstPhaseSampler
-from .heritage import Heritage, append_record, explained, open_bank
 from .mlflow_mirror import Mirror
 from .objectives import check_objectives
 from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
-from .record import INHERITED, METADATA, StudyRecord, best_of
+from .record import StudyRecord
 from .recovery import recover
-from .samplers import INHERITING
-from .samplers.base import Observation, observations
 from .slots import SlotStudy
 from .storage import open_storage
+from .study_bank import Inheriting, StudyBank
+from .study_facts import describe, settled
 from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
 from .tracking import Tracker, make_tracker
 from .trial import COMPLETE, FAILED, PRUNED, Trial
@@ -42,19 +39,6 @@ from .worker import Worker
 
 FAILURES_TOLERATED = 4
 """A run stops when at least so many trials, and more than half of its trials, have failed."""
-
-
-MARK = "bequest:bank_mark"
-"""The study attribute that holds the bank's mark when the study began."""
-
-
-@runtime_checkable
-class Inheriting(Protocol):
-    """A sampler that starts from a bank and can say what it took from it."""
-
-    def prepare(self) -> None: ...
-
-    def explain(self, history: Sequence[Observation]) -> dict[str, float]: ...
 
 
 class Study:
@@ -116,7 +100,6 @@ class Study:
         self.minimize = tuple(minimize)
         check_objectives(self.minimize, self.pruner_name, self.sampler_name)
         self.tracking = tracking
-        self._bank = bank
         self._storage = open_storage(storage)
         optuna.create_study(
             study_name=self.name,
@@ -133,7 +116,8 @@ class Study:
             RandomSampler(),
             make_pruner(pruner, space) if isinstance(pruner, str) else pruner,
         )
-        self.record = StudyRecord(self._study, self._facts())
+        self.record = StudyRecord(self._study, settled(self._study, self.describe(), evaluator))
+        self._bank = StudyBank(bank, self.record, space, stored=self._shareable())
         self._study.sampler = make_study_sampler(
             sampler,
             evaluator,
@@ -141,8 +125,8 @@ class Study:
             # Another study of this name has another key.
             folder=self.record.folder / self.record.key,
             diary=StudyDiary(self._study, self._notify),
-            heritage=self._heritage,
-            bank=self._measurements,
+            heritage=self._bank.heritage,
+            bank=self._bank.measurements,
         )
 
     def _notify(self) -> None:
@@ -177,20 +161,13 @@ class Study:
 
     def describe(self) -> dict[str, Any]:
         """What the study searches, as plain values; stored with it and compared on resume."""
-        task = self.evaluator.task
-        return {
-            "version": __version__,
-            "task": task.name,
-            "metric": task.metric,
-            "direction": task.direction,
-            "task_facts": task.describe(),
-            "space": self.evaluator.space.to_json(),
-            "space_hash": self.evaluator.space.hash,
-            "sampler": self.sampler_name,
-            "pruner": self.pruner_name,
-            "seed": self.seed,
-            "minimize": list(self.minimize),
-        }
+        return describe(
+            self.evaluator,
+            sampler=self.sampler_name,
+            pruner=self.pruner_name,
+            seed=self.seed,
+            minimize=self.minimize,
+        )
 
     @property
     def optuna_study(self) -> SlotStudy:
@@ -266,7 +243,7 @@ class Study:
                     run_pool(worker, workers, budget, deadline, after_trial)
                 finished = True
             finally:
-                self._hand_down()
+                self._bank.hand_down()
                 self.tracker.close(finished=finished)
         return self
 
@@ -304,46 +281,10 @@ class Study:
 
     # The bank -----------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def bank(self) -> Bank | None:
         """The bank that this study inherits from and adds to."""
-        return open_bank(self._bank)
-
-    def _heritage(self) -> Heritage | None:
-        """What the bank hands down: as it stood when the study began, however often it resumes."""
-        if self.sampler_name not in INHERITING or self.bank is None or self.minimize:
-            return None
-        mark = self._mark(self.bank)
-        task, space = self.evaluator.task.name, self.evaluator.space
-        return Heritage(self.bank, task, space, mark, self.record.facts.get("fingerprints"))
-
-    def _mark(self, bank: Bank) -> int:
-        """The bank's mark when the study began."""
-        mark: int | None = self._study.user_attrs.get(MARK)
-        if mark is None:
-            mark = bank.mark
-            self._study.set_user_attr(MARK, mark)
-        return mark
-
-    def _measurements(self) -> tuple[Bank, int] | None:
-        """The bank for what a first phase measures, and its mark when the study began."""
-        bank = self.bank if self._bank_wanted() else None
-        return None if bank is None else (bank, self._mark(bank))
-
-    def _hand_down(self) -> None:
-        """Add the trials to the bank, and write down what was inherited."""
-        explanation = self.explain()
-        if explanation:
-            self._study.set_user_attr(INHERITED, explanation)
-        if self._bank_wanted():
-            bank = self.bank
-            assert bank is not None
-            append_record(bank, self.record)
-
-    def _bank_wanted(self) -> bool:
-        if self._bank is None and not self._shareable():
-            return False  # a study in memory leaves nothing behind, unless it is told where
-        return self.bank is not None
+        return self._bank.bank
 
     def explain(self) -> list[dict[str, Any]]:
         """Which earlier tasks the sampler listens to, how much, and what each thinks of the best.
@@ -354,15 +295,7 @@ class Study:
             quantiles: 0 is its median design, 2 its best few of a hundred). Empty where nothing
             was inherited.
         """
-        sampler = self._study.sampler
-        if not isinstance(sampler, Inheriting):
-            return []
-        space = self.evaluator.space
-        history = observations(self._study, None, space)
-        best = best_of(self.trials, self.record.direction, self.minimize)
-        inheritance = getattr(sampler, "inheritance", None)
-        opinions = inheritance.opinions(best.config) if best and inheritance else None
-        return explained(sampler.explain(history), opinions)
+        return self._bank.explain()
 
     # Results ------------------------------------------------------------------------------------
 
@@ -401,30 +334,6 @@ class Study:
         from .report import write_report
 
         return write_report(self.record, Path(path))
-
-    # Opening ------------------------------------------------------------------------------------
-
-    def _facts(self) -> dict[str, Any]:
-        """What the store says of this study; written when the study is new, else compared."""
-        now = self.describe()
-        stored: dict[str, Any] | None = self._study.user_attrs.get(METADATA)
-        if stored is None:
-            facts = {**now, "fingerprints": self._fingerprints(), "key": uuid.uuid4().hex}
-            self._study.set_user_attr(METADATA, facts)
-            return facts
-        stored = {"minimize": [], **stored}  # older studies had one objective
-        for name in ("task", "space_hash", "sampler", "pruner", "seed", "direction", "minimize"):
-            if stored[name] != now[name]:
-                raise StudyError(
-                    f"study {self.name!r} was begun with {name.replace('_', ' ')} "
-                    f"{stored[name]!r}, not {now[name]!r}: give the new study another name"
-                )
-        return stored
-
-    def _fingerprints(self) -> dict[str, list[float]]:
-        if not isinstance(self.evaluator, Fingerprinted):
-            return {}
-        return {kind: [*vector] for kind, vector in self.evaluator.fingerprints().items()}
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {len(self.trials)} trials)"

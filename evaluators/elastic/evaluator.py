@@ -30,7 +30,7 @@ from ..image.tasks import ImageClassification, Images
 from ..image.training import score, scores, train
 from ..running import trainable
 from ..task import Outcome, Report
-from ..training_evaluator import Trained, TrainingEvaluator
+from ..training_evaluator import Provenance, Trained, TrainingEvaluator
 from .budget import ElasticBudget
 from .integer_network import folded
 from .measure import calibrate, measure
@@ -199,21 +199,16 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         return Trained(network, training, lambda: scores(network, judging), lambda: network(one))
 
     def _model(
-        self,
-        network: nn.Module,
-        metrics: dict[str, float],
-        config: Config,
-        seed: int,
-        train_on_validation: bool,
+        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
     ) -> QuantisedModel:
-        mean, deviation = self.task.scale(seed, self.budget.shrinking.images)
+        mean, deviation = self.task.scale(origin.seed, self.budget.shrinking.images)
         facts = ImageFacts(
             space=self.space.name,
             shape={"inputs": self.task.channels, "classes": self.task.classes},
             size=self.budget.fine_tuning.size,
             mean=mean.flatten().tolist(),
             deviation=deviation.flatten().tolist(),
-            **self._provenance(config, seed, train_on_validation),
+            **vars(origin),
         )
         return QuantisedModel(network, facts, metrics)
 

@@ -14,6 +14,7 @@ from ...spaces.nas_bench_graph import NasBenchGraphSpace
 from ...spaces.relaxation import relaxation_of
 from ..seeding import seeded
 from ..supernet import Batch, Supernet
+from ..training_evaluator import Provenance
 from .cell_network import GraphCellNetwork, GraphCellSupernet, Recipe
 from .evaluator import GraphEvaluator
 from .model import ModelFacts
@@ -109,9 +110,8 @@ class GraphCellEvaluator(GraphEvaluator):
         }
         return optimiser, self.recipe.epochs, self.recipe.patience
 
-    def _facts(self, config: Config, seed: int, train_on_validation: bool) -> ModelFacts:
-        facts = super()._facts(config, seed, train_on_validation)
-        return replace(facts, recipe=asdict(self.recipe))
+    def _facts(self, origin: Provenance) -> ModelFacts:
+        return replace(super()._facts(origin), recipe=asdict(self.recipe))
 
     def _nodes(self, seed: int) -> NodeProblem:
         return NodeProblem(self.task, {"layers_pre": 1}, seed, self.device)

@@ -13,7 +13,7 @@ from ...spaces.gnn import gnn_space
 from ..running import Training
 from ..seeding import seed_torch
 from ..task import Report
-from ..training_evaluator import Trained, TrainingEvaluator
+from ..training_evaluator import Provenance, Trained, TrainingEvaluator
 from .model import GraphModel, ModelFacts
 from .network import GraphNetwork
 from .problems import PARTS, Problem, make_problem, outputs
@@ -90,22 +90,17 @@ class GraphEvaluator(TrainingEvaluator[GraphModel]):
         )
 
     def _model(
-        self,
-        network: nn.Module,
-        metrics: dict[str, float],
-        config: Config,
-        seed: int,
-        train_on_validation: bool,
+        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
     ) -> GraphModel:
-        return GraphModel(network, self._facts(config, seed, train_on_validation), metrics)
+        return GraphModel(network, self._facts(origin), metrics)
 
-    def _facts(self, config: Config, seed: int, train_on_validation: bool) -> ModelFacts:
+    def _facts(self, origin: Provenance) -> ModelFacts:
         return ModelFacts(
             level=self.task.level,
             inputs=self.task.features,
-            outputs=outputs(self.task, config),
+            outputs=outputs(self.task, origin.config),
             degrees_as_features=getattr(self.task, "degrees_as_features", False),
-            **self._provenance(config, seed, train_on_validation),
+            **vars(origin),
         )
 
     # What another space of networks builds and trains otherwise.

@@ -11,7 +11,7 @@ from ...spaces import Config, Space
 from ...spaces.cell import nas_bench_201_space
 from ..supernet import Supernet
 from ..task import Report
-from ..training_evaluator import Trained, TrainingEvaluator
+from ..training_evaluator import Provenance, Trained, TrainingEvaluator
 from .cell_network import Shape, cell_network, check_cells
 from .model import ImageFacts, ImageModel
 from .supernet import ImageHalves, cell_supernet
@@ -105,21 +105,16 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
         return Trained(network, training, lambda: scores(network, parts), lambda: network(one))
 
     def _model(
-        self,
-        network: nn.Module,
-        metrics: dict[str, float],
-        config: Config,
-        seed: int,
-        train_on_validation: bool,
+        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
     ) -> ImageModel:
-        scale = self.task.scale(seed, self.budget.images)
+        scale = self.task.scale(origin.seed, self.budget.images)
         facts = ImageFacts(
             space=self.space.name,
             shape=asdict(self.shape),
             size=self.budget.size,
             mean=scale[0].flatten().tolist(),
             deviation=scale[1].flatten().tolist(),
-            **self._provenance(config, seed, train_on_validation),
+            **vars(origin),
         )
         return ImageModel(network, facts, metrics)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import EvaluationError
+from ..budgets import check_positive
 from ..cost import PeakMemory
 from ..running import Training
 from ..task import Report
@@ -42,10 +43,7 @@ class Budget:
     weight_decay: float = 5e-4
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "images", "size", "batch_size", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise EvaluationError(f"a budget has {name} {value}: give more than 0")
+        check_positive(self, ("epochs", "images", "size", "batch_size", "learning_rate"))
 
 
 def train(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from ...errors import ArchitectureError, DataError
-from ...spaces import Config, Space
+from ...spaces import Space
 from ...spaces.peft import USUAL, peft_space, smallest
 from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
 from ..peft.registry import attach
+from ..training_evaluator import Provenance
 from ..tuning.evaluator import TuningEvaluator
 from ..tuning.fingerprint import class_statistics
 from ..tuning.network import TunedNetwork
@@ -154,22 +154,16 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         return CostModel(self.backbone.model, image=(form.channels, form.height, form.width))
 
     def _model(
-        self,
-        network: nn.Module,
-        metrics: dict[str, float],
-        config: Config,
-        seed: int,
-        train_on_validation: bool,
+        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
     ) -> TunedImageModel:
         assert isinstance(network, TunedNetwork)
         backbone = self.backbone
-        provenance: dict[str, Any] = self._provenance(config, seed, train_on_validation)
         facts = TunedImageFacts(
             backbone=backbone.name,
             digest=None if backbone.named else backbone.digest(),
             classes=self.task.classes,
             channels=self.task.channels,
-            form=self.prepared(seed).parts["train"].form,
-            **provenance,
+            form=self.prepared(origin.seed).parts["train"].form,
+            **vars(origin),
         )
         return TunedImageModel(network, facts, metrics)

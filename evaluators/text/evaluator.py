@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from torch import nn
 
-from ...spaces import Config, Space
+from ...spaces import Space
 from ...spaces.peft import USUAL, peft_space
 from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
+from ..training_evaluator import Provenance
 from ..tuning.evaluator import TuningEvaluator
 from ..tuning.network import TunedNetwork
 from ..tuning.prepared import PARTS, Prepared
@@ -114,12 +115,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         return CostModel(self.backbone.model, vocabulary=vocabulary)
 
     def _model(
-        self,
-        network: nn.Module,
-        metrics: dict[str, float],
-        config: Config,
-        seed: int,
-        train_on_validation: bool,
+        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
     ) -> TextModel:
         assert isinstance(network, TunedNetwork)
         facts = TextFacts(
@@ -127,6 +123,6 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             classes=self.task.classes,
             pairs=self.task.pairs,
             length=self.budget.length,
-            **self._provenance(config, seed, train_on_validation),
+            **vars(origin),
         )
         return TextModel(network, replace(self.backbone, model=network.model), facts, metrics)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import EvaluationError
+from ..budgets import check_positive
 from ..cost import PeakMemory
 from ..running import Training
 from ..task import Report
@@ -44,9 +45,7 @@ class TuningBudget:
     examples: int | None = 1000
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None and value <= 0:
-                raise EvaluationError(f"a budget has {name} {value}: give more than 0")
+        check_positive(self, vars(self))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from ... import __version__
 from ...banks.bank import Bank
 from ...banks.matrices import append_rows
-from ...errors import BequestError, SelectionError
+from ...errors import SelectionError
 from ..progress import progress_bar
 from ..tracking import Tracker
 from . import make_selector
@@ -23,12 +22,10 @@ from .findings import Findings
 from .selector import Contexts, Costs, Selector
 from .store import SelectionStore, Source
 from .tracking import SelectionMirror, make_tracker
+from .trainings import FAILURES, Trainings
 
 FAILURES_TOLERATED = 3
 """A run stops when more than so many trainings, and more than half of them, have failed."""
-
-FAILURES = (BequestError, ArithmeticError, RuntimeError, ValueError)
-"""What a training may raise without ending the selection: the source counts as failed."""
 
 
 class Family(Protocol):
@@ -108,7 +105,7 @@ class TaskSelection(Findings):
         tracking: str | bool | None = None,
     ) -> None:
         self.seed = seed
-        self._train, self._train_batch, self._evaluate = train, train_batch, evaluate
+        self._trainings, self._evaluate = Trainings(train, train_batch, seed), evaluate
         chooser = (
             make_selector(selector, contexts, costs=costs, seed=seed)
             if isinstance(selector, str)
@@ -170,7 +167,7 @@ class TaskSelection(Findings):
         if index not in self.selector.trained:
             raise SelectionError(f"context {index} was not trained")
         if index not in self._models:
-            self._models[index] = self._called(self._train, self.contexts[index])
+            self._models[index] = self._trainings.one(self.contexts[index])
         return self._models[index]
 
     # Running --------------------------------------------------------------------------------------
@@ -249,7 +246,8 @@ class TaskSelection(Findings):
             indices.append(self.selector.ask(indices))
             gains.append(self.selector.expected_gain)
         began = time.time()
-        for index, gain, model in zip(indices, gains, self._trained(indices), strict=True):
+        models = self._trainings.each(self.contexts[indices])
+        for index, gain, model in zip(indices, gains, models, strict=True):
             row = np.full(self.selector.size, np.nan)
             error = None
             try:
@@ -265,31 +263,6 @@ class TaskSelection(Findings):
             now = time.time()
             yield Source(index, row, self.value, gain, now - began, now, error)
             began = now
-
-    def _trained(self, indices: list[int]) -> Iterator[Any]:
-        """A model, or the reason why there is none, for each context."""
-        contexts = self.contexts[indices]
-        if len(indices) > 1 and self._train_batch is not None:
-            try:
-                models = list(self._called(self._train_batch, contexts))
-                if len(models) != len(indices):
-                    raise SelectionError(
-                        f"train_batch returned {len(models)} models for {len(indices)} contexts"
-                    )
-            except FAILURES as failure:
-                models = [failure] * len(indices)
-            yield from models
-            return
-        for context in contexts:
-            try:
-                yield self._called(self._train, context)
-            except FAILURES as failure:
-                yield failure
-
-    def _called(self, train: Callable[..., Any], where: np.ndarray) -> Any:
-        if "seed" in inspect.signature(train).parameters:
-            return train(where, seed=self.seed)
-        return train(where)
 
     def _keep(self, source: Source) -> None:
         self.store.append(source)

@@ -351,7 +351,7 @@ def test_the_command_line(folder: str) -> None:
     [
         ([], "needs a backbone"),
         (["--size", "16", "--backbone", "x"], "takes no --size"),
-        (["--images", "16", "--backbone", "x"], "--examples counts training images"),
+        (["--images", "16", "--backbone", "x"], "--examples counts training examples"),
     ],
 )
 def test_the_command_line_says_what_is_missing(arguments: list[str], message: str) -> None:

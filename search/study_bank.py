@@ -1,0 +1,103 @@
+"""A study's bank: what it begins with, what it leaves there, and what was listened to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+from ..banks.bank import Bank
+from ..spaces import Space
+from .heritage import Heritage, append_record, explained, open_bank
+from .record import INHERITED, StudyRecord, best_of
+from .samplers import INHERITING
+from .samplers.base import Observation, observations
+
+MARK = "bequest:bank_mark"
+"""The study attribute that holds the bank's mark when the study began."""
+
+
+@runtime_checkable
+class Inheriting(Protocol):
+    """A sampler that starts from a bank and can say what it took from it."""
+
+    def prepare(self) -> None: ...
+
+    def explain(self, history: Sequence[Observation]) -> dict[str, float]: ...
+
+
+class StudyBank:
+    """Joins one study to a bank.
+
+    Args:
+        bank: As `Study` takes it.
+        record: The study.
+        space: What it searches.
+        stored: Whether the study is kept; one in memory leaves nothing behind, unless it is told
+            where.
+    """
+
+    def __init__(
+        self, bank: str | Bank | bool | None, record: StudyRecord, space: Space, *, stored: bool
+    ) -> None:
+        self._asked = bank
+        self._record = record
+        self._study = record.optuna_study
+        self._space = space
+        self._stored = stored
+
+    @cached_property
+    def bank(self) -> Bank | None:
+        """The bank itself, where there is one."""
+        return open_bank(self._asked)
+
+    def heritage(self) -> Heritage | None:
+        """What the bank hands down: as it stood when the study began, however often it resumes.
+
+        Nothing where the sampler does not inherit, or to a study of several objectives: what is
+        handed down speaks of one.
+        """
+        facts = self._record.facts
+        if facts["sampler"] not in INHERITING or self._record.minimize or self.bank is None:
+            return None
+        mark = self._mark(self.bank)
+        return Heritage(self.bank, facts["task"], self._space, mark, facts.get("fingerprints"))
+
+    def measurements(self) -> tuple[Bank, int] | None:
+        """The bank for what a first phase measures, and its mark when the study began."""
+        bank = self._addressee()
+        return None if bank is None else (bank, self._mark(bank))
+
+    def hand_down(self) -> None:
+        """Add the trials to the bank, and write down what was inherited."""
+        explanation = self.explain()
+        if explanation:
+            self._study.set_user_attr(INHERITED, explanation)
+        bank = self._addressee()
+        if bank is not None:
+            append_record(bank, self._record)
+
+    def explain(self) -> list[dict[str, Any]]:
+        """See `Study.explain`."""
+        sampler = self._study.sampler
+        if not isinstance(sampler, Inheriting):
+            return []
+        history = observations(self._study, None, self._space)
+        best = best_of(self._record.trials, self._record.direction)
+        inheritance = getattr(sampler, "inheritance", None)
+        opinions = inheritance.opinions(best.config) if best and inheritance else None
+        return explained(sampler.explain(history), opinions)
+
+    def _addressee(self) -> Bank | None:
+        """The bank that the study adds to."""
+        if self._asked is None and not self._stored:
+            return None
+        return self.bank
+
+    def _mark(self, bank: Bank) -> int:
+        """The bank's mark when the study began."""
+        mark: int | None = self._study.user_attrs.get(MARK)
+        if mark is None:
+            mark = bank.mark
+            self._study.set_user_attr(MARK, mark)
+        return mark

@@ -1,0 +1,68 @@
+"""What the store says of a study: written when it is new, compared when it is resumed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from .. import __version__
+from ..errors import StudyError
+from ..evaluators.task import Evaluator, Fingerprinted
+from .record import METADATA
+from .slots import SlotStudy
+
+COMPARED = ("task", "space_hash", "sampler", "pruner", "seed", "direction", "minimize")
+"""What must be the same for two studies to be one."""
+
+
+def describe(
+    evaluator: Evaluator, *, sampler: str, pruner: str, seed: int, minimize: Sequence[str]
+) -> dict[str, Any]:
+    """What a study searches, as plain values."""
+    task, space = evaluator.task, evaluator.space
+    return {
+        "version": __version__,
+        "task": task.name,
+        "metric": task.metric,
+        "direction": task.direction,
+        "task_facts": task.describe(),
+        "space": space.to_json(),
+        "space_hash": space.hash,
+        "sampler": sampler,
+        "pruner": pruner,
+        "seed": seed,
+        "minimize": list(minimize),
+    }
+
+
+def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:
+    """The facts of a stored study; of a new one those of now, with a key and fingerprints.
+
+    Args:
+        study: As it is in the store.
+        now: What it is said to be, see `describe`.
+        evaluator: Knows its task's fingerprints; asked for where the study is new.
+
+    Raises:
+        StudyError: The study was begun as something else.
+    """
+    stored: dict[str, Any] | None = study.user_attrs.get(METADATA)
+    if stored is None:
+        facts = {**now, "fingerprints": _fingerprints(evaluator), "key": uuid.uuid4().hex}
+        study.set_user_attr(METADATA, facts)
+        return facts
+    stored = {"minimize": [], **stored}  # older studies had one objective
+    for name in COMPARED:
+        if stored[name] != now[name]:
+            raise StudyError(
+                f"study {study.study_name!r} was begun with {name.replace('_', ' ')} "
+                f"{stored[name]!r}, not {now[name]!r}: give the new study another name"
+            )
+    return stored
+
+
+def _fingerprints(evaluator: Evaluator) -> dict[str, list[float]]:
+    if not isinstance(evaluator, Fingerprinted):
+        return {}
+    return {kind: [*vector] for kind, vector in evaluator.fingerprints().items()}
