@@ -39,9 +39,16 @@ def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None
 
 
 def front_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str]) -> list[Trial]:
-    """The complete trials that no other beats in value and all of some metrics, best first."""
+    """The complete trials that no other beats in value and all of some metrics, best first.
+
+    Of trials that are equal in all of these the earliest stands for the others.
+    """
     sign = -1.0 if direction == "maximize" else 1.0
     done = [t for t in trials if t.state == COMPLETE and t.value is not None]
     done.sort(key=lambda t: (sign * (t.value or 0.0), t.slot))
     losses = [[sign * (t.value or 0.0), *(t.metrics[name] for name in minimize)] for t in done]
-    return [t for t, kept in zip(done, on_front(np.array(losses)), strict=True) if kept]
+    front: dict[tuple[float, ...], Trial] = {}
+    for row, trial, kept in zip(losses, done, on_front(np.array(losses)), strict=True):
+        if kept:
+            front.setdefault(tuple(row), trial)
+    return list(front.values())

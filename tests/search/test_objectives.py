@@ -84,6 +84,15 @@ def test_of_equal_values_the_smaller_is_best() -> None:
     assert study.front == [study.best]
 
 
+def test_equal_trials_stand_once_on_the_front() -> None:
+    def train(config: dict[str, Any]) -> Outcome:
+        return Outcome(0.5, {"memory": 1.0})
+
+    options: dict[str, Any] = {"storage": "memory", "tracking": False, "sampler": "random"}
+    study = Study.of(train, SPACE, name="s", minimize=["memory"], **options)
+    assert study.run(trials=4, progress=False).front == study.trials[:1]
+
+
 def test_optunas_own_samplers_serve() -> None:
     study = _study(optuna.samplers.NSGAIISampler(seed=1, population_size=8)).run(
         trials=24, progress=False
