@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..peft.handle import Handle, Inputs
+from .precision import mixed_precision
 
 BUCKET = 16
 """Batches are cut from so many batches' worth of examples, sorted by length: little padding, and
@@ -62,7 +63,8 @@ def pooled_features(handle: Handle, examples: Examples) -> Tensor:
     device = device_of(handle)
     found: list[Tensor] = [torch.empty(0)] * len(examples)
     for index in sorted_batches(examples):
-        features = handle.features(examples.inputs(index, device)).float().cpu()
+        with mixed_precision(device):
+            features = handle.features(examples.inputs(index, device)).float().cpu()
         for i, feature in zip(index, features, strict=True):
             found[i] = feature
     return torch.stack(found)
@@ -91,7 +93,8 @@ class FrozenStates:
             for index in sorted_batches(examples):
                 inputs = examples.inputs(index, self.device)
                 self.masked = inputs.get("attention_mask") is not None
-                states = torch.stack(handle.states(inputs))
+                with mixed_precision(self.device):
+                    states = torch.stack(handle.states(inputs)).float()
                 for place, i in enumerate(index):
                     self._states[i] = states[:, place, : lengths[i]].clone()
 

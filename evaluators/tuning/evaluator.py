@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from torch import nn
@@ -168,21 +168,28 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
             regularisation = choice.knobs.get("regularisation", REGULARISATION)
             network.start_head(*prepared.probe(examples, key, regularisation))
         kept = {part: prepared.states(network.handle, *named) for part, named in parts.items()}
-        if choice.method == "probe":
-            training = Training(1, 1, 0.0, 0)
-            if report is not None:
-                report(self.budget.epochs, score(network, parts["validation"][0])[0])
-        else:
-            training = self._run(network, config, choice, seed, parts, kept, report)
 
         def scored(part: str, some: Examples, states: FrozenStates | None) -> dict[str, float]:
             accuracy, loss = score(network, some, states)
             return {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
 
+        last: dict[str, float] = {}
+
+        def watch(epoch: int) -> None:
+            if report is not None:
+                last.update(scored("validation", parts["validation"][0], kept["validation"]))
+                report(epoch, last["validation_accuracy"])
+
+        if choice.method == "probe":
+            training = Training(1, 1, 0.0, 0)
+            watch(self.budget.epochs)
+        else:
+            training = self._run(network, config, choice, seed, examples, kept["train"], watch)
+
         def scores() -> dict[str, float]:
-            found: dict[str, float] = {}
+            found = dict(last)
             for part, (some, _) in parts.items():
-                if part != "train":
+                if part != "train" and f"{part}_accuracy" not in found:
                     found |= scored(part, some, kept[part])
             cost = self.cost(config)
             return found | {
@@ -214,9 +221,9 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         config: Config,
         choice: MethodChoice,
         seed: int,
-        parts: dict[str, tuple[Examples, str]],
-        kept: dict[str, FrozenStates | None],
-        report: Report | None,
+        examples: Examples,
+        kept: FrozenStates | None,
+        watch: Callable[[int], None],
     ) -> Training:
         settings = Settings(
             learning_rate=choice.learning_rate,
@@ -226,15 +233,4 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
             epochs=self.budget.epochs,
         )
 
-        def validate() -> float:
-            return score(network, parts["validation"][0], kept["validation"])[0]
-
-        return train(
-            network,
-            parts["train"][0],
-            settings,
-            seed=seed,
-            kept=kept["train"],
-            validate=validate,
-            report=report,
-        )
+        return train(network, examples, settings, seed=seed, kept=kept, watch=watch)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..peft.handle import Handle, Inputs
 from .batches import Examples, FrozenStates, device_of, sorted_batches
+from .precision import mixed_precision
 
 REGULARISATION = 300.0
 """Of a probe that nobody has tuned: on 500 examples of TREC-6 and MR near the best, and weak enough
@@ -83,7 +84,7 @@ def one_batch(
 ) -> Tensor:
     """Logits of a batch, from kept states or through the backbone."""
     device = network.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    with mixed_precision(device):
         if kept is not None:
             return network.read(*kept.batch(index))
         logits: Tensor = network(examples.inputs(index, device))

@@ -17,7 +17,6 @@ from ...errors import EvaluationError
 from ..budgets import check_positive
 from ..cost import PeakMemory
 from ..running import Training
-from ..task import Report
 from .batches import Examples, FrozenStates, random_batches
 from .network import TunedNetwork, logits_of, one_batch
 
@@ -66,8 +65,7 @@ def train(
     *,
     seed: int,
     kept: FrozenStates | None = None,
-    validate: Callable[[], float] | None = None,
-    report: Report | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> Training:
     """Train a network in place; the last weights stay.
 
@@ -77,8 +75,7 @@ def train(
         settings: Rates, batch, epochs.
         seed: Draws batches.
         kept: The backbone's states for the same examples, where the method only reads them.
-        validate: The validation metric, asked after each epoch.
-        report: Takes (epoch, validation metric); may raise to end the training.
+        watch: Told of the end of each epoch; may raise to end the training.
 
     Raises:
         EvaluationError: The loss is not finite.
@@ -91,8 +88,8 @@ def train(
         network.train()
         for index in random_batches(examples, settings.batch, generator):
             trainer.step(index, epoch)
-        if report is not None and validate is not None:
-            report(epoch, validate())
+        if watch is not None:
+            watch(epoch)
     network.eval()
     seconds = time.perf_counter() - started
     return Training(settings.epochs, settings.epochs, seconds, trainer.memory.bytes())
@@ -118,7 +115,9 @@ class _Trainer:
         rate = self.settings.learning_rate
         groups: list[dict[str, Any]] = self.network.handle.groups(rate)
         head = {"params": self.network.head.parameters(), "lr": rate * self.settings.head_rate}
-        optimizer = torch.optim.AdamW([*groups, head], weight_decay=self.settings.weight_decay)
+        optimizer = torch.optim.AdamW(
+            [*groups, head], weight_decay=self.settings.weight_decay, fused=True
+        )
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
         return optimizer

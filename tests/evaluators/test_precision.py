@@ -1,0 +1,45 @@
+"""Linear maps in bfloat16: near float32, in values and gradients; small ones untouched."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from bequest.evaluators.tuning.precision import WORTH, LinearMaps, mixed_precision
+
+
+def _pass(layer: nn.Linear, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    x = x.clone().requires_grad_()
+    layer.zero_grad()
+    y = layer(x)
+    y.square().sum().backward()
+    assert x.grad is not None and layer.weight.grad is not None
+    return y.detach(), x.grad, layer.weight.grad
+
+
+def test_values_and_gradients_are_near_those_of_float32() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(384, 384), torch.randn(7, 11, 384)
+    exact = _pass(layer, x)
+    with LinearMaps():
+        near = _pass(layer, x)
+    for a, b in zip(exact, near, strict=True):
+        assert b.dtype == torch.float32
+        error = (a - b).norm() / a.norm()
+        assert 0 < error < 0.01
+
+
+def test_small_maps_and_other_functions_stay_as_they_are() -> None:
+    torch.manual_seed(0)
+    weight, x = torch.randn(8, WORTH // 8 - 1), torch.randn(3, WORTH // 8 - 1)
+    double = torch.randn(512, 512, dtype=torch.float64)
+    with LinearMaps():
+        assert torch.equal(functional.linear(x, weight), x @ weight.T)
+        assert functional.linear(double, double).dtype == torch.float64
+        assert torch.equal(functional.gelu(x), nn.GELU()(x))
+
+
+def test_cpu_has_it_where_it_pays() -> None:
+    capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert isinstance(mixed_precision(torch.device("cpu")), LinearMaps) == capable
