@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,36 @@ class Record:
     error: str | None = None
     source: str = ""
     origin: str = ""
+
+
+def name_under(task: str, conditions: Mapping[str, Any]) -> str:
+    """A task's name in a bank: measured under conditions that are not the usual ones, another task.
+
+    Example:
+        >>> name_under("trec6", {"epochs": 5})
+        'trec6 (epochs 5)'
+    """
+    said = ", ".join(f"{name} {value}" for name, value in conditions.items())
+    return f"{task} ({said})" if said else task
+
+
+def task_of(
+    name: str,
+    metric: str,
+    direction: str,
+    facts: Mapping[str, Any],
+    conditions: Mapping[str, Any],
+) -> BankTask:
+    """A task as it is measured under some conditions; its facts say which, and whose they are.
+
+    Args:
+        name, metric, direction: The task's own.
+        facts: As the task describes itself.
+        conditions: What is not as usual.
+    """
+    facts = {**facts, "task": name, **conditions} if conditions else dict(facts)
+    kind = str(facts.get("kind", ""))
+    return BankTask(name_under(name, conditions), metric, direction, kind, facts)
 
 
 def design_key(space: Space, config: Config) -> str:

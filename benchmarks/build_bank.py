@@ -189,8 +189,10 @@ def pack_all(work: Path, root: str | None, folder: Path) -> int:
         if len(mine) < LEAST_DESIGNS:
             continue
         task = load_task(name, root)
-        parts.append(part(task, gnn_space("graph" if name in GRAPH_TASKS else "node"), mine))
-        described = GraphEvaluator(task).fingerprints()
+        evaluator = GraphEvaluator(task)
+        space = gnn_space("graph" if name in GRAPH_TASKS else "node")
+        parts.append(part(evaluator, space, mine))
+        described = evaluator.fingerprints()
         fingerprints += [(name, kind, vector) for kind, vector in described.items()]
     return pack(parts, fingerprints, folder)
 

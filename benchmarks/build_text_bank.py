@@ -92,9 +92,12 @@ def main() -> None:
         mine = [row for row in rows if row["task"] == name]
         if len(mine) >= LEAST:
             evaluator = _evaluator(name, args.data_root)
-            parts.append(part(evaluator.task, peft_space(), mine))
+            own = part(evaluator, peft_space(), mine)
+            parts.append(own)
             described = evaluator.fingerprints()
-            fingerprints += [(name, kind, list(vector)) for kind, vector in described.items()]
+            fingerprints += [
+                (own[0].name, kind, list(vector)) for kind, vector in described.items()
+            ]
     print(f"wrote {pack(parts, fingerprints, args.pack)} records to {args.pack}")
 
 

@@ -22,9 +22,9 @@ import numpy as np
 
 from bequest.banks.bank import Bank
 from bequest.banks.exchange import export_bank, import_bank
-from bequest.banks.record import BankTask, Record
+from bequest.banks.record import BankTask, Record, task_of
 from bequest.errors import BequestError
-from bequest.evaluators.task import Evaluator, Task
+from bequest.evaluators.task import Evaluator, conditions_of
 from bequest.spaces import Config, Space
 
 CURVE_POINTS = 40
@@ -102,9 +102,10 @@ def read_packed(folder: Path) -> Iterator[Row]:
         bank = Bank(f"sqlite:///{place}/bank.db")
         import_bank(bank, folder)
         for task in bank.tasks:
+            name = task.facts.get("task", task.name)
             for _, record in bank.records(task.name):
                 row = asdict(record)
-                yield row | {"key": key(task.name, record.config), "task": task.name}
+                yield row | {"key": key(name, record.config), "task": name}
 
 
 def measure_all(
@@ -142,9 +143,10 @@ def measure_all(
 Part = tuple[BankTask, Space, list[Record]]
 
 
-def part(task: Task, space: Space, rows: Iterable[Row]) -> Part:
+def part(evaluator: Evaluator, space: Space, rows: Iterable[Row]) -> Part:
     """One task's trainings as a bank takes them."""
-    facts = task.describe()
+    task = evaluator.task
+    facts, conditions = task.describe(), conditions_of(evaluator)
     records = [
         Record(
             row["config"],
@@ -159,11 +161,7 @@ def part(task: Task, space: Space, rows: Iterable[Row]) -> Part:
         )
         for row in rows
     ]
-    return (
-        BankTask(task.name, task.metric, task.direction, str(facts["kind"]), facts),
-        space,
-        records,
-    )
+    return task_of(task.name, task.metric, task.direction, facts, conditions), space, records
 
 
 def pack(parts: list[Part], fingerprints: list[tuple[str, str, Any]], folder: Path) -> int:

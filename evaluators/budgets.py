@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from ..errors import EvaluationError
 
@@ -17,3 +19,22 @@ def check_positive(budget: object, names: Iterable[str]) -> None:
         value = getattr(budget, name)
         if value is not None and value <= 0:
             raise EvaluationError(f"a budget has {name} {value}: give more than 0")
+
+
+def unusual(budget: Any, usual: Any) -> dict[str, Any]:
+    """The fields of a budget that differ from the usual one's; those of a budget within by path.
+
+    Example:
+        >>> from bequest.evaluators.text.training import TextBudget
+        >>> unusual(TextBudget(epochs=5), TextBudget())
+        {'epochs': 5}
+    """
+    found: dict[str, Any] = {}
+    for field in fields(usual):
+        value, other = getattr(budget, field.name), getattr(usual, field.name)
+        if is_dataclass(other):
+            inner = unusual(value, other)
+            found |= {f"{field.name}.{name}": each for name, each in inner.items()}
+        elif value != other:
+            found[field.name] = value
+    return found

@@ -82,6 +82,23 @@ class Fingerprinted(Protocol):
 
 
 @runtime_checkable
+class Conditioned(Protocol):
+    """An evaluator whose outcomes depend on more than task, configuration and seed."""
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What is not as usual, as plain values: ``{"epochs": 5}``; empty where all is.
+
+        Studies under other conditions have other names, and banks keep them as other tasks.
+        """
+
+
+def conditions_of(evaluator: Evaluator) -> dict[str, Any]:
+    """The conditions under which an evaluator measures."""
+    return evaluator.conditions if isinstance(evaluator, Conditioned) else {}
+
+
+@runtime_checkable
 class Relaxable(Protocol):
     """An evaluator whose space has a supernet: what relaxed search needs."""
 

@@ -13,7 +13,7 @@ from ..banks.bundled import import_bundled
 from ..banks.inheritance import Inheritance, inheritance_of
 from ..banks.overlap import Overlap
 from ..banks.prior import DesignPrior
-from ..banks.record import BankTask, Record
+from ..banks.record import Record, task_of
 from ..banks.similarity import predicted_similarity
 from ..home import home
 from ..spaces import Space
@@ -48,7 +48,7 @@ class Heritage:
 
     Args:
         bank: The bank.
-        task: The new task; what the bank holds of it, or was bred for it, is left out.
+        task: The new task's name there; what the bank holds of it, or was bred for it, is left out.
         space: What the study searches.
         mark: The bank's mark when the study began (see `Bank.mark`).
         fingerprints: The new task's, by kind, the best kind first.
@@ -102,8 +102,9 @@ def append_record(bank: Bank, study: StudyRecord) -> int:
         How many records were new.
     """
     facts = study.facts
-    kind = str(facts["task_facts"].get("kind", ""))
-    task = BankTask(facts["task"], study.metric, study.direction, kind, facts["task_facts"])
+    task = task_of(
+        facts["task"], study.metric, study.direction, facts["task_facts"], study.conditions
+    )
     ended = [t for t in study.trials if t.state in (COMPLETE, FAILED) and t.config]
     if not ended:
         return 0

@@ -39,6 +39,7 @@ class StudyRecord:
     Attributes:
         name: The study's name.
         key: A name that no other study has or had, even one of the same name.
+        conditions: Under which the task is measured, where they are not the usual ones.
         metric, direction: What is searched for.
         minimize: Metrics that are to be small, beside it.
     """
@@ -48,6 +49,7 @@ class StudyRecord:
         self.facts = facts
         self.name = optuna_study.study_name
         self.key: str = facts["key"]
+        self.conditions: dict[str, Any] = facts.get("conditions", {})
         self.metric: str = facts["metric"]
         self.direction: str = facts["direction"]
         self.minimize: list[str] = facts.get("minimize", [])

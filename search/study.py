@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from ..banks.bank import Bank
 from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
-from ..evaluators.task import Evaluator, Fitted, Fitter
+from ..evaluators.task import Evaluator, Fitted, Fitter, conditions_of
 from ..spaces import Space
 from .first_phase import FirstPhaseSampler
 from .mlflow_mirror import Mirror
@@ -95,7 +95,11 @@ class Study:
         self.sampler_name = name_of(sampler)
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
-        parts = [evaluator.task.name, space.name, self.sampler_name, *minimize, f"s{seed}"]
+        conditions = [
+            f"{key}-{value}".replace("/", "_") for key, value in conditions_of(evaluator).items()
+        ]
+        asked = [*conditions, *minimize, f"s{seed}"]
+        parts = [evaluator.task.name, space.name, self.sampler_name, *asked]
         self.name = name or "-".join(parts)
         self.minimize = tuple(minimize)
         check_objectives(self.minimize, self.pruner_name, self.sampler_name)

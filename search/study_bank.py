@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 from ..banks.bank import Bank
+from ..banks.record import name_under
 from ..spaces import Space
 from .heritage import Heritage, append_record, explained, open_bank
 from .record import INHERITED, StudyRecord, best_of
@@ -61,7 +62,8 @@ class StudyBank:
         if facts["sampler"] not in INHERITING or self._record.minimize or self.bank is None:
             return None
         mark = self._mark(self.bank)
-        return Heritage(self.bank, facts["task"], self._space, mark, facts.get("fingerprints"))
+        task = name_under(facts["task"], self._record.conditions)
+        return Heritage(self.bank, task, self._space, mark, facts.get("fingerprints"))
 
     def measurements(self) -> tuple[Bank, int] | None:
         """The bank for what a first phase measures, and its mark when the study began."""

@@ -8,11 +8,20 @@ from typing import Any
 
 from .. import __version__
 from ..errors import StudyError
-from ..evaluators.task import Evaluator, Fingerprinted
+from ..evaluators.task import Evaluator, Fingerprinted, conditions_of
 from .record import METADATA
 from .slots import SlotStudy
 
-COMPARED = ("task", "space_hash", "sampler", "pruner", "seed", "direction", "minimize")
+COMPARED = (
+    "task",
+    "conditions",
+    "space_hash",
+    "sampler",
+    "pruner",
+    "seed",
+    "direction",
+    "minimize",
+)
 """What must be the same for two studies to be one."""
 
 
@@ -26,6 +35,7 @@ def describe(
         "task": task.name,
         "metric": task.metric,
         "direction": task.direction,
+        "conditions": conditions_of(evaluator),
         "task_facts": task.describe(),
         "space": space.to_json(),
         "space_hash": space.hash,
@@ -52,7 +62,8 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
         facts = {**now, "fingerprints": _fingerprints(evaluator), "key": uuid.uuid4().hex}
         study.set_user_attr(METADATA, facts)
         return facts
-    stored = {"minimize": [], **stored}  # older studies had one objective
+    # Older studies had one objective, and did not say under which conditions.
+    stored = {"minimize": [], "conditions": now["conditions"], **stored}
     for name in COMPARED:
         if stored[name] != now[name]:
             raise StudyError(

@@ -22,6 +22,7 @@ from ...spaces import Config, Space
 from ...spaces.elastic import Geometry, Layer, elastic_space, geometry_of
 from ...spaces.elastic_genes import Networks
 from ...threads import one_thread
+from ..budgets import unusual
 from ..hardware.model import CostModel
 from ..hardware.table import CostTable
 from ..hardware.totals import NetworkCosts
@@ -81,6 +82,11 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         self.costs = NetworkCosts(self.geometry, table, head, tail)
         self._kept: dict[int, OnceForAll] = {}
         self._split: tuple[int, dict[str, Images]] | None = None
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Other trainings."""
+        return unusual(self.budget, ElasticBudget())
 
     # The once-for-all network -------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from ...spaces import Config, Space
 from ...spaces.cell import nas_bench_201_space
+from ..budgets import unusual
 from ..supernet import Supernet
 from ..task import Report
 from ..training_evaluator import Provenance, Trained, TrainingEvaluator
@@ -56,6 +57,12 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
         self.budget = budget or Budget()
         self.shape = Shape(task.channels, task.classes, channels, cells)
         check_cells(self.space)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Other networks around the cells, other trainings."""
+        usual = Shape(self.shape.inputs, self.shape.classes)
+        return unusual(self.budget, Budget()) | unusual(self.shape, usual)
 
     def supernet(self, *, seed: int, **options: Any) -> Supernet:
         """All cells of the space at once, on the training part in two halves.

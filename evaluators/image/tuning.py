@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from ...errors import ArchitectureError, DataError
 from ...spaces import Space
 from ...spaces.peft import USUAL, peft_space, smallest
+from ..budgets import unusual
 from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
 from ..peft.registry import attach
@@ -91,6 +93,11 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
             self.space = peft_space(layers, chosen)
             if self.limits:
                 self.space = self.costs.space_within(self.limits, chosen, layers)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """The backbone (no one is usual), other epochs, examples."""
+        return {"backbone": self.backbone.name} | unusual(self.budget, TuningBudget())
 
     def fingerprints(self) -> dict[str, Sequence[float]]:
         """What the frozen backbone says of the task: see `class_statistics`, and the images' size.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
 from ...spaces import Space
 from ...spaces.peft import USUAL, peft_space
+from ..budgets import unusual
 from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
 from ..training_evaluator import Provenance
@@ -83,6 +85,12 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             self.space = peft_space(layers, methods)
             if self.limits:
                 self.space = self.costs.space_within(self.limits, methods, layers)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Another backbone, other epochs, examples, length."""
+        other = {} if self.backbone_name == MINILM else {"backbone": self.backbone_name}
+        return other | unusual(self.budget, TextBudget())
 
     def fingerprints(self) -> dict[str, Sequence[float]]:
         """What the frozen backbone says of the task (see `text_statistics`)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...banks.bank import Bank
-from ...banks.record import BankTask, Record, design_key
+from ...banks.record import Record, design_key, name_under, task_of
 from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...spaces import Space
 from ...spaces.elastic_genes import Networks
@@ -35,7 +35,8 @@ def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]
         mark: What the bank has learned after this mark is not seen.
     """
     space = architectures(evaluator)
-    scores = bank.scores(space, until=mark)[0].without([evaluator.task.name])
+    own = name_under(evaluator.task.name, evaluator.conditions)
+    scores = bank.scores(space, until=mark)[0].without([own])
     before = {design_key(space, config) for config in scores.configs}
     found = []
     for task in scores.tasks:
@@ -61,14 +62,8 @@ def leave(
     Returns:
         How many records were new.
     """
-    facts = evaluator.task.describe()
-    task = BankTask(
-        evaluator.task.name,
-        evaluator.task.metric,
-        evaluator.task.direction,
-        str(facts.get("kind", "")),
-        facts,
-    )
+    own = evaluator.task
+    task = task_of(own.name, own.metric, own.direction, own.describe(), evaluator.conditions)
     parts = []
     for collection, space, source in (
         (floats, architectures(evaluator), "cut from a once-for-all network"),

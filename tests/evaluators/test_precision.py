@@ -14,7 +14,8 @@ def _pass(layer: nn.Linear, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     layer.zero_grad()
     y = layer(x)
     y.square().sum().backward()
-    assert x.grad is not None and layer.weight.grad is not None
+    assert x.grad is not None
+    assert layer.weight.grad is not None
     return y.detach(), x.grad, layer.weight.grad
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from bequest import Parameter, Space, Study
 from bequest.banks.bank import Bank
-from bequest.errors import BankError, EvaluationError
+from bequest.errors import BankError, EvaluationError, StudyError
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.search.heritage import open_bank
 from bequest.search.rehearsal import rehearse, summarised
@@ -83,6 +84,41 @@ def test_a_task_does_not_inherit_from_itself(url: str) -> None:
     again = study_of("task0", url, seed=7)
     assert isinstance(again.optuna_study.sampler, GPSampler)
     assert not isinstance(again.optuna_study.sampler, TransferGPSampler)
+
+
+class Shorter(FunctionEvaluator):
+    """The same task, trained otherwise."""
+
+    conditions: ClassVar = {"epochs": 5}
+
+
+def shorter_study(url: str, **options: Any) -> Study:
+    task = FunctionTask("task0", "value", "maximize")
+    return Study(Shorter(objective, SPACE, task), bank=url, tracking=False, seed=0, **options)
+
+
+def test_other_conditions_make_another_task(url: str) -> None:
+    fill(url, 1)
+    study = shorter_study(url, storage="memory")
+    assert study.name == "task0-shapes-transfer-epochs-5-s0"
+    assert isinstance(study.optuna_study.sampler, TransferGPSampler), "task0 as usual is earlier"
+    study.run(trials=3, progress=False)
+    bank = Bank(url)
+    assert bank.counts() == {"task0": 25, "task0 (epochs 5)": 3}
+    facts = {task.name: task.facts for task in bank.tasks}["task0 (epochs 5)"]
+    assert facts["task"] == "task0"
+    assert facts["epochs"] == 5
+
+
+def test_a_study_is_resumed_under_its_conditions(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    shorter_study(url, storage=storage, name="one").run(trials=1, progress=False)
+    shorter_study(url, storage=storage, name="one")
+    monkeypatch.setattr(Shorter, "conditions", {})
+    with pytest.raises(StudyError, match="begun with conditions {'epochs': 5}, not {}"):
+        shorter_study(url, storage=storage, name="one")
 
 
 def test_a_resumed_study_inherits_what_it_began_with(url: str, tmp_path: Path) -> None:

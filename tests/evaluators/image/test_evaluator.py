@@ -187,3 +187,9 @@ def test_a_decaying_skip_needs_a_skip() -> None:
     x = torch.randn(2, 4, 5, 5)
     gates = {"e": torch.tensor([1.0, 0.0, 0.25])}
     assert torch.allclose(edge(x, gates), 0.75 * x)
+
+
+def test_what_is_not_as_usual_is_said(digits: ImageClassification) -> None:
+    assert ImageEvaluator(digits).conditions == {}
+    other = ImageEvaluator(digits, budget=Budget(epochs=2), cells=2)
+    assert other.conditions == {"epochs": 2, "cells": 2}

@@ -312,3 +312,10 @@ def test_the_backbone_that_comes_as_a_package() -> None:
 def test_a_space_that_does_not_fit(task: TextClassification) -> None:
     with pytest.raises(SpaceError, match="'gnn' does not fit text classification"):
         make_evaluator(task, "gnn")
+
+
+def test_what_is_not_as_usual_is_said(task: TextClassification, backbone: str) -> None:
+    usual = TextEvaluator(task)
+    assert usual.conditions == {}
+    other = TextEvaluator(task, backbone=backbone, budget=TextBudget(epochs=2))
+    assert other.conditions == {"backbone": backbone, "epochs": 2}
