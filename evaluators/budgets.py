@@ -24,6 +24,8 @@ def check_positive(budget: object, names: Iterable[str]) -> None:
 def unusual(budget: Any, usual: Any) -> dict[str, Any]:
     """The fields of a budget that differ from the usual one's; those of a budget within by path.
 
+    They are as JSON keeps them.
+
     Example:
         >>> from bequest.evaluators.text.training import TextBudget
         >>> unusual(TextBudget(epochs=5), TextBudget())
@@ -36,5 +38,5 @@ def unusual(budget: Any, usual: Any) -> dict[str, Any]:
             inner = unusual(value, other)
             found |= {f"{field.name}.{name}": each for name, each in inner.items()}
         elif value != other:
-            found[field.name] = value
+            found[field.name] = list(value) if isinstance(value, tuple) else value
     return found

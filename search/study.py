@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from ..banks.bank import Bank
 from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
-from ..evaluators.task import Evaluator, Fitted, Fitter, conditions_of
+from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
 from .first_phase import FirstPhaseSampler
 from .mlflow_mirror import Mirror
@@ -31,7 +31,7 @@ from .recovery import recover
 from .slots import SlotStudy
 from .storage import open_storage
 from .study_bank import Inheriting, StudyBank
-from .study_facts import describe, settled
+from .study_facts import describe, settled, usual_name
 from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
 from .tracking import Tracker, make_tracker
 from .trial import COMPLETE, FAILED, PRUNED, Trial
@@ -95,12 +95,7 @@ class Study:
         self.sampler_name = name_of(sampler)
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
-        conditions = [
-            f"{key}-{value}".replace("/", "_") for key, value in conditions_of(evaluator).items()
-        ]
-        asked = [*conditions, *minimize, f"s{seed}"]
-        parts = [evaluator.task.name, space.name, self.sampler_name, *asked]
-        self.name = name or "-".join(parts)
+        self.name = name or usual_name(evaluator, self.sampler_name, minimize, seed)
         self.minimize = tuple(minimize)
         check_objectives(self.minimize, self.pruner_name, self.sampler_name)
         self.tracking = tracking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,9 @@ from ..errors import StudyError
 from ..evaluators.task import Evaluator, Fingerprinted, conditions_of
 from .record import METADATA
 from .slots import SlotStudy
+
+LONGEST = 60
+"""Characters of the conditions in a study's name; longer ones are told apart by a digest."""
 
 COMPARED = (
     "task",
@@ -44,6 +48,16 @@ def describe(
         "seed": seed,
         "minimize": list(minimize),
     }
+
+
+def usual_name(evaluator: Evaluator, sampler: str, minimize: Sequence[str], seed: int) -> str:
+    """What a study is called that nobody has named: what is alike has one name, and is resumed."""
+    items = conditions_of(evaluator).items()
+    conditions = "-".join(f"{key}-{value}".replace("/", "_") for key, value in items)
+    if len(conditions) > LONGEST:
+        conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
+    parts = [evaluator.task.name, evaluator.space.name, sampler, conditions, *minimize, f"s{seed}"]
+    return "-".join(part for part in parts if part)
 
 
 def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_a_relaxed_search_from_the_shell(bequest: Any, tmp_path: Path) -> None:
     budget = ("--images", "150", "--epochs", "1", "--bank", "none")
     command = ("search", "digits", "--space", "nas-bench-201", "--sampler", "rarts", *budget)
     found = json.loads(bequest(*command, "--trials", "2", "--json").stdout)
-    assert found["study"] == "digits-nas-bench-201-rarts-s0"
+    assert found["study"] == "digits-nas-bench-201-rarts-epochs-1-images-150-s0"
     assert found["trials"] == {"complete": 2}
     assert set(found["best_config"]) == {"e01", "e02", "e12", "e03", "e13", "e23"}
     assert "test_accuracy" in found["test"]

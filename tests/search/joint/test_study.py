@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from bequest import Study
 from bequest.banks.bank import Bank
+from bequest.banks.record import name_under
 from bequest.cli import app
 from bequest.errors import ConfigurationError, StudyError
 from bequest.evaluators.datasets import load_task
@@ -123,7 +124,7 @@ def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
 ) -> None:
     bank = Bank(f"sqlite:///{tmp_path / 'bank.db'}")
     study = make(name="giving", bank=bank).run(trials=1, progress=False)
-    spaces = [space for space, _ in bank.records("digits")]
+    spaces = [space for space, _ in bank.records(name_under("digits", evaluator.conditions))]
     assert spaces.count(architectures(evaluator)) == 20
     assert spaces.count(evaluator.space) == 12 + 1
     assert earlier(bank, evaluator, bank.mark) == []  # a task does not inherit from itself
