@@ -7,6 +7,7 @@ and what ``predictor`` has measured in float32, ``joint`` does not measure again
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from bequest.evaluators.datasets import load_task
 from bequest.evaluators.elastic.budget import ElasticBudget
 from bequest.evaluators.elastic.evaluator import ElasticEvaluator
 from bequest.evaluators.hardware.totals import NetworkCosts
+from bequest.home import home
 from bequest.search.joint.collection import random_network
 from bequest.search.joint.evolution import Evolution, Evolving
 from bequest.search.joint.phase import JointSearch
@@ -92,37 +94,54 @@ def predictor(args: argparse.Namespace, result: Result) -> None:
 def joint(args: argparse.Namespace, result: Result) -> None:
     """Test accuracy after fine-tuning at three limits, the tau of the front, the int8 network."""
     for name in args.tasks.split(","):
-        found: dict[tuple[str, float], list[float]] = {}
-        taus = []
-        for seed in range(args.seeds):
-            evaluator = _evaluator(name, args)
-            limits = tuple(Limit("latency", ms, "ms") for ms in LATENCIES)
-            search = JointSearch(evaluator, Settings(limits=limits), seed=seed)
-            evaluator.once_for_all(seed)
-            search.learn_floats()
-            floats = search.predictor.knowledge
-            search.learn_bits()
-            together = search.evolution(Settings().evolving.rounds)
-            together.run()
-            taus.append(_tau(search, together, seed))
-            for ms in LATENCIES:
-                best = together.best({"latency": ms}, TRIED)
-                found.setdefault(("joint", ms), []).append(_final(evaluator, best, seed))
-                best = _one_after_another(search, floats, ms, seed)
-                found.setdefault(("sequential", ms), []).append(_final(evaluator, best, seed))
-            whole = _largest(evaluator)
-            found.setdefault(("int8-largest", float("nan")), []).append(
-                _final(evaluator, whole, seed)
-            )
-        for (method, ms), scores in found.items():
+        seeds = [_one_seed(name, seed, args) for seed in range(args.seeds)]
+        whole = _evaluator(name, args)
+        for what in seeds[0]["test"]:
+            method, _, limit = what.partition(" ")
             row: dict[str, Any] = {"what": "test", "task": name, "method": method}
-            row |= {"limit_ms": ms} if ms == ms else _costs(evaluator, _largest(evaluator))
+            row |= {"limit_ms": float(limit)} if limit else _costs(whole, _largest(whole))
+            scores = [seed["test"][what] for seed in seeds]
             result.rows.append(row | {"seeds": args.seeds} | Summary.of(scores).row())
         for ms in LATENCIES:
-            ahead = np.mean(found["joint", ms]) - np.mean(found["sequential", ms])
-            result.claim(f"{name}: joint ahead at {ms} ms", float(ahead), 0.0, "higher")
-        result.rows.append({"what": "tau", "task": name} | Summary.of(taus).row())
+            margins = [
+                seed["test"][f"joint {ms}"] - seed["test"][f"sequential {ms}"] for seed in seeds
+            ]
+            row = {"what": "joint minus sequential", "task": name, "limit_ms": ms}
+            result.rows.append(row | {"seeds": args.seeds} | Summary.of(margins).row())
+            ahead = float(np.mean(margins))
+            result.claim(f"{name}: joint ahead at {ms} ms", ahead, 1e-6, "higher")
+        taus = [seed["tau"] for seed in seeds]
+        row = {"what": "tau", "task": name, "seeds": args.seeds}
+        result.rows.append(row | Summary.of(taus).row())
         result.claim(f"{name}: tau of {FRONT} networks", float(np.mean(taus)), 0.8, "higher")
+
+
+def _one_seed(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """All of one seed's figures; kept in the Bequest home."""
+    path = home() / "joint_benchmark" / f"{name}-{seed}.json"
+    if path.exists():
+        kept: dict[str, Any] = json.loads(path.read_text())
+        return kept
+    evaluator = _evaluator(name, args)
+    limits = tuple(Limit("latency", ms, "ms") for ms in LATENCIES)
+    search = JointSearch(evaluator, Settings(limits=limits), seed=seed)
+    evaluator.once_for_all(seed)
+    search.learn_floats()
+    floats = search.predictor.knowledge
+    search.learn_bits()
+    together = search.evolution(Settings().evolving.rounds)
+    together.run()
+    found: dict[str, Any] = {"tau": _tau(search, together, seed), "test": {}}
+    for ms in LATENCIES:
+        best = together.best({"latency": ms}, TRIED)
+        found["test"][f"joint {ms}"] = _final(evaluator, best, seed)
+        best = _one_after_another(search, floats, ms, seed)
+        found["test"][f"sequential {ms}"] = _final(evaluator, best, seed)
+    found["test"]["int8-largest"] = _final(evaluator, _largest(evaluator), seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found))
+    print(name, seed, found, flush=True)
+    return found
 
 
 def _tau(search: JointSearch, evolution: Evolution, seed: int) -> float:
