@@ -23,7 +23,6 @@ import numpy as np
 from bequest.banks.bank import Bank
 from bequest.banks.exchange import export_bank, import_bank
 from bequest.banks.record import BankTask, Record, task_of
-from bequest.errors import BequestError
 from bequest.evaluators.task import Evaluator, conditions_of
 from bequest.spaces import Config, Space
 
@@ -71,8 +70,8 @@ def train(evaluator: Evaluator, job: Job, seconds: float) -> Row:
         row |= {"value": outcome.value, "metrics": outcome.metrics}
     except OverTime:
         row["error"] = f"stopped after {seconds:.0f} s"
-    except BequestError as error:
-        row["error"] = str(error)
+    except Exception as error:  # as a study: one training's failure is no reason to stop
+        row["error"] = f"{type(error).__name__}: {error}"
     row["curve"] = {step: round(value, 4) for step, value in curve.items()}
     row["seconds"] = round(time.process_time() - began, 2)
     return row

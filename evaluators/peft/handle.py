@@ -119,6 +119,9 @@ class Handle:
         rates: Factors of the learning rate by prefixes of the names in `own`.
     """
 
+    decays = True
+    """Whether weight decay may touch what is trained."""
+
     def __init__(
         self,
         site: Site,
@@ -133,10 +136,11 @@ class Handle:
         rates: Mapping[str, float] | None = None,
     ) -> None:
         self.site = site
-        self.own = own or nn.Module()
+        device = next(site.model.parameters()).device
+        self.own = (own or nn.Module()).to(device)
         self.hooks = Hooks(site.model, site.arch) if hooks is None else hooks
         self.weights = dict(weights or {})
-        self.readout = readout or Readout(site.arch)
+        self.readout = (readout or Readout(site.arch)).to(device)
         self.prompts = prompts
         self.runner = runner or site.model
         self.rates = dict(rates or {})
@@ -198,12 +202,19 @@ class Handle:
         return [parameter for _, parameter in self.named_parameters()]
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
-        """What is trained as an optimiser's groups, each with its learning rate."""
-        groups: dict[float, list[nn.Parameter]] = {}
+        """What is trained as an optimiser's groups, each with its learning rate.
+
+        Vectors (biases, scales, normalisations) have no weight decay: a scale would decay to 0.
+        """
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             factor = next((f for prefix, f in self.rates.items() if name.startswith(prefix)), 1.0)
-            groups.setdefault(factor, []).append(parameter)
-        return [{"params": params, "lr": rate * factor} for factor, params in groups.items()]
+            decays = self.decays and parameter.ndim > 1
+            groups.setdefault((factor, decays), []).append(parameter)
+        return [
+            {"params": params, "lr": rate * factor, **({} if decays else {"weight_decay": 0.0})}
+            for (factor, decays), params in groups.items()
+        ]
 
     def count(self) -> int:
         """How many numbers are trained, the head's not counted."""

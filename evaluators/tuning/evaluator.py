@@ -209,8 +209,6 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         """A method on a copy of the backbone: what it leaves behind is nobody else's."""
         model = copy.deepcopy(self.backbone.model).to(self.device)
         handle = attach(model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
-        handle.own.to(self.device)
-        handle.readout.to(self.device)
         network = TunedNetwork(handle, self._classes, dropout)
         network.head.to(self.device)
         return network

@@ -41,7 +41,7 @@ def load_pretrained(name: str, remedy: str) -> tuple[Any, str]:
     place = _place(name)
     try:
         with _without_bars():
-            model = AutoModel.from_pretrained(place)
+            model = AutoModel.from_pretrained(place, dtype="float32")
     except UNREADABLE as error:
         raise DataError(
             f"backbone {name!r} cannot be loaded: {remedy} ({_sentence(error)})"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,20 @@ class TunedNetwork(nn.Module):
         self.tuned = nn.ParameterList(handle.weights.values())
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(handle.readout.width, classes)
+
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        """The head's weights, and the method's own as it keeps them."""
+        head = {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        return head | {f"method.{name}": value for name, value in self.handle.state().items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor], *args: Any, **options: Any) -> None:
+        """Take over what `state_dict` gave."""
+        parts: dict[str, dict[str, Tensor]] = {"head": {}, "method": {}}
+        for name, value in state_dict.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        self.head.load_state_dict(parts["head"])
+        self.handle.load_state(parts["method"])
 
     @property
     def model(self) -> nn.Module:

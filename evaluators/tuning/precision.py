@@ -53,5 +53,26 @@ class LinearMaps(TorchFunctionMode):
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if weight.numel() < WORTH or weight.dtype != torch.float32 or input.dtype != torch.float32:
         return functional.linear(input, weight, bias)
-    product = functional.linear(input.bfloat16(), weight.bfloat16()).float()
+    product: Tensor = _Product.apply(input, weight)  # type: ignore[no-untyped-call]
     return product if bias is None else product + bias
+
+
+class _Product(torch.autograd.Function):
+    """``input weight^T``. What is kept for the backward pass is what float32 keeps: the tensors
+    themselves, which others keep, too; copies in bfloat16 would come on top of them."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor) -> Tensor:
+        of_input, of_weight = ctx.needs_input_grad
+        ctx.save_for_backward(input if of_weight else None, weight if of_input else None)
+        return functional.linear(input.bfloat16(), weight.bfloat16()).float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        input, weight = ctx.saved_tensors
+        gradient = gradients[0].bfloat16()
+        of_input = None if weight is None else (gradient @ weight.bfloat16()).float()
+        if input is None:
+            return of_input, None
+        rows = input.bfloat16().flatten(0, -2)
+        return of_input, (gradient.flatten(0, -2).T @ rows).float()

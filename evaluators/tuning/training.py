@@ -90,6 +90,7 @@ def train(
             trainer.step(index, epoch)
         if watch is not None:
             watch(epoch)
+    trainer.check_finite(settings.epochs)
     network.eval()
     seconds = time.perf_counter() - started
     return Training(settings.epochs, settings.epochs, seconds, trainer.memory.bytes())
@@ -108,6 +109,7 @@ class _Trainer:
     ) -> None:
         self.network, self.examples, self.settings, self.kept = network, examples, settings, kept
         self.steps, self.done, self.loss = steps, 0, 0.0
+        self.began = 0  # the step at which the optimiser did
         self.optimizer = self._optimizer()
         self.memory = PeakMemory(network, self.optimizer, network.device)
 
@@ -125,22 +127,31 @@ class _Trainer:
     def step(self, index: list[int], epoch: int) -> None:
         handle = self.network.handle
         if handle.advance(self.done / self.steps, self.loss):
-            self.optimizer = self._optimizer()
+            self.optimizer, self.began = self._optimizer(), self.done
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * self._share()
         self.optimizer.zero_grad()
         self.loss = self._accumulate(index)
         if not math.isfinite(self.loss):
-            raise EvaluationError(
-                f"the training diverged in epoch {epoch}: a learning rate below "
-                f"{self.settings.learning_rate:.3g} may help"
-            )
+            raise self._diverged(epoch)
         handle.after_backward(lambda: self._loss(index[:MICRO_BATCH]))
         nn.utils.clip_grad_norm_(
             [p for group in self.optimizer.param_groups for p in group["params"]], CLIP
         )
         self.optimizer.step()
         self.done += 1
+
+    def check_finite(self, epoch: int) -> None:
+        """Raise where the last step has ruined the weights: no loss has told so."""
+        groups = self.optimizer.param_groups
+        if not all(bool(p.isfinite().all()) for group in groups for p in group["params"]):
+            raise self._diverged(epoch)
+
+    def _diverged(self, epoch: int) -> EvaluationError:
+        return EvaluationError(
+            f"the training diverged in epoch {epoch}: a learning rate below "
+            f"{self.settings.learning_rate:.3g} may help"
+        )
 
     def _accumulate(self, index: list[int]) -> float:
         """Gradients of a batch, part by part; the batch's mean loss."""
@@ -163,10 +174,11 @@ class _Trainer:
 
     def _share(self) -> float:
         """Of the peak learning rate."""
-        warm = max(1, round(WARM_UP * self.steps))
-        if self.done < warm:
-            return (self.done + 1) / warm
-        return (self.steps - self.done) / max(self.steps - warm, 1)
+        done, steps = self.done - self.began, self.steps - self.began
+        warm = max(1, round(WARM_UP * steps))
+        if done < warm:
+            return (done + 1) / warm
+        return (steps - done) / max(steps - warm, 1)
 
 
 def score(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers import BertConfig, BertModel
 
+from bequest.evaluators.peft import attach
+from bequest.evaluators.peft.cost import CostModel, measure
 from bequest.evaluators.tuning.precision import WORTH, LinearMaps, mixed_precision
 
 
@@ -44,3 +48,22 @@ def test_small_maps_and_other_functions_stay_as_they_are() -> None:
 def test_cpu_has_it_where_it_pays() -> None:
     capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert isinstance(mixed_precision(torch.device("cpu")), LinearMaps) == capable
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "adapter", "bitfit"])
+def test_no_more_is_kept_for_the_backward_pass(method: str) -> None:
+    model = BertModel(
+        BertConfig(
+            vocab_size=100,
+            hidden_size=256,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=1024,
+        )
+    ).eval()
+    handle = attach(model, method)
+    inputs = CostModel(model, vocabulary=100).inputs(4, 16)
+    exact = measure(handle, inputs)
+    with LinearMaps():
+        near = measure(handle, inputs)
+    assert near.memory == exact.memory > 0

@@ -33,6 +33,8 @@ def sparse(
 class SparseHandle(Handle):
     """A dense first phase, then masked gradients; its state is indices and differences."""
 
+    decays = False  # it would move what is not selected, and count as a move in the selection
+
     def __init__(
         self,
         site: Site,
@@ -99,6 +101,7 @@ class SparseHandle(Handle):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Rewind, then add the saved difference."""
+        check_difference(self.weights, state)
         with torch.no_grad():
             for name, parameter in self.weights.items():
                 parameter.copy_(self._before[name])
@@ -130,10 +133,26 @@ def apply_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Te
     Raises:
         DataError: It names a weight that is not there.
     """
+    check_difference(weights, state)
     for key in state:
         name, _, kind = key.rpartition(".")
-        if name not in weights:
-            raise DataError(f"the difference changes {key!r}, which the backbone does not train")
         if kind == "index":
             flat = weights[name].view(-1)
             flat[state[key]] += state[f"{name}.value"].to(flat)
+
+
+def check_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]) -> None:
+    """See that a sparse difference fits weights.
+
+    Raises:
+        DataError: It does not.
+    """
+    for key, value in state.items():
+        name, _, kind = key.rpartition(".")
+        if name not in weights:
+            raise DataError(f"the difference changes {key!r}, which the backbone does not train")
+        if kind == "index" and len(value) and int(value.max()) >= weights[name].numel():
+            raise DataError(
+                f"the difference changes number {int(value.max())} of {name!r}, which has "
+                f"{weights[name].numel()}: it is of another backbone"
+            )

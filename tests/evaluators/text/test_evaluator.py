@@ -319,3 +319,28 @@ def test_what_is_not_as_usual_is_said(task: TextClassification, backbone: str) -
     assert usual.conditions == {}
     other = TextEvaluator(task, backbone=backbone, budget=TextBudget(epochs=2))
     assert other.conditions == {"backbone": backbone, "epochs": 2}
+
+
+def test_sparse_tuning_changes_and_saves_only_what_it_selected(
+    task: TextClassification, backbone: str, tmp_path: Path
+) -> None:
+    space = peft_space(SIZES["num_hidden_layers"], ["sparse"])
+    config = space.validate(
+        {
+            **{"method": "sparse", "sparse_density": 0.05, "sparse_first_share": 0.5},
+            **{"learning_rate_sparse": 1e-3, "layer_lo": 0, "weight_decay": 0.1, "batch": 8},
+            **{"head_rate": 1.0, "head_init": "probe", "head_dropout": 0.0},
+        }
+    )
+    evaluator = TextEvaluator(task, backbone=backbone, space=space, budget=TextBudget(epochs=2))
+    model = evaluator.fit(config, seed=0)
+    handle = model.network.handle
+    moved = sum(len(v) for n, v in handle.state().items() if n.endswith(".index"))
+    assert 0 < moved <= handle.count()
+    model.save(tmp_path)
+    texts = ["who is the person of old", "where is the city"]
+    again = load_model(tmp_path)
+    assert isinstance(again, type(model))
+    assert torch.equal(again.predict_proba(texts), model.predict_proba(texts))
+    whole = sum(p.numel() for p in handle.site.model.parameters()) * 4
+    assert (tmp_path / "model.safetensors").stat().st_size < 0.5 * whole
