@@ -7,8 +7,10 @@ and what ``predictor`` has measured in float32, ``joint`` does not measure again
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,20 @@ from bequest.evaluators.elastic.budget import ElasticBudget
 from bequest.evaluators.elastic.evaluator import ElasticEvaluator
 from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.home import home
-from bequest.search.joint.collection import random_network
-from bequest.search.joint.evolution import Evolution, Evolving
+from bequest.search.joint.collection import Collection, random_network
+from bequest.search.joint.evolution import MARGIN, Evolution
 from bequest.search.joint.phase import JointSearch
-from bequest.search.joint.predictor import Fitting, Knowledge, Predictor, pairwise_accuracy
+from bequest.search.joint.predictor import (
+    Fitting,
+    Knowledge,
+    Predictor,
+    Samples,
+    pairwise_accuracy,
+)
 from bequest.search.joint.settings import Settings
 from bequest.search.limits import Limit
-from bequest.spaces.elastic_genes import GENES, Networks
+from bequest.spaces.elastic import BITS, ROLES
+from bequest.spaces.elastic_genes import Networks, joined
 
 SIZES = (50, 100, 200, 400)
 TESTED = 100
@@ -118,28 +127,35 @@ def joint(args: argparse.Namespace, result: Result) -> None:
 
 def _one_seed(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """All of one seed's figures; kept in the Bequest home."""
-    path = home() / "joint_benchmark" / f"{name}-{seed}.json"
+    evaluator = _evaluator(name, args)
+    limits = tuple(Limit("latency", ms, "ms") for ms in LATENCIES)
+    settings = Settings(limits=limits)
+    facts = [asdict(settings), asdict(evaluator.budget), TRIED, FRONT, LONG_EPOCHS]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+    path = home() / "joint_benchmark" / f"{name}-{seed}-{digest}.json"
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text())
         return kept
-    evaluator = _evaluator(name, args)
-    limits = tuple(Limit("latency", ms, "ms") for ms in LATENCIES)
-    search = JointSearch(evaluator, Settings(limits=limits), seed=seed)
+    search = JointSearch(evaluator, settings, seed=seed)
     evaluator.once_for_all(seed)
     search.learn_floats()
     floats = search.predictor.knowledge
     search.learn_bits()
-    together = search.evolution(Settings().evolving.rounds)
+    together = search.evolution(settings.evolving.rounds)
     together.run()
     found: dict[str, Any] = {"tau": _tau(search, together, seed), "test": {}}
     for ms in LATENCIES:
         best = together.best({"latency": ms}, TRIED)
         found["test"][f"joint {ms}"] = _final(evaluator, best, seed)
-        best = _one_after_another(search, floats, ms, seed)
-        found["test"][f"sequential {ms}"] = _final(evaluator, best, seed)
+    rival = OneAfterAnother(search, floats)
+    for ms in LATENCIES:
+        found["test"][f"sequential {ms}"] = _final(evaluator, rival.best(ms), seed)
     found["test"]["int8-largest"] = _final(evaluator, _largest(evaluator), seed)
+    found["calls"] = {"joint": together.calls, "sequential": rival.calls}
+    found["restarts"] = rival.restarts
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found))
+    path.with_suffix(".part").write_text(json.dumps(found))
+    path.with_suffix(".part").replace(path)
     print(name, seed, found, flush=True)
     return found
 
@@ -155,39 +171,109 @@ def _tau(search: JointSearch, evolution: Evolution, seed: int) -> float:
     return float(kendalltau(said, measured).statistic)
 
 
-def _one_after_another(search: JointSearch, floats: Knowledge, ms: float, seed: int) -> Networks:
-    """Architecture at 8 bits and full width, then channels, then bits; each a third of the rounds.
+class OneAfterAnother:
+    """Architecture at 8 bits and full width, then channels, then bits: the rival of joint search.
 
-    Each stage takes its share (on a logarithmic scale) of the way from the largest network's
-    latency to the limit, or as much of it as it can. The first two ask the predictor of floats, the
-    last that of bits.
+    It has what joint search has: the same networks in float32, the same fine-tuned ones that were
+    drawn at random, as many more that are chosen by the same rule (least known) of its own last
+    stage, the same score, and the same rounds in all, shared by limits and stages. Each of the
+    first two stages takes a third of the way (on a logarithmic scale) from the largest network's
+    latency to the limit, or as much of it as it can; where bits cannot do the rest, both are done
+    again under tighter limits.
+
+    Args:
+        search: The joint search, done.
+        floats: What its predictor knew before it learned bits.
+
+    Attributes:
+        calls: How many networks were scored.
+        restarts: How often the first two stages had to be done again.
     """
-    costs, taught = search.evaluator.costs, search.predictor.knowledge
-    at = _largest(search.evaluator)
-    start = float(costs.total(at, "latency")[0])
-    stages = ((("depth", "kernel"), 1 / 3), (("channels",), 2 / 3), (("bits",), 1.0))
-    rounds = Settings().evolving.rounds // len(stages)
-    for free, share in stages:
-        last = free == ("bits",)
-        search.predictor.restore(taught if last else floats)
-        if last and _within_reach(costs, at, free) > ms:
-            free = GENES  # bits alone do not suffice: the last stage may undo the first two
-        goal = start * (ms / start) ** share
-        goal = ms if last else max(goal, _within_reach(costs, at, free))
-        limit = Limit("latency", goal, "ms")
+
+    def __init__(self, search: JointSearch, floats: Knowledge) -> None:
+        self.search, self.floats = search, floats
+        self.costs = search.evaluator.costs
+        self.calls = self.restarts = 0
+        search.predictor.restore(floats)
+        self.bases = {ms: self._architecture(ms) for ms in LATENCIES}
+        drawn = search.quantised.samples(search.drawn)
+        search.predictor.transfer(drawn)
+        own = self._measured(drawn)
+        networks = joined([drawn.networks, own.networks])
+        both = Samples(networks, np.concatenate([drawn.accuracies, own.accuracies]))
+        search.predictor.restore(floats).transfer(both)
+
+    def best(self, ms: float) -> Networks:
+        """The last stage's best few under a limit."""
+        return self._stage(self.bases[ms], ("bits",), ms).best({"latency": ms}, TRIED)
+
+    def _architecture(self, ms: float) -> Networks:
+        """What the first two stages choose, from where bits can reach the limit."""
+        for attempt in range(30):
+            at = _largest(self.search.evaluator)
+            start = float(self.costs.total(at, "latency")[0])
+            for free, share in ((("depth", "kernel"), 1 / 3), (("channels",), 2 / 3)):
+                goal = 0.9**attempt * start * (ms / start) ** share
+                goal = max(goal, _within_reach(self.costs, at, free))
+                found = self._stage(at, free, goal).best({"latency": goal}, 1_000)
+                at = found[:1]
+            found = found[np.flatnonzero(_least_by_bits(self.costs, found) <= ms / MARGIN)]
+            if len(found):
+                return found[:1]
+            self.restarts += 1
+        raise RuntimeError(f"one after another, nothing reaches {ms} ms")
+
+    def _measured(self, drawn: Samples) -> Samples:
+        """Fine-tuned networks of the last stage: feasible bits, of which least is known."""
+        rng = np.random.default_rng([self.search.seed, 3])
+        wanted = self.search.settings.quantised - len(drawn)
+        chosen = []
+        for ms, base in self.bases.items():
+            some = joined([base] * 2_000)
+            some.bits[:] = Networks.sample(base.geometry, len(some), rng).bits
+            some = some.mended()
+            lowest = joined([base] * 200)  # few random bits meet a tight limit
+            lowest.bits[:] = np.where(rng.random(lowest.bits.shape) < 0.8, 0, lowest.bits)
+            pool = joined([some, lowest.mended()])
+            pool = pool[np.flatnonzero(self.costs.total(pool, "latency") <= ms)]
+            spread = self.search.predictor.predict(pool)[1]
+            groups = np.array_split(rng.permutation(len(pool)), wanted // len(self.bases))
+            chosen += [pool[[int(g[spread[g].argmax()])]] for g in groups if len(g)]
+        kept = self.search.quantised
+        digest = hashlib.sha256(b"".join(n.keys()[0] for n in chosen)).hexdigest()[:8]
+        path = kept.path.with_suffix(f".sequential-{digest}.jsonl")
+        evaluator, seed = self.search.evaluator, self.search.seed
+        collection = Collection(
+            path, kept.geometry, lambda some, row: evaluator.tuned_accuracy(some, row, seed)
+        )
+        return collection.grow(len(chosen), lambda number: chosen[number])
+
+    def _stage(self, at: Networks, free: tuple[str, ...], goal: float) -> Evolution:
+        settings = self.search.settings.evolving
+        rounds = settings.rounds // (3 * len(LATENCIES))
         evolution = Evolution(
-            costs,
-            lambda networks: search.predictor.predict(networks)[0],
-            [limit],
-            Evolving(rounds=rounds, rungs=1),
-            seed=seed,
+            self.costs,
+            self.search.score,
+            [Limit("latency", goal, "ms")],
+            replace(settings, rounds=rounds, rungs=1),
+            seed=self.search.seed,
             free=free,
             fixed=at,
         )
         evolution.run()
-        at = evolution.best({"latency": limit.value}, TRIED if last else 1)
-    search.predictor.restore(taught)
-    return at
+        self.calls += evolution.calls
+        return evolution
+
+
+def _least_by_bits(costs: NetworkCosts, networks: Networks) -> np.ndarray:
+    """The least latency to which bits alone can bring networks ``[n]``."""
+    fixed = costs.total(networks, "latency") - costs.by_block(networks, "latency").sum(1)
+    least = np.full(networks.kernel.shape, np.inf)
+    for bits in itertools.product(range(len(BITS)), repeat=len(ROLES)):
+        some = networks[:]
+        some.bits[:] = bits
+        least = np.fmin(least, costs.by_block(some, "latency"))
+    return np.asarray(fixed + least.sum(1))
 
 
 def _within_reach(costs: NetworkCosts, at: Networks, free: tuple[str, ...]) -> float:

@@ -75,7 +75,9 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         super().__init__(task, space or elastic_space(), device)
         self.task: ImageClassification = task
         self.budget = budget or ElasticBudget()
-        size = self.budget.fine_tuning.size or max(task.height, task.width)
+        # Images are averaged down to a size, never up.
+        whole = max(task.height, task.width)
+        size = min(self.budget.fine_tuning.size or whole, whole)
         self.geometry = replace(geometry_of(self.space), size=-(-size // 2))
         head, tail = ends(self.geometry, task.channels, task.classes, size)
         table = table or CostModel.load().table(self.geometry, head, tail)
@@ -222,13 +224,19 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         if self._split is None or self._split[0] != seed:
             budget = self.budget
             parts = self.task.parts(seed, budget.shrinking.images, budget.fine_tuning.size)
-            moved = {k: v.to(self.device) for k, v in parts.items()}
+            moved = {k: _mixed(v, seed).to(self.device) for k, v in parts.items()}
             self._split = (seed, moved)
         return self._split[1]
 
     def __getstate__(self) -> dict[str, Any]:
         # Worker processes take the network from its file and the images from the task.
         return {**self.__dict__, "_kept": {}, "_split": None}
+
+
+def _mixed(images: Images, seed: int) -> Images:
+    """In random order: the first so many are a fair part, whatever order the task has them in."""
+    generator = torch.Generator().manual_seed(seed)
+    return images.at(torch.randperm(len(images), generator=generator))
 
 
 def ends(

@@ -129,6 +129,11 @@ class Evolution:
         limits = np.array([target.get(name, np.inf) for name in self.archived])
         return self.archive.networks[self.archive.within(limits)[:count]]
 
+    def meets_some(self, networks: Networks) -> np.ndarray:
+        """Which networks meet at least one target ``[n]`` bool."""
+        costs = self.costs(networks, self.names)
+        return np.asarray((costs[:, None] <= self._targets * (1 + 1e-9)).all(-1).any(-1))
+
     # Breeding -----------------------------------------------------------------------------------
 
     def _round(self, *, first: bool) -> None:

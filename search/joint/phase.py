@@ -19,6 +19,7 @@ from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...evaluators.elastic.training import ProgressiveShrinking
 from ...spaces import Config
 from ...spaces.elastic_genes import Networks, joined
+from .breeding import mutate
 from .collection import Collection, random_network
 from .evolution import Evolution, targets
 from .predictor import Predictor, Samples, pairwise_accuracy
@@ -84,12 +85,12 @@ class JointSearch:
         tuning = json.dumps(asdict(evaluator.budget.fine_tuning), sort_keys=True)
         digest = hashlib.sha256(tuning.encode()).hexdigest()[:8]
         self.floats = Collection(
-            place.with_name(f"{place.name}-floats-{evaluator.budget.judging}.jsonl"),
+            place.with_name(f"{place.name}-cut-{evaluator.budget.judging}.jsonl"),
             self.geometry,
             lambda networks, row: evaluator.cut_accuracy(networks, row, seed),
         )
         self.quantised = Collection(
-            place.with_name(f"{place.name}-quantised-{digest}.jsonl"),
+            place.with_name(f"{place.name}-tuned-{digest}.jsonl"),
             self.geometry,
             lambda networks, row: evaluator.tuned_accuracy(networks, row, seed),
         )
@@ -137,6 +138,11 @@ class JointSearch:
             },
         }
 
+    @property
+    def drawn(self) -> int:
+        """So many of the fine-tuned networks are drawn at random, before the predictor chooses."""
+        return max(BATCH, round((1 - self.settings.active) * self.settings.quantised))
+
     # Learning -----------------------------------------------------------------------------------
 
     def learn_floats(self, after_each: Callable[[int], object] = lambda _: None) -> dict[str, Any]:
@@ -157,7 +163,7 @@ class JointSearch:
         settings = self.settings
         learned = self.predictor.knowledge
         draw = random_network(self.geometry, self.seed + 1)
-        drawn = max(BATCH, round((1 - settings.active) * settings.quantised))
+        drawn = self.drawn
         samples = self.quantised.grow(drawn, draw, after_each)
         for start in range(drawn, settings.quantised, BATCH):
             end = min(start + BATCH, settings.quantised)
@@ -173,15 +179,17 @@ class JointSearch:
         return quality
 
     def _unsure(self, count: int, number: int) -> Networks:
-        """Of networks near the front and random ones, those of which the predictor knows least.
+        """Of networks on the front and near it, those of which the predictor knows least.
 
-        One of each of ``count`` random groups, so that they are not all alike.
+        Near are mutants that cost no more than what is asked for. One is taken of each of ``count``
+        random groups, so that they are not all alike.
         """
         rng = np.random.default_rng([self.seed, 2, number])
         evolution = self.evolution(SHORT)
         front = evolution.run().networks
         assert front is not None
-        pool = joined([front, Networks.sample(self.geometry, len(front), rng)])
+        mutants = mutate(front, evolution.settings.mutation, rng)
+        pool = joined([front, mutants[evolution.meets_some(mutants)]])
         spread = self.predictor.predict(pool)[1]
         groups = np.array_split(rng.permutation(len(pool)), count)
         return pool[[int(group[spread[group].argmax()]) for group in groups]]
@@ -200,14 +208,14 @@ class JointSearch:
 
     def evolution(self, rounds: int) -> Evolution:
         """A search of the front by what the predictor knows now; not run yet."""
-
-        def score(networks: Networks) -> np.ndarray:
-            accuracy, spread = self.predictor.predict(networks)
-            return np.asarray(accuracy - self.settings.caution * spread)
-
         settings = replace(self.settings.evolving, rounds=rounds)
         limits = self.settings.limits
-        return Evolution(self.evaluator.costs, score, limits, settings, seed=self.seed)
+        return Evolution(self.evaluator.costs, self.score, limits, settings, seed=self.seed)
+
+    def score(self, networks: Networks) -> np.ndarray:
+        """How good networks surely are ``[n]``, by what the predictor knows now."""
+        accuracy, spread = self.predictor.predict(networks)
+        return np.asarray(accuracy - self.settings.caution * spread)
 
     def candidates(self, evolution: Evolution) -> list[Candidate]:
         """The best of each target first, then their runners-up by turns, then the rest."""

@@ -109,7 +109,7 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
     whole = make(name="whole")
     whole.optuna_study.sampler.prepare()
     kept = evaluator.checkpoint(0)
-    quantised = next(kept.parent.glob(f"{kept.stem}-quantised-*.jsonl"))
+    quantised = next(kept.parent.glob(f"{kept.stem}-tuned-*.jsonl"))
     lines = quantised.read_text().splitlines(keepends=True)
     quantised.write_text("".join(lines[:11]) + lines[11][:20])  # killed within a batch
     again = make(name="again")
