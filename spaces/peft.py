@@ -6,7 +6,7 @@ all, methods cannot be compared (prompt tuning moves by tens of points through i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,7 @@ RATES: dict[str, tuple[float, float, tuple[str, ...]]] = {
 }
 """Families of methods with the range of their learning rates."""
 
-WHOLE = ("probe", "prompt", "dept", "top-k", "sherl")
+WHOLE = ("probe", "prompt", "dept", "top-k", "sherl", "das")
 """Methods that are not put on a range of layers."""
 
 USUAL = (
@@ -153,6 +153,7 @@ def peft_space(
     layers: int = 6,
     methods: Collection[str] = USUAL,
     lowest: Mapping[str, int] | None = None,
+    keep: Callable[[Config], bool] = lambda config: True,
 ) -> Space:
     """The fine-tuning configurations of a backbone.
 
@@ -164,7 +165,8 @@ def peft_space(
         layers: Blocks of the backbone.
         methods: What is searched, of `KNOBS`.
         lowest: The first layer from which a method may reach upwards, where a limit forbids lower
-            ones; 0 where it is missing.
+            ones; 0 where it is missing. Default configurations begin there, too.
+        keep: Which default configurations stay.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -190,7 +192,8 @@ def peft_space(
     parameters += _layer_parameters(layers, chosen, lowest or {})
     parameters += _common(tuple(m for m in chosen if m != "probe"))
     known = Space("peft", parameters)
-    fitting = [config for config in DEFAULTS if _fits(known, config)]
+    raised = [_from_layer((lowest or {}).get(str(c["method"]), 0), c) for c in DEFAULTS]
+    fitting = [config for config in raised if _fits(known, config) and keep(config)]
     default = fitting[0] if fitting else None
     return Space("peft", parameters, default=default, more_defaults=fitting[1:])
 
@@ -206,6 +209,14 @@ def _layer_parameters(
         name = "layer_lo" if low == 0 else f"layer_lo_from_{low}"
         found.append(Parameter(name, IntDistribution(low, layers - 1), Condition("method", held)))
     return found
+
+
+def _from_layer(low: int, config: Config) -> Config:
+    """A configuration that begins at a block, or where it did if that is higher."""
+    if low == 0 or "layer_lo" not in config:
+        return config
+    rest = {name: value for name, value in config.items() if name != "layer_lo"}
+    return {**rest, f"layer_lo_from_{low}": max(low, int(config["layer_lo"]))}
 
 
 def _common(methods: tuple[str, ...]) -> list[Parameter]:
@@ -264,12 +275,12 @@ def method_of(config: Mapping[str, Any]) -> MethodChoice:
 def smallest(method: str) -> dict[str, Any]:
     """A method's knobs at their cheapest: sizes at their lowest, choices at their first.
 
-    Reductions are cheapest at their largest.
+    Reductions and shared parts are cheapest at their last.
     """
     found: dict[str, Any] = {}
     for knob, distribution in KNOBS[method].items():
         if isinstance(distribution, CategoricalDistribution):
-            found[knob] = distribution.choices[-1 if knob == "reduction" else 0]
+            found[knob] = distribution.choices[-1 if knob in ("reduction", "share") else 0]
         else:
             assert isinstance(distribution, (IntDistribution, FloatDistribution))
             found[knob] = distribution.low

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,13 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...errors import ArchitectureError, DataError
+from ...errors import DataError
 from ...spaces import Space
-from ...spaces.peft import USUAL, peft_space, smallest
+from ...spaces.peft import USUAL, peft_space
 from ..budgets import unusual
 from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
-from ..peft.registry import attach
 from ..training_evaluator import Provenance
 from ..tuning.evaluator import TuningEvaluator
 from ..tuning.fingerprint import class_statistics
@@ -89,7 +87,7 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         self.prepared(0)  # what does not fit together is refused here
         if space is None:
             layers = len(describe_architecture(self.backbone.model).layers)
-            chosen = self._methods(methods)
+            chosen = self.fitting(USUAL if methods is None else methods, asked=methods is not None)
             self.space = peft_space(layers, chosen)
             if self.limits:
                 self.space = self.costs.space_within(self.limits, chosen, layers)
@@ -110,22 +108,6 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         found = class_statistics(pixels.labels, features, prepared.classes)
         area = float(np.log10(self.task.height * self.task.width))
         return {STATISTICS: [*found.values(), area, float(self.task.channels)]}
-
-    def _methods(self, asked: Collection[str] | None) -> list[str]:
-        """Those of the usual methods that fit; where some are asked for, these, or an error."""
-        peft_space(1, USUAL if asked is None else asked)  # unknown names have their own error
-        found = []
-        model = copy.deepcopy(self.backbone.model)  # a method that does not fit may leave traces
-        with torch.random.fork_rng(devices=[]):
-            for method in USUAL if asked is None else asked:
-                try:
-                    attach(model, method, **smallest(method)).remove()
-                except ArchitectureError:
-                    if asked is not None:
-                        raise
-                else:
-                    found.append(method)
-        return found
 
     def _load(self) -> ImageBackbone:
         return load_image_backbone(self._source)

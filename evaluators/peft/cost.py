@@ -9,15 +9,20 @@ B + c B S + d B S^2`` in inputs B and length S, whatever the method.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
+from ..seeding import seeded
 from .handle import Handle, Inputs
 from .registry import attach
 
@@ -35,11 +40,15 @@ class Cost:
         parameters: Trainable numbers.
         memory: Bytes that a forward pass saves for its backward pass; weights are not counted.
         flops: Operations of a forward and a backward pass.
+        width: Of the features that a head gets.
+        frozen: Whether the method only reads what the frozen backbone says.
     """
 
     parameters: int
     memory: float
     flops: float
+    width: int = 0
+    frozen: bool = False
 
 
 class CostModel:
@@ -60,7 +69,7 @@ class CostModel:
     ) -> None:
         self.model = model
         self.vocabulary, self.image = vocabulary, image
-        self._known: dict[tuple[Any, ...], tuple[int, np.ndarray]] = {}
+        self._known: dict[tuple[Any, ...], tuple[Cost, np.ndarray]] = {}
 
     def predict(
         self,
@@ -83,22 +92,22 @@ class CostModel:
         key = (method, layer_lo, *sorted(knobs.items()))
         if key not in self._known:
             self._known[key] = self._watch(method, knobs, layer_lo)
-        parameters, terms = self._known[key]
+        watched, terms = self._known[key]
         memory, flops = self._terms(batch, length) @ terms
-        return Cost(parameters, max(float(memory), 0.0), float(flops))
+        return replace(watched, memory=max(float(memory), 0.0), flops=float(flops))
 
-    def _watch(self, method: str, knobs: Mapping[str, Any], lowest: int) -> tuple[int, np.ndarray]:
+    def _watch(self, method: str, knobs: Mapping[str, Any], lowest: int) -> tuple[Cost, np.ndarray]:
         sizes = PROBES if self.image is None else PROBES[:2]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with seeded(0, next(self.model.parameters()).device):
             handle = attach(self.model, method, layer_lo=lowest, **knobs)
+            handle.train()  # dropout keeps what it drops
             try:
                 found = [measure(handle, self.inputs(*size)) for size in sizes]
             finally:
                 handle.remove()
         left = np.array([self._terms(*size) for size in sizes])
         right = np.array([[cost.memory, cost.flops] for cost in found])
-        return found[0].parameters, np.linalg.solve(left, right)
+        return found[0], np.linalg.solve(left, right)
 
     def _terms(self, batch: int, length: int) -> np.ndarray:
         if self.image is not None:
@@ -114,6 +123,24 @@ class CostModel:
         mask = torch.ones_like(ids)
         mask[0, -1] = 0
         return {"input_ids": ids, "attention_mask": mask}
+
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, **options: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward(
+    gradient: Any, query: Any, key: Any, value: Any, *args: Any, **options: Any
+) -> int:
+    found = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
+    return int(found)
+
+
+_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+"""The counter knows a GPU's attention, but not a CPU's."""
 
 
 def measure(handle: Handle, inputs: Inputs) -> Cost:
@@ -133,7 +160,7 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
         return tensor
 
     before = [(p, p.grad) for p in handle.trainable_parameters()]
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as counter:
         with saved_tensors_hooks(note, lambda tensor: tensor):
             features = handle.features(inputs)
         if features.requires_grad:
@@ -142,7 +169,9 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
     for parameter, gradient in before:
         parameter.grad = gradient
     kept.clear()  # the graph's nodes hold this list until the collector comes
-    return Cost(handle.count(), float(sum(saved.values())), float(counter.get_total_flops()))
+    frozen = handle.leaves_backbone
+    flops = float(counter.get_total_flops())
+    return Cost(handle.count(), float(sum(saved.values())), flops, handle.readout.width, frozen)
 
 
 # Limits -------------------------------------------------------------------------------------------

@@ -145,6 +145,7 @@ class Handle:
         self.runner = runner or site.model
         self.rates = dict(rates or {})
         self._merge = merge
+        self._ended = False
         self._flags = [(p, p.requires_grad) for p in site.model.parameters()]
         own_ids = {id(p) for p in self.own.parameters()}
         for parameter, _ in self._flags:
@@ -248,6 +249,8 @@ class Handle:
 
     def remove(self) -> None:
         """Take the method off: the backbone computes what it did before, bit for bit."""
+        if self._ended:
+            return
         with torch.no_grad():
             for name, parameter in self.weights.items():
                 parameter.copy_(self._before[name])
@@ -264,6 +267,8 @@ class Handle:
         Raises:
             ArchitectureError: The method computes what no weights of the backbone can.
         """
+        if self._ended:
+            raise ArchitectureError("this method was taken off or merged: attach it anew")
         if self._merge is None:
             raise ArchitectureError(
                 "this method cannot be merged into the backbone's weights: keep its handle"
@@ -273,6 +278,7 @@ class Handle:
         self._let_go()
 
     def _let_go(self) -> None:
+        self._ended = True
         for parameter, flag in self._flags:
             parameter.requires_grad_(flag)
         self.hooks.remove()  # last: a library has noted flags of its own before

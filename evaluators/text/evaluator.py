@@ -27,6 +27,12 @@ from .training import TextBudget
 STATISTICS = "text-statistics"
 """The kind of fingerprint."""
 
+LONGEST_PROMPT = 64
+"""Positions that methods put before a text, at most; they have to have room, too."""
+
+RESERVED = 2
+"""Positions that some backbones (RoBERTa's) do not use."""
+
 
 class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
@@ -38,7 +44,8 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     Args:
         task: What is predicted.
         backbone: A hub's model, a folder, or ``"minilm"``.
-        methods: What is searched, of `bequest.spaces.peft.KNOBS`.
+        methods: What is searched, of `bequest.spaces.peft.KNOBS`; by default the usual ones that
+            fit the backbone.
         space: The configurations; by default `peft_space` of the backbone, within the limits.
         budget: Epochs, examples, length.
         limits: The most that a configuration may cost: ``parameters`` (trainable numbers),
@@ -50,6 +57,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     Raises:
         UnknownNameError: There is no such limit.
         SpaceError: Nothing meets the limits.
+        ArchitectureError: The backbone is not recognised, or a method does not fit it.
 
     Example:
         >>> evaluator = TextEvaluator(load_task("trec6"))  # doctest: +SKIP
@@ -65,7 +73,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         task: TextClassification,
         *,
         backbone: str = MINILM,
-        methods: Collection[str] = USUAL,
+        methods: Collection[str] | None = None,
         space: Space | None = None,
         budget: TextBudget | None = None,
         limits: Mapping[str, float] | None = None,
@@ -80,11 +88,12 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             limits=limits,
             device=device,
         )
-        layers = len(describe_architecture(self.backbone.model).layers)
         if space is None:
-            self.space = peft_space(layers, methods)
+            layers = len(describe_architecture(self.backbone.model).layers)
+            chosen = self.fitting(USUAL if methods is None else methods, asked=methods is not None)
+            self.space = peft_space(layers, chosen)
             if self.limits:
-                self.space = self.costs.space_within(self.limits, methods, layers)
+                self.space = self.costs.space_within(self.limits, chosen, layers)
 
     @property
     def conditions(self) -> dict[str, Any]:
@@ -98,6 +107,14 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         tokens = prepared.parts["train"]
         features = prepared.features(tokens, "train")
         return {STATISTICS: list(text_statistics(tokens, features, prepared.classes).values())}
+
+    @property
+    def length(self) -> int:
+        """Tokens after which texts are cut: the budget's, or what the backbone has room for."""
+        positions = getattr(self.backbone.model.config, "max_position_embeddings", None)
+        if not isinstance(positions, int):
+            return self.budget.length
+        return min(self.budget.length, positions - RESERVED - min(LONGEST_PROMPT, positions // 2))
 
     def _load(self) -> Backbone:
         return load_backbone(self.backbone_name)
@@ -116,7 +133,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         return self._tokens(texts["train"] + texts["validation"])
 
     def _tokens(self, texts: Texts) -> Tokens:
-        return Tokens.of(texts, self.backbone, self.budget.length)
+        return Tokens.of(texts, self.backbone, self.length)
 
     def _cost_model(self) -> CostModel:
         vocabulary = int(self.backbone.tokenizer.vocab_size)
@@ -130,7 +147,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             backbone=self.backbone_name,
             classes=self.task.classes,
             pairs=self.task.pairs,
-            length=self.budget.length,
+            length=self.length,
             **vars(origin),
         )
         return TextModel(network, replace(self.backbone, model=network.model), facts, metrics)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ...errors import SpaceError
-from ...spaces import Space
-from ...spaces.peft import WHOLE, MethodChoice, peft_space, smallest
+from ...spaces import Config, Space
+from ...spaces.peft import WHOLE, MethodChoice, method_of, peft_space, smallest
 from ..peft.cost import MIB, Cost, CostModel, exceeded
 from .batches import Examples
 from .training import MICRO_BATCH
 
-CHEAP = ("dropout", "regularisation")
+CHEAP = ("regularisation",)
 """Knobs that cost nothing: predictions are shared by all their values."""
 
 
@@ -23,30 +23,38 @@ class TuningCosts:
         model: Predicts steps on it.
         examples: The training examples.
         epochs: Of a training.
+        classes: Outputs of the head.
     """
 
-    def __init__(self, name: str, model: CostModel, examples: Examples, epochs: int) -> None:
+    def __init__(
+        self, name: str, model: CostModel, examples: Examples, epochs: int, classes: int
+    ) -> None:
         self.name = name
         self.epochs = epochs
         self.examples = len(examples)
         self.longest = max(examples.lengths)
         self.mean = round(sum(examples.lengths) / len(examples))
+        self.classes = classes
         self._model = model
 
-    def of(self, choice: MethodChoice, batch: int = MICRO_BATCH) -> Cost:
-        """Trainable numbers, memory of a step on the longest examples, operations of a training."""
+    def of(self, choice: MethodChoice) -> Cost:
+        """What a training costs: trainable numbers, the head's among them; memory; operations.
+
+        Memory is that of `MICRO_BATCH` of the longest examples, whatever the batch. Methods that
+        only read the frozen backbone's states are charged one pass through it, not one an epoch.
+        """
         knobs = {k: v for k, v in choice.knobs.items() if k not in CHEAP}
-        together = min(batch, MICRO_BATCH)
         step, usual = (
             self._model.predict(
-                choice.method, knobs, layer_lo=choice.layer_lo, batch=together, length=length
+                choice.method, knobs, layer_lo=choice.layer_lo, batch=MICRO_BATCH, length=length
             )
             for length in (self.longest, self.mean)
         )
-        # The probe's features are computed once, whatever the epochs.
-        epochs = 1 if choice.method == "probe" else self.epochs
-        steps = epochs * self.examples / together
-        return Cost(step.parameters, step.memory, usual.flops * steps)
+        head = (step.width + 1) * self.classes
+        frozen = self._model.predict("probe", {}, batch=MICRO_BATCH, length=self.mean).flops
+        once = frozen if step.frozen else 0.0
+        flops = (once + self.epochs * (usual.flops - once)) * self.examples / MICRO_BATCH
+        return Cost(step.parameters + head, step.memory, flops, step.width, step.frozen)
 
     def space_within(
         self, limits: Mapping[str, float], methods: Collection[str], layers: int
@@ -66,13 +74,21 @@ class TuningCosts:
                 f"parameters={least.parameters}, memory={least.memory / MIB:.3g}MiB, "
                 f"flops={least.flops / 1e9:.3g}G; allow more"
             )
-        return peft_space(layers, tuple(lowest), lowest)
+
+        def kept(config: Config) -> bool:
+            return self.meets(method_of(config), limits)
+
+        return peft_space(layers, tuple(lowest), lowest, keep=kept)
+
+    def meets(self, choice: MethodChoice, limits: Mapping[str, float]) -> bool:
+        """Whether a configuration meets limits."""
+        return exceeded(self.of(choice), limits) is None
 
     def _lowest(self, method: str, layers: int, limits: Mapping[str, float]) -> int | None:
         """The first layer from which a method, at its cheapest, meets the limits."""
 
         def meets(layer_lo: int) -> bool:
-            return exceeded(self.of(_cheapest(method, layer_lo)), limits) is None
+            return self.meets(_cheapest(method, layer_lo), limits)
 
         if meets(0):
             return 0

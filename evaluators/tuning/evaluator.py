@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import gc
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
+import torch
 from torch import nn
 
-from ...errors import EvaluationError, unknown_name
+from ...errors import ArchitectureError, EvaluationError, unknown_name
 from ...spaces import Config, Space
-from ...spaces.peft import MethodChoice, method_of
+from ...spaces.peft import MethodChoice, method_of, peft_space, smallest
 from ..peft.cost import LIMITED, Cost, CostModel, exceeded
 from ..peft.registry import attach
 from ..running import Training
@@ -22,7 +23,7 @@ from .batches import Examples, FrozenStates
 from .costs import TuningCosts
 from .network import REGULARISATION, TunedNetwork
 from .prepared import PARTS, Part, Prepared
-from .training import MICRO_BATCH, Settings, TuningBudget, score, train
+from .training import Settings, TuningBudget, score, train
 
 
 class Pretrained(Protocol):
@@ -114,11 +115,36 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
     def _cost_model(self) -> CostModel:
         """What predicts steps on the backbone."""
 
+    def fitting(self, methods: Collection[str], *, asked: bool) -> list[str]:
+        """Those of some methods that fit the backbone.
+
+        Args:
+            methods: Of `bequest.spaces.peft.KNOBS`.
+            asked: Whether somebody wants just these.
+
+        Raises:
+            UnknownNameError: There is no such method.
+            ArchitectureError: One that is asked for does not fit.
+        """
+        peft_space(1, methods)  # unknown names have their own error
+        found = []
+        model = copy.deepcopy(self.backbone.model)  # a method that does not fit may leave traces
+        with torch.random.fork_rng(devices=[]):
+            for method in methods:
+                try:
+                    attach(model, method, **smallest(method)).remove()
+                except ArchitectureError:
+                    if asked:
+                        raise
+                else:
+                    found.append(method)
+        return found
+
     # Costs --------------------------------------------------------------------------------------
 
     def cost(self, config: Config) -> Cost:
-        """What a configuration costs, predicted: memory of a step, operations of a training."""
-        return self.costs.of(method_of(config), int(config.get("batch", MICRO_BATCH)))
+        """What a configuration costs, predicted, the head among its trainable numbers."""
+        return self.costs.of(method_of(config))
 
     @property
     def costs(self) -> TuningCosts:
@@ -126,7 +152,8 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         if self._costs is None:
             examples = self.prepared(0).parts["train"]
             epochs = self.budget.epochs
-            self._costs = TuningCosts(self.backbone.name, self._cost_model(), examples, epochs)
+            model = self._cost_model()
+            self._costs = TuningCosts(self.backbone.name, model, examples, epochs, self._classes)
         return self._costs
 
     # Training -----------------------------------------------------------------------------------

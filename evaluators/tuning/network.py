@@ -72,6 +72,7 @@ class TunedNetwork(nn.Module):
     def train(self, mode: bool = True) -> TunedNetwork:
         """Switch the dropout of method and head; the backbone's stays off."""
         super().train(mode)
+        self.handle.train(mode)
         return self
 
     @torch.no_grad()

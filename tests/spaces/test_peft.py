@@ -21,9 +21,15 @@ def test_defaults_survive_json() -> None:
     assert Space.from_json(space.to_json()).defaults == space.defaults
 
 
-def test_defaults_that_a_limit_forbids_are_left_out() -> None:
+def test_defaults_begin_where_a_limit_allows() -> None:
     space = peft_space(methods=["probe", "lora", "lst"], lowest={"lora": 3})
-    assert [config["method"] for config in space.defaults] == ["probe", "lst"]
+    assert [config["method"] for config in space.defaults] == ["probe", "lora", "lst"]
+    assert space.defaults[1]["layer_lo_from_3"] == 3
+
+
+def test_defaults_that_a_limit_forbids_are_left_out() -> None:
+    space = peft_space(methods=["probe", "lora"], keep=lambda config: config["method"] != "lora")
+    assert [config["method"] for config in space.defaults] == ["probe"]
 
 
 @pytest.mark.parametrize("method", KNOBS)

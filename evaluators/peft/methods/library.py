@@ -6,7 +6,7 @@ the type is `peft`'s own name for it, the knobs are those of its configuration c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -58,6 +58,7 @@ def library(site: Site, *, type: str = "LORA", where: str = "qv", **knobs: Any) 
     if tokens:
         site.need_tokens(type)
     flags = [(parameter, parameter.requires_grad) for parameter in site.model.parameters()]
+    before = {id(module) for module in site.model.modules()}
     try:
         wrapped = peft.get_peft_model(site.model, config)
     except (
@@ -75,7 +76,23 @@ def library(site: Site, *, type: str = "LORA", where: str = "qv", **knobs: Any) 
     )
     hooks = Hooks(site.model, site.arch)
     hooks.on_remove(lambda: _take_off(wrapped, site.model, tokens, flags))
-    return Handle(site, own, hooks=hooks, runner=wrapped, merge=_merging(wrapped, tokens))
+    merge = _merging(wrapped, tokens)
+    handle = LibraryHandle(site, own, hooks=hooks, runner=wrapped, merge=merge)
+    handle.added = [module for module in wrapped.modules() if id(module) not in before]
+    handle.train(False)
+    return handle
+
+
+class LibraryHandle(Handle):
+    """A method of `peft`: its modules lie in the wrapped backbone, and its dropout with them."""
+
+    added: Sequence[nn.Module] = ()
+
+    def train(self, mode: bool = True) -> None:
+        """Switch the dropout of what the library has added; the backbone's stays off."""
+        super().train(mode)
+        for module in self.added:
+            module.training = mode  # not train(): that would reach the backbone's modules within
 
 
 def _config(kind: Any, site: Site, where: str, knobs: dict[str, Any]) -> Any:

@@ -2,7 +2,8 @@
 
 Narayan et al., *PETALface: Parameter Efficient Transfer Learning for Low-resolution Face
 Recognition* (WACV 2025): ``W x + a(x) s B1 A1 x + (1 - a(x)) s B2 A2 x``. The quality score there
-comes from an outside model; here a gate learns it from the mean of the sequence.
+comes from an outside model; here a gate learns it, position by position, so that padding and the
+other inputs of a batch say nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .lora import LowRank
 
 
 class GatedPair(nn.Module):
-    """``a(x) B1 A1 x + (1 - a(x)) B2 A2 x`` with ``a(x) = sigmoid(w mean(x))``; w begins at 0."""
+    """``a(x) B1 A1 x + (1 - a(x)) B2 A2 x`` with ``a(x) = sigmoid(w x)``; w begins at 0."""
 
     def __init__(self, inputs: int, outputs: int, ranks: tuple[int, int], scale: float) -> None:
         super().__init__()
@@ -27,7 +28,7 @@ class GatedPair(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, S, inputs]`` to ``[B, S, outputs]``."""
-        quality = (x.mean(dim=1, keepdim=True) @ self.gate).sigmoid()[..., None]
+        quality = (x @ self.gate).sigmoid()[..., None]
         change: Tensor = quality * self.first(x) + (1 - quality) * self.second(x)
         return change
 

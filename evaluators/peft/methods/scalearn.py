@@ -40,6 +40,8 @@ def scalearn(
     vector: bool = True,
     uniform: bool = False,
     form: str = "parallel",
+    activation: str = "relu",
+    scale: float = 1.0,
 ) -> Handle:
     """Scales of frozen adapters at the feed-forward network.
 
@@ -49,7 +51,7 @@ def scalearn(
             a source task, attached with the same ``layer_lo``.
         vector: A scale for each coordinate, else one number.
         uniform: One set of scales for all layers.
-        form: The sources' form, as for `adapter`.
+        form, activation, scale: The sources', as for `adapter`: their states do not say them.
 
     Raises:
         ConfigurationError: There is no source, or one does not fit.
@@ -63,13 +65,13 @@ def scalearn(
     made = [nn.Parameter(torch.full(shape, 1 / len(sources))) for _ in site.layers]
     own = nn.ModuleList()
     for place, layer in enumerate(site.layers):
-        adapters = [_adapter(source, place) for source in sources]
+        adapters = [_adapter(source, place, activation, scale) for source in sources]
         own.append(scaled := Scaled(adapters, made[0 if uniform else place]))
         hooks.sublayer(layer, "ffn", adapted(scaled, form))
     return Handle(site, own, hooks=hooks)
 
 
-def _adapter(state: Mapping[str, Tensor], place: int) -> Bottleneck:
+def _adapter(state: Mapping[str, Tensor], place: int, activation: str, scale: float) -> Bottleneck:
     parts = {key: state.get(f"own.{place}.{key}") for key in _KEYS}
     if any(value is None for value in parts.values()):
         raise ConfigurationError(
@@ -77,7 +79,8 @@ def _adapter(state: Mapping[str, Tensor], place: int) -> Bottleneck:
             "'adapter' with place='ffn', attached with the same layer_lo"
         )
     inner, width = parts["down.weight"].shape  # type: ignore[union-attr]
-    adapter = Bottleneck(nn.Linear(width, inner), nn.Linear(inner, width))
+    linears = nn.Linear(width, inner), nn.Linear(inner, width)
+    adapter = Bottleneck(*linears, activation=activation, scale=scale)
     adapter.load_state_dict({key: value for key, value in parts.items() if value is not None})
     return adapter
 

@@ -67,7 +67,12 @@ class SkippingHandle(Handle):
             )
             hooks.forward(layer.path, _skipping(own, place, made, rest))
         super().__init__(site, own, hooks=hooks)
-        self._draw()
+        # Until the search begins the lowest are skipped: that costs most, gradients reach that far.
+        self._set(torch.arange(skip))
+
+    def count(self) -> int:
+        """How many numbers are used in the end: those of the adapters that stand in for blocks."""
+        return super().count() * self.skip // len(self.skipped)
 
     @property
     def preferences(self) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.cost import CostModel, exceeded, measure
+from bequest.evaluators.peft.methods.skipping import SkippingHandle
 from tests.conformance.methods import needed
-from tests.evaluators.peft.backbones import make_backbone, outputs
+from tests.evaluators.peft.backbones import SIZES, make_backbone, outputs
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("probe", "black-box-prompt")])
@@ -74,3 +75,31 @@ def test_the_first_limit_that_is_exceeded_is_named() -> None:
     cost = CostModel(make_backbone("bert"), vocabulary=50).predict("lora", {}, batch=1, length=8)
     assert exceeded(cost, {"parameters": 1e9}) is None
     assert "parameters 4096 is above the limit 100" in str(exceeded(cost, {"parameters": 100}))
+
+
+def test_attention_costs_grow_with_the_square_of_the_length() -> None:
+    costs = CostModel(make_backbone("bert"), vocabulary=50)
+    flops = [costs.predict("probe", {}, batch=1, length=n).flops / n for n in (16, 32, 48)]
+    assert flops[1] - flops[0] == pytest.approx(flops[2] - flops[1], rel=0.02)
+    width, layers = SIZES["hidden_size"], SIZES["num_hidden_layers"]
+    assert flops[1] - flops[0] == pytest.approx(16 * 4 * width * layers, rel=0.02)
+
+
+def test_dropout_keeps_what_it_drops() -> None:
+    costs = CostModel(make_backbone("bert"), vocabulary=50)
+    plain, dropped = (
+        costs.predict("lora", {"dropout": p}, batch=4, length=16).memory for p in (0.0, 0.1)
+    )
+    assert dropped > plain
+
+
+def test_skipping_is_charged_as_where_it_costs_most() -> None:
+    costs = CostModel(make_backbone("bert"), vocabulary=50)
+    knobs = {"skip": 1, "bottleneck": 8}
+    predicted = costs.predict("das", knobs, batch=4, length=16).memory
+    handle = attach(costs.model, "das", **knobs)
+    assert isinstance(handle, SkippingHandle)
+    for place in range(len(handle.skipped)):
+        handle.skipped.zero_()
+        handle.skipped[place] = True
+        assert measure(handle, costs.inputs(4, 16)).memory <= predicted * 1.001

@@ -333,3 +333,34 @@ def test_side_networks_keep_nothing_of_the_backbone(method: str) -> None:
     # The backbone has 8 layer normalisations after the embeddings; the ladder has two a block.
     norms = sum("LayerNorm" in type(node).__name__ for node in names)
     assert norms == (2 * L if method == "lst" else 0)
+
+
+def test_a_gated_pair_does_not_look_at_padding() -> None:
+    model, inputs = make_backbone("bert"), make_inputs("bert")
+    handle = attach(model, "petalface")
+    for parameter in handle.trainable_parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    alone = {name: value[:1] for name, value in inputs.items()}
+    wider = {name: torch.nn.functional.pad(value, (0, 5)) for name, value in alone.items()}
+    with torch.no_grad():
+        assert torch.allclose(handle.features(alone), handle.features(wider), atol=1e-5)
+
+
+def test_a_library_methods_dropout_is_off_in_evaluation() -> None:
+    model, inputs = make_backbone("bert"), make_inputs("bert")
+    handle = attach(model, "library", type="LORA", r=4, lora_dropout=0.5)
+    for parameter in handle.trainable_parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        handle.train(False)
+        assert torch.equal(handle.features(inputs), handle.features(inputs))
+        handle.train()
+        assert not torch.equal(handle.features(inputs), handle.features(inputs))
+
+
+def test_what_was_taken_off_is_not_merged() -> None:
+    handle = attach(make_backbone("bert"), "lora")
+    handle.remove()
+    with pytest.raises(ArchitectureError, match="attach it anew"):
+        handle.merge()
+    handle.remove()  # twice is once

@@ -231,7 +231,7 @@ def test_what_exceeds_a_limit_is_refused_before_it_is_trained(
         limits={"parameters": 100},
         budget=TextBudget(examples=60),
     )
-    with pytest.raises(EvaluationError, match="not trained: parameters 4096 is above the limit"):
+    with pytest.raises(EvaluationError, match="not trained: parameters 4195 is above the limit"):
         evaluator(evaluator.space.defaults[1], seed=0)
 
 
