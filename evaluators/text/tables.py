@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pandas as pd
 
 from ...errors import DataError
 
+_AS_WRITTEN: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
+"""Only an empty cell is empty: ``None`` and ``NA`` are words."""
+
 READERS: dict[str, Callable[..., Any]] = {
-    ".csv": pd.read_csv,
-    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
+    ".csv": lambda path: pd.read_csv(path, **_AS_WRITTEN),
+    ".tsv": lambda path: _read_tsv(path),
     ".parquet": pd.read_parquet,
     ".json": pd.read_json,
     ".jsonl": lambda path: pd.read_json(path, lines=True),
@@ -56,6 +60,32 @@ def _read_file(path: Path) -> pd.DataFrame:
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise DataError(f"cannot read {str(path)!r}: {error}") from error
     return found
+
+
+def _read_tsv(path: Path) -> pd.DataFrame:
+    """Tab-separated values, whether quotes enclose cells or are part of the text.
+
+    A quote that is part of a text opens a cell that swallows the rows up to the next one: where
+    cells have line breaks, and the lines as they are make whole rows, these are the rows.
+    """
+    quoted = _tsv(path, csv.QUOTE_MINIMAL)
+    if quoted is not None:
+        text = quoted.select_dtypes(exclude="number").astype(str)
+        if not text.apply(lambda column: column.str.contains("\n")).any(axis=None):
+            return quoted
+    plain = _tsv(path, csv.QUOTE_NONE)
+    if plain is not None and (quoted is None or not plain.isna().any(axis=None)):
+        return plain
+    if quoted is None:
+        raise ValueError("its rows have different numbers of cells")
+    return quoted
+
+
+def _tsv(path: Path, quoting: int) -> pd.DataFrame | None:
+    try:
+        return pd.read_csv(path, sep="\t", quoting=quoting, **_AS_WRITTEN)
+    except pd.errors.ParserError:
+        return None
 
 
 def check_table(frame: pd.DataFrame, columns: Mapping[str, str], part: str, name: str) -> None:

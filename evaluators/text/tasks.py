@@ -94,9 +94,7 @@ class TextClassification:
             check_table(frame, columns, part, name)
         self._values = sorted(frames["train"][label].unique().tolist(), key=_order)
         self._check_classes(frames, label)
-        self.classes = [str(value) for value in self._values]
-        if classes is not None and all(isinstance(v, int) for v in self._values):
-            self.classes = [str(classes[int(value)]) for value in self._values]
+        self.classes = self._named(classes)
         self.parts_given = {
             part: self._texts(frame, text, pair, label) for part, frame in frames.items()
         }
@@ -121,6 +119,27 @@ class TextClassification:
                 f"task {self.name!r}: label {counts.idxmin()!r} has one example only, so none can "
                 "be held out: add examples or give validation data"
             )
+        rows, classes = len(frames["train"]), len(self._values)
+        missing = [part for part in ("validation", "test") if part not in frames]
+        left = rows - len(missing) * _held_out(rows, classes)
+        if left < classes:
+            raise DataError(
+                f"task {self.name!r} has {rows} examples of {classes} classes: after "
+                f"{' and '.join(missing)} are held out, {left} would be left to learn from; add "
+                "examples"
+            )
+
+    def _named(self, classes: Sequence[str] | None) -> list[str]:
+        """The classes' names, by their numbers where names are given."""
+        if classes is None or not all(isinstance(value, int) for value in self._values):
+            return [str(value) for value in self._values]
+        unnamed = [value for value in self._values if not 0 <= value < len(classes)]
+        if unnamed:
+            raise DataError(
+                f"task {self.name!r} has label {unnamed[0]}, and {len(classes)} names of classes "
+                "that are numbered from 0: name each, or leave the names out"
+            )
+        return [str(classes[value]) for value in self._values]
 
     def _texts(self, frame: pd.DataFrame, text: str, pair: str | None, label: str) -> Texts:
         number = {value: i for i, value in enumerate(self._values)}
@@ -136,21 +155,32 @@ class TextClassification:
     def parts(self, seed: int, examples: int | None = None) -> dict[str, Texts]:
         """The ``train``, ``validation`` and ``test`` texts.
 
+        Each class is in the training part, however few examples it has.
+
         Args:
             seed: Draws what is held out and, where there are more, the examples that are used.
             examples: At most so many training examples, half as many for validation, and as many
                 for the test of a trial.
+
+        Raises:
+            DataError: There are fewer examples than classes.
         """
+        if examples is not None and examples < len(self.classes):
+            raise DataError(
+                f"task {self.name!r} has {len(self.classes)} classes: {examples} examples cannot "
+                f"show them all; give {len(self.classes)} at least"
+            )
         parts = dict(self.parts_given)
-        count = max(len(self.classes), round(HELD_OUT * len(parts["train"])))
+        count = _held_out(len(parts["train"]), len(self.classes))
         for part in ("validation", "test"):
             if part not in parts:
-                parts["train"], parts[part] = _divided(parts["train"], count, seed)
+                parts["train"], parts[part] = _divided(parts["train"], count, seed, whole="rest")
         if examples is not None:
             half = max(examples // 2, 1)
             for part, most in (("train", examples), ("validation", half), ("test", examples)):
                 if len(parts[part]) > most:
-                    parts[part] = _divided(parts[part], most, seed)[1]
+                    whole = "drawn" if part == "train" else ""
+                    parts[part] = _divided(parts[part], most, seed, whole=whole)[1]
         return parts
 
     def describe(self) -> dict[str, Any]:
@@ -171,12 +201,31 @@ def _order(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value
 
 
-def _divided(texts: Texts, count: int, seed: int) -> tuple[Texts, Texts]:
-    """(the rest, ``count`` texts), classes' shares kept where each class can be in both."""
-    index = np.arange(len(texts))
-    sizes = np.bincount(texts.labels)
-    possible = sizes[sizes > 0].min() > 1 and count >= len(sizes) <= len(texts) - count
-    rest, drawn = train_test_split(
-        index, test_size=count, random_state=seed, stratify=texts.labels if possible else None
-    )
-    return texts.at(np.sort(rest)), texts.at(np.sort(drawn))
+def _held_out(rows: int, classes: int) -> int:
+    """How many examples stand in for a missing part."""
+    return max(classes, round(HELD_OUT * rows))
+
+
+def _divided(texts: Texts, count: int, seed: int, *, whole: str) -> tuple[Texts, Texts]:
+    """(the rest, ``count`` texts), classes' shares kept where each class can be in both.
+
+    Args:
+        texts: What is divided.
+        count: How many are drawn.
+        seed: Draws them.
+        whole: The side that must have each class, ``"rest"`` or ``"drawn"``; empty for neither.
+    """
+    held, sizes = np.unique(texts.labels, return_counts=True)
+    if sizes.min() > 1 and count >= len(held) <= len(texts) - count:
+        rest, drawn = train_test_split(
+            np.arange(len(texts)), test_size=count, random_state=seed, stratify=texts.labels
+        )
+        side = {"rest": rest, "drawn": drawn}.get(whole)
+        if side is None or len(np.unique(texts.labels[side])) == len(held):
+            return texts.at(np.sort(rest)), texts.at(np.sort(drawn))
+    order = np.random.default_rng(seed).permutation(len(texts))
+    if whole:  # one of each class goes to that side
+        first = np.sort(np.unique(texts.labels[order], return_index=True)[1])
+        one, others = order[first], np.delete(order, first)
+        order = np.concatenate([one, others] if whole == "drawn" else [others, one])
+    return texts.at(np.sort(order[count:])), texts.at(np.sort(order[:count]))

@@ -114,7 +114,7 @@ def solve_probe(
 
     Args:
         features: ``[n, D]``.
-        labels: ``[n]`` int64; each class occurs.
+        labels: ``[n]`` int64; a class that does not occur is never chosen.
         classes: How many.
         regularisation: Weight of the squared norm; scikit-learn's ``1 / C``.
 
@@ -123,6 +123,11 @@ def solve_probe(
     """
     from sklearn.linear_model import LogisticRegression
 
+    held = torch.unique(labels)
+    if len(held) == 1:  # nothing to tell apart
+        only = torch.full((classes,), -10.0)
+        only[held] = 0.0
+        return torch.zeros(classes, features.shape[1]), only
     x = features.double().numpy()
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
     solver = LogisticRegression(C=1 / regularisation, max_iter=300)

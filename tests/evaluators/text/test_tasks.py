@@ -122,3 +122,53 @@ def test_a_named_task_without_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BEQUEST_DATA", raising=False)
     with pytest.raises(DataError, match=r"no data for task 'trec6'.*text/trec6/train.parquet"):
         load_task("trec6")
+
+
+def test_words_like_none_are_words(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("question,kind\n" + "null,None\nNA,yes\n" * 5)
+    task = make(path)
+    assert task.classes == ["None", "yes"]
+    assert task.parts_given["train"].first[:2] == ["null", "NA"]
+
+
+def test_a_quote_in_a_tsv_swallows_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "data.tsv"
+    rows = ['"hello there\ty', "bye\tx", 'she said "yes\ty', 'no"\tx'] * 4
+    path.write_text("question\tkind\n" + "\n".join(rows) + "\n")
+    assert make(path).parts_given["train"].first[:2] == ['"hello there', "bye"]
+
+
+def test_line_breaks_in_a_tsv_stay(tmp_path: Path) -> None:
+    path = tmp_path / "data.tsv"
+    data = frame()
+    data.loc[3, "question"] = 'two\nlines, "quoted"\tand a tab'
+    data.to_csv(path, sep="\t", index=False)
+    assert make(path).parts_given["train"].first == data.question.tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rare_classes_stay_in_the_training_part(seed: int) -> None:
+    data = frame(200)
+    data.loc[[7, 8], "kind"] = ["rare", "rarer"]
+    task = make(data, validation=frame(20))
+    assert set(task.parts(seed)["train"].labels) == {0, 1, 2, 3}
+    assert set(task.parts(seed, examples=10)["train"].labels) == {0, 1, 2, 3}
+    again = task.parts(seed, examples=10)["train"]
+    assert again.first == task.parts(seed, examples=10)["train"].first
+
+
+def test_too_few_examples_are_refused() -> None:
+    with pytest.raises(DataError, match="4 examples of 2 classes: after validation and test"):
+        make(frame(4))
+    with pytest.raises(DataError, match="2 classes: 1 examples cannot show them all; give 2"):
+        make(frame()).parts(0, examples=1)
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_without_a_name_is_refused(label: int) -> None:
+    data = frame()
+    data["kind"] = [i % 3 for i in range(40)]
+    data.loc[0, "kind"] = label
+    with pytest.raises(DataError, match=rf"label {label}, and 3 names"):
+        make(data, validation=frame(4).assign(kind=0), classes=["a", "b", "c"])
