@@ -87,7 +87,8 @@ def task_of(
         facts: As the task describes itself.
         conditions: What is not as usual.
     """
-    facts = {**facts, "task": name, **conditions} if conditions else dict(facts)
+    more = {"task": name, "conditions": dict(conditions)} if conditions else {}
+    facts = {**facts, **more}
     kind = str(facts.get("kind", ""))
     return BankTask(name_under(name, conditions), metric, direction, kind, facts)
 

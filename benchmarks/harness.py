@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import t as student
 
 LIBRARIES = ("torch", "torch_geometric", "optuna", "botorch", "gpytorch", "mlflow", "numpy")
 
@@ -95,14 +96,20 @@ class Summary:
 
     @classmethod
     def of(cls, values: Sequence[float], groups: Iterable[int] | None = None) -> Summary:
-        """Summarise values; the interval is a bootstrap over groups (tasks), else over values."""
+        """Summarise values; the interval is Student's, over groups' means (tasks) or the values.
+
+        (A bootstrap of four or five means covers 80 to 84 % where it says 95.)
+        """
         data = np.asarray(values, dtype=float)
         keys = np.arange(len(data)) if groups is None else np.asarray(list(groups))
         means = np.array([data[keys == key].mean() for key in np.unique(keys)])
-        rng = np.random.default_rng(0)
-        draws = rng.choice(means, size=(2000, len(means))).mean(axis=1)
-        low, high = np.quantile(draws, [0.025, 0.975])
-        return cls(*(round(float(v), 4) for v in (data.mean(), low, high, np.median(data))))
+        half = 0.0
+        if len(means) > 1:
+            spread = means.std(ddof=1) / np.sqrt(len(means))
+            half = float(student.ppf(0.975, len(means) - 1) * spread)
+        middle = means.mean()
+        found = (data.mean(), middle - half, middle + half, np.median(data))
+        return cls(*(round(float(v), 4) for v in found))
 
     def row(self) -> dict[str, float]:
         """As columns of a result row."""

@@ -3,10 +3,11 @@
 ``search``: the best of 30 trials without a bank, beside LoRA's default, full fine-tuning's, and a
 search of AutoPEFT's space (adapters, prefixes and both together, with sizes and layers) for as many
 trials; all are tested on the whole test part, on the same splits. AutoPEFT itself has one learning
-rate for all; here its space has ours, which can only help it.
+rate for all and switches for single layers; here its space has our rates and first layers.
 
-``transfer``: the same search with a bank of the nine other tasks; after how many trials has it what
-30 trials found without? Studies are kept in ``--work`` and go on where they stopped.
+``transfer``: the same search with a bank of the other tasks (for TREC-6 without TREC-50: the same
+questions); after how many trials has it what 30 trials found without? A search that never has it
+counts as 31. Studies are kept in ``--work`` and go on where they stopped.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,23 @@ import bequest
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import TEXTS
 from bequest.banks.exchange import import_bank
-from bequest.evaluators.text.evaluator import TextEvaluator
+from bequest.banks.record import Record
+from bequest.evaluators.text.evaluator import STATISTICS, TextEvaluator
 from bequest.evaluators.text.training import TextBudget
 from bequest.search.study import Study
 from bequest.search.trial import Trial
-from bequest.spaces import Config
+from bequest.spaces import Config, Space
 from bequest.spaces.peft import USUAL
 
 from .harness import Result, Summary
 from .peft_methods import default_of
+from .trainings import key
 
 TASKS = ("trec6", "cola", "tweet-emotion", "banking77")
 """Of the ten those of short texts: trainings of seconds."""
+
+KIN = {"trec6": ("trec50",)}
+"""Tasks that share their texts."""
 
 TRIALS = 30
 BAR_TRIALS = 5
@@ -61,7 +68,7 @@ def study_of(task: str, arm: str, seed: int, args: argparse.Namespace) -> Study:
     bank: Any = "none"
     if arm == "transfer":
         bank = f"sqlite:///{place / 'bank.db'}"
-        import_bank(Bank(bank), TEXTS)  # what it holds of the task itself is left out by the study
+        others_of(task, Bank(bank))
     study = Study(
         evaluator_of(task, args, arm),
         sampler=ARMS[arm],
@@ -75,9 +82,28 @@ def study_of(task: str, arm: str, seed: int, args: argparse.Namespace) -> Study:
     return study
 
 
+def others_of(task: str, bank: Bank) -> None:
+    """Fill a bank with what the bundled one holds of other tasks."""
+    whole = Bank("sqlite://")
+    import_bank(whole, TEXTS)
+    kin = {task, *KIN.get(task, ())}
+    for other in whole.tasks:
+        if other.facts.get("task", other.name) in kin:
+            continue
+        by_space: dict[Space, list[Record]] = {}
+        for space, record in whole.records(other.name):
+            by_space.setdefault(space, []).append(record)
+        parts = [(other, space, records) for space, records in by_space.items()]
+        found = whole.fingerprints(STATISTICS).get(other.name)
+        vectors = [] if found is None else [(other.name, STATISTICS, list(found))]
+        bank.append_all(parts, vectors)
+
+
 def tested(task: str, name: str, config: Config, seed: int, args: argparse.Namespace) -> float:
     """Accuracy on the whole test part after a training; kept in the work folder."""
-    path: Path = args.work / f"{task}-{name}-{seed}.json"
+    budget = evaluator_of(task, args).budget
+    digest = key(task, {**config, **asdict(budget)})
+    path: Path = args.work / f"{task}-{name}-{seed}-{digest}.json"
     if not path.exists():
         found = evaluator_of(task, args).fit(config, seed=seed).metrics["test_accuracy"]
         path.write_text(json.dumps(found))
@@ -163,26 +189,32 @@ def transfer(args: argparse.Namespace, result: Result) -> None:
     """Trials with the bank until it has what 30 found without."""
     without = {(task, seed): study for task, seed, study in _studies("search", args)}
     needed: dict[str, list[float]] = {}
+    alone: dict[str, list[float]] = {}
     for task, seed, study in _studies("transfer", args):
         goal = without[task, seed].best.value
         assert goal is not None
         so_far = _best_so_far(study)
-        reached = np.flatnonzero(so_far >= goal)
-        needed.setdefault(task, []).append(float(reached[0] + 1) if len(reached) else TRIALS + 1)
         at = _best_so_far(without[task, seed])
+        needed.setdefault(task, []).append(_trials_to(goal, so_far))
+        alone.setdefault(task, []).append(_trials_to(goal, at))
         for k in (1, 3, 5, 10, 30):
             row = {"what": "best", "task": task, "seed": seed, "k": k}
             result.rows.append(row | {"transfer": so_far[k - 1], "without": at[k - 1]})
-    for task, counts in needed.items():
-        row = {"what": "trials to the score of 30", "task": task, "seeds": args.seeds}
-        result.rows.append(row | Summary.of(counts).row())
-    values = [c for counts in needed.values() for c in counts]
-    groups = [i for i, counts in enumerate(needed.values()) for _ in counts]
-    row = {"what": "trials to the score of 30", "task": "all", "seeds": args.seeds}
-    result.rows.append(row | Summary.of(values, groups).row())
+    for method, by_task in (("transfer", needed), ("without", alone)):
+        row = {"what": "trials to the score of 30", "method": method, "seeds": args.seeds}
+        for task, counts in by_task.items():
+            result.rows.append(row | {"task": task} | Summary.of(counts).row())
+        values = [c for counts in by_task.values() for c in counts]
+        groups = [i for i, counts in enumerate(by_task.values()) for _ in counts]
+        result.rows.append(row | {"task": "all"} | Summary.of(values, groups).row())
     means = [float(np.mean(counts)) for counts in needed.values()]
     name = f"trials to the score of {TRIALS} without the bank, mean over tasks"
     result.claim(name, float(np.mean(means)), BAR_TRIALS, "lower")
+
+
+def _trials_to(goal: float, so_far: np.ndarray) -> float:
+    reached = np.flatnonzero(so_far >= goal)
+    return float(reached[0] + 1) if len(reached) else TRIALS + 1.0
 
 
 def _best_so_far(study: Study) -> np.ndarray:

@@ -48,7 +48,7 @@ def test_texts_are_scored_on_the_same_configurations(bank: Bank) -> None:
     scores, _ = bank.scores(peft_space())
     assert len(scores.tasks) >= 8
     assert {task.kind for task in scores.tasks} == {TEXT}
-    assert {task.facts["examples"] for task in scores.tasks} == {500}
+    assert all(t.facts["conditions"] == {"examples": 500} for t in scores.tasks)
     there = ~np.isnan(scores.values)
     assert there.sum(axis=1).min() >= 36, "some of 40 trainings may fail"
     assert there.all(axis=0).sum() >= 30

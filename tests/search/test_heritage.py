@@ -107,7 +107,7 @@ def test_other_conditions_make_another_task(url: str) -> None:
     assert bank.counts() == {"task0": 25, "task0 (epochs 5)": 3}
     facts = {task.name: task.facts for task in bank.tasks}["task0 (epochs 5)"]
     assert facts["task"] == "task0"
-    assert facts["epochs"] == 5
+    assert facts["conditions"] == {"epochs": 5}
 
 
 def test_a_study_is_resumed_under_its_conditions(
