@@ -61,6 +61,7 @@ def study_summary(record: StudyRecord) -> dict[str, Any]:
         "best_value": None if best is None else best.value,
         "best_trial": None if best is None else best.slot,
         "best_config": None if best is None else best.config,
+        **({"targets": record.target_rows()} if record.targets else {}),
         **({"front": record.front_rows()} if record.minimize else {}),
     }
 

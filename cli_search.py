@@ -269,6 +269,10 @@ def _print_result(
         typer.echo("the front:")
         # The first choice says most, the others are in the report.
         print_table([row | _first(row.pop("config")) for row in record.front_rows()])
+    if record.targets:
+        print_table(record.target_rows())
+        if len(record.targets) > 1:
+            typer.echo("a model within tighter limits: Study(...).fit_best(within={...})")
     if record.inherited:
         heard = [f"{row['task']} {row['weight']:+.2f}" for row in record.inherited[:5]]
         typer.echo(f"listened to earlier tasks (weight): {', '.join(heard)}")

@@ -43,7 +43,7 @@ TESTED = 100
 
 FLOATS = 1_000
 LATENCIES = (0.16, 0.22, 0.30)
-"""Limits in ms, as BitFusion's model has them; the small space spans .07 to .75."""
+"""Limits in ms, as BitFusion's model has them; the small space spans .07 to .82."""
 
 TRIED = 3
 """So many of each search's best are fine-tuned shortly, the best of them then at length."""

@@ -202,10 +202,12 @@ def image_budget(
 
         usual = ElasticBudget()
         shared = {name: given.pop(name) for name in ("images",) if name in given}
+        longest = max(usual.keeping.epochs, epochs or 0)
         return replace(
             usual,
             shrinking=replace(usual.shrinking, **shared),
             fine_tuning=replace(usual.fine_tuning, **given),
+            keeping=replace(usual.keeping, epochs=longest),
         )
     from .image.training import Budget
 

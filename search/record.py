@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,44 @@ class StudyRecord:
             raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
         return found
 
+    def best_within(self, within: Mapping[str, float]) -> Trial:
+        """The best complete trial whose metrics are at most what is said.
+
+        Args:
+            within: Metrics with their limits, for example ``{"latency": 0.2}``.
+
+        Raises:
+            StudyError: There is none.
+        """
+        fitting = [t for t in self.trials if _meets(t, within)]
+        found = best_of(fitting, self.direction, self.minimize)
+        if found is None:
+            asked = ", ".join(f"{name} {value:g}" for name, value in within.items())
+            raise StudyError(
+                f"study {self.name!r} has no complete trial within {asked or 'no limits'} yet: run "
+                "more trials"
+            )
+        return found
+
+    @property
+    def targets(self) -> list[dict[str, float]]:
+        """The sets of limits of a joint search, by name; empty where there is none."""
+        rows = self.joint.get("candidates", [])
+        return [target for row in rows for target in row["targets"]]
+
+    def target_rows(self) -> list[dict[str, Any]]:
+        """The best trial of each target as plain values: limits, trial, value, costs."""
+        rows = []
+        for target in self.targets:
+            fitting = [t for t in self.trials if _meets(t, target)]
+            best = best_of(fitting, self.direction, self.minimize)
+            if best is not None:
+                names = [n for n in self.joint["candidates"][0]["costs"] if n in best.metrics]
+                limits = ", ".join(f"{name} {value:g}" for name, value in target.items())
+                costs = {name: best.metrics[name] for name in names}
+                rows.append({"within": limits, "trial": best.slot, self.metric: best.value} | costs)
+        return rows
+
     @property
     def objectives(self) -> list[str]:
         """What is searched for, the task's metric first."""
@@ -115,6 +154,11 @@ class StudyRecord:
     def folder(self) -> Path:
         """Where the study's files are kept."""
         return home() / "artifacts" / self.name.replace("/", "_")
+
+
+def _meets(trial: Trial, within: Mapping[str, float]) -> bool:
+    limits = within.items()
+    return all(trial.metrics.get(name, math.inf) <= value * (1 + 1e-9) for name, value in limits)
 
 
 def best_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str] = ()) -> Trial | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -95,7 +95,8 @@ class Study:
         self.sampler_name = name_of(sampler)
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
-        self.name = name or usual_name(evaluator, self.sampler_name, minimize, seed)
+        method = [self.sampler_name, getattr(sampler, "label", "")]
+        self.name = name or usual_name(evaluator, method, minimize, seed)
         self.minimize = tuple(minimize)
         check_objectives(self.minimize, self.pruner_name, self.sampler_name)
         self.tracking = tracking
@@ -298,25 +299,36 @@ class Study:
 
     # Results ------------------------------------------------------------------------------------
 
-    def fit_best(self, train_on_validation: bool = False, folder: str | None = None) -> Fitted:
+    def fit_best(
+        self,
+        train_on_validation: bool = False,
+        folder: str | None = None,
+        *,
+        within: Mapping[str, float] | None = None,
+    ) -> Fitted:
         """Train the winner once more, report its test metric, save it, log and register it.
 
         Args:
             train_on_validation: Train on training and validation data together.
-            folder: Where to save the model; by default ``model`` in the record's `folder`.
+            folder: Where to save the model; by default ``model`` in the record's `folder`, with
+                the limits behind it where some are given.
+            within: The winner of the trials whose metrics are at most so large, for example
+                ``{"latency": 0.2}``; of all by default.
 
         Raises:
-            StudyError: No trial is complete, or the evaluator has no model to train.
+            StudyError: No (such) trial is complete, or the evaluator has no model to train.
         """
         if not isinstance(self.evaluator, Fitter):
             raise StudyError(
                 f"{type(self.evaluator).__name__} has no model to train: fit_best() needs an "
                 "evaluator with fit(), such as GraphEvaluator"
             )
+        best = self.best if within is None else self.record.best_within(within)
         fitted = self.evaluator.fit(
-            self.best.config, seed=self.seed, train_on_validation=train_on_validation
+            best.config, seed=self.seed, train_on_validation=train_on_validation
         )
-        path = str(folder or self.record.folder / "model")
+        name = "-".join(["model", *(f"{k}-{v:g}" for k, v in (within or {}).items())])
+        path = str(folder or self.record.folder / name)
         fitted.save(path)
         self.tracker.also(
             lambda mirror: mirror.log_model(path, fitted.metrics),

@@ -50,13 +50,16 @@ def describe(
     }
 
 
-def usual_name(evaluator: Evaluator, sampler: str, minimize: Sequence[str], seed: int) -> str:
+def usual_name(
+    evaluator: Evaluator, method: Sequence[str], minimize: Sequence[str], seed: int
+) -> str:
     """What a study is called that nobody has named: what is alike has one name, and is resumed."""
     items = conditions_of(evaluator).items()
     conditions = "-".join(f"{key}-{value}".replace("/", "_") for key, value in items)
     if len(conditions) > LONGEST:
         conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
-    parts = [evaluator.task.name, evaluator.space.name, sampler, conditions, *minimize, f"s{seed}"]
+    where = [evaluator.task.name, evaluator.space.name]
+    parts = [*where, *method, conditions, *minimize, f"s{seed}"]
     return "-".join(part for part in parts if part)
 
 

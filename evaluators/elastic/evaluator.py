@@ -80,6 +80,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         size = min(self.budget.fine_tuning.size or whole, whole)
         self.geometry = replace(geometry_of(self.space), size=-(-size // 2))
         head, tail = ends(self.geometry, task.channels, task.classes, size)
+        self._table = table
         table = table or CostModel.load().table(self.geometry, head, tail)
         self.costs = NetworkCosts(self.geometry, table, head, tail)
         self._kept: dict[int, OnceForAll] = {}
@@ -87,8 +88,9 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """Other trainings."""
-        return unusual(self.budget, ElasticBudget())
+        """Other trainings, another machine's costs."""
+        other = {} if self._table is None else {"table": self._table.digest}
+        return other | unusual(self.budget, ElasticBudget())
 
     # The once-for-all network -------------------------------------------------------------------
 
@@ -164,6 +166,22 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         networks = self.networks([config])
         costs = dict(zip(self.costs.names, self.costs(networks)[0].tolist(), strict=True))
         return Outcome(outcome.value, outcome.metrics | costs)
+
+    def fit(
+        self, config: Config, *, seed: int, train_on_validation: bool = False
+    ) -> QuantisedModel:
+        """Cut, quantise and fine-tune once more, as long as a network that is kept deserves.
+
+        Raises:
+            ConfigurationError: The configuration is not in the space.
+            EvaluationError: The training diverged or did not fit into memory.
+        """
+        keeping = replace(self.budget.keeping, size=self.budget.fine_tuning.size)
+        usual, self.budget = self.budget, replace(self.budget, fine_tuning=keeping)
+        try:
+            return super().fit(config, seed=seed, train_on_validation=train_on_validation)
+        finally:
+            self.budget = usual
 
     def networks(self, configs: list[Config]) -> Networks:
         """Configurations as arrays."""

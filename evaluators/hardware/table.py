@@ -9,6 +9,7 @@ Source: Wang et al., *APQ*, CVPR 2020, whose table is of the BitFusion accelerat
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -57,6 +58,12 @@ class CostTable:
     def cost(self, layer: Layer, weight_bits: int, input_bits: int) -> Cost:
         """What a layer costs; NaN where the table has it not, so that the choice is invalid."""
         return self.entries.get(key_of(layer, weight_bits, input_bits), ABSENT)
+
+    @property
+    def digest(self) -> str:
+        """A short name for what the table says."""
+        text = json.dumps(sorted((key, str(cost)) for key, cost in self.entries.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
     def head(self) -> Cost:

@@ -69,13 +69,15 @@ class NetworkCosts:
     def _check(self) -> None:
         for b, block in enumerate(self.geometry.all_blocks):
             count = len(block.channels)
-            points = np.isnan(self._points["latency"][b, :count])
-            depths = np.isnan(self._depths["latency"][b, :, :count])
-            depths[-1, :, :, 0] = False  # kernel 7 with 4-bit inputs is no choice
-            if points.any() or depths.any():
-                raise ConfigurationError(
-                    f"the cost table lacks layers of block {block.name}: make one for this geometry"
-                )
+            for name in (n for n in ("latency", "energy") if n in self.names):
+                points = np.isnan(self._points[name][b, :count])
+                depths = np.isnan(self._depths[name][b, :, :count])
+                depths[-1, :, :, 0] = False  # kernel 7 with 4-bit inputs is no choice
+                if points.any() or depths.any():
+                    raise ConfigurationError(
+                        f"the cost table lacks the {name} of layers of block {block.name}: make "
+                        "one for this geometry"
+                    )
 
     def __call__(self, networks: Networks, names: Sequence[str] | None = None) -> np.ndarray:
         """Costs ``[n, k]`` by name, by default all of `names`; NaN for an invalid network."""

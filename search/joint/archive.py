@@ -13,7 +13,7 @@ class Archive:
     """The networks that nothing dominates, over accuracy and costs.
 
     Args:
-        most: Where the front has more, those are kept that matter to accuracy and the first cost.
+        most: Where the front has more, those are kept that matter to accuracy and one of the costs.
 
     Attributes:
         networks: ``[n]``, or ``None`` before the first.
@@ -40,7 +40,8 @@ class Archive:
             losses = np.concatenate([self.losses[old], losses])
         kept = np.arange(len(losses))
         if len(kept) > self.most:
-            rank = _fast_non_domination_rank(losses[kept][:, :2])
+            pairs = range(1, losses.shape[1])
+            rank = np.min([_fast_non_domination_rank(losses[:, [0, k]]) for k in pairs], axis=0)
             kept = kept[np.argsort(rank, kind="stable")[: self.most]]
         self.networks, self.losses = networks[kept], losses[kept]
 

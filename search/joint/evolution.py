@@ -36,7 +36,7 @@ class Evolving:
         rounds, children: Of so many rounds each brings so many new networks.
         parents: So many of the best breed, for each target.
         mutation: The chance of a block, or of a depth, to mutate.
-        rungs: Targets beside those that are asked for.
+        rungs: Steps from the tightest limit to the loosest that is asked for, itself the last.
         noise: See `Repair`.
     """
 

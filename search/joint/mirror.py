@@ -45,7 +45,7 @@ def write_findings(
     if "feasible" in found:
         client.log_metric(run_id, "evolution/feasible", found["feasible"])
         client.log_metric(run_id, "evolution/calls", found["calls"])
-        chosen = [row for row in found["candidates"] if row["target"]]
+        chosen = [row for row in found["candidates"] if row["targets"]]
         client.log_dict(run_id, {"networks": chosen}, "joint/chosen.json")
     client.set_tag(run_id, "bequest.joint.limits", ", ".join(found["limits"])[:MAX_TEXT])
     client.log_dict(run_id, found, "joint/search.json")

@@ -46,14 +46,15 @@ class Candidate:
         config: A point of the space.
         accuracy, spread: As predicted.
         costs: By name.
-        target: The limits that it was the best for; empty for others of the front.
+        targets: The limits, each a set by name, that it was the best for; empty for others of the
+            front.
     """
 
     config: Config
     accuracy: float
     spread: float
     costs: dict[str, float]
-    target: dict[str, float]
+    targets: list[dict[str, float]]
 
 
 class JointSearch:
@@ -131,6 +132,7 @@ class JointSearch:
     def _asked(self) -> dict[str, Any]:
         return {
             "limits": [str(limit) for limit in self.settings.limits],
+            "settings": self.settings.described(),
             "planned": {
                 "epochs": sum(self.evaluator.budget.shrinking.epochs),
                 "floats": self.settings.floats,
@@ -226,11 +228,12 @@ class JointSearch:
             archive.within(np.array([target.get(n, np.inf) for n in evolution.archived]))
             for target in asked
         ]
-        order: dict[int, dict[str, float]] = {}
+        order: dict[int, list[dict[str, float]]] = {}
         for place in range(max(len(rank) for rank in ranks)):
             for target, rank in zip(asked, ranks, strict=True):
                 if place < len(rank):
-                    order.setdefault(int(rank[place]), target if not place else {})
+                    best_for = order.setdefault(int(rank[place]), [])
+                    best_for += [target] if target and not place else []
         rows = list(order)[:count]
         networks = archive.networks[rows]
         accuracy, spread = self.predictor.predict(networks)

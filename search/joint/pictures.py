@@ -49,7 +49,7 @@ def _front(plt: Any, found: dict[str, Any], trials: Sequence[Trial]) -> Any:
     cost = limited(found)
     figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
     front = found["front"]
-    axes.plot(front[cost], front["accuracy"], ".", color="#b8c4d6", label="predicted front")
+    axes.plot(front[cost], front["accuracy"], ".", color="#b8c4d6", label="predicted, with caution")
     measured = [t for t in trials if t.value is not None and cost in t.metrics]
     if measured:
         x = [t.metrics[cost] for t in measured]

@@ -10,6 +10,7 @@ from ...errors import StudyError
 from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...evaluators.task import Evaluator
 from ..first_phase import Diary, FirstPhaseSampler
+from ..limits import parse_limit
 from ..samplers import JOINT
 from .evolution import targets
 from .inheritance import earlier, leave
@@ -70,11 +71,23 @@ class JointSampler(FirstPhaseSampler):
 def _check_same(found: dict[str, Any], settings: Settings) -> None:
     asked = [str(limit) for limit in settings.limits]
     before = found.get("limits", asked)
-    if before != asked:
+    if _numbers(before) != _numbers(asked):
         raise StudyError(
             f"the study was begun with limits {', '.join(before) or 'none'}, not "
             f"{', '.join(asked) or 'none'}: give the new study another name"
         )
+    now = settings.described()
+    for name, value in found.get("settings", {}).items():
+        if now[name] != value:
+            raise StudyError(
+                f"the study was begun with {name} {value}, not {now[name]}: give the new study "
+                "another name"
+            )
+
+
+def _numbers(limits: list[str]) -> list[tuple[str, float]]:
+    """Limits as names and values, in any order: without a unit a number is in the usual one."""
+    return sorted((limit.name, limit.value) for limit in map(parse_limit, limits))
 
 
 def make_joint_sampler(

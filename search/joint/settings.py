@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ...errors import ConfigurationError
 from ..limits import Limit
@@ -48,6 +49,15 @@ class Settings:
                 )
         if not 0 <= self.active <= 1:
             raise ConfigurationError(f"a share of active choices is {self.active}: give 0 to 1")
+
+    def described(self) -> dict[str, Any]:
+        """What candidates depend on beside the limits, as plain values."""
+        return {name: value for name, value in asdict(self).items() if name != "limits"}
+
+    @property
+    def label(self) -> str:
+        """What a study's usual name says of it: the limits."""
+        return "-".join(sorted(str(limit).replace("=", "-") for limit in self.limits))
 
     @property
     def method(self) -> str:

@@ -21,8 +21,11 @@ from bequest.cli import app
 from bequest.errors import ConfigurationError, StudyError
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.elastic.budget import ElasticBudget
-from bequest.evaluators.elastic.evaluator import ElasticEvaluator
+from bequest.evaluators.elastic.evaluator import ElasticEvaluator, ends
+from bequest.evaluators.elastic.model import QuantisedModel
 from bequest.evaluators.elastic.training import Shrinking
+from bequest.evaluators.hardware.model import CostModel
+from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.evaluators.image.training import Budget
 from bequest.search.joint.collection import Collection, random_network
@@ -76,10 +79,10 @@ def test_the_networks_of_the_front_are_the_trials(make: MakeStudy, tmp_path: Pat
     assert [t.config for t in study.trials] == [r["config"] for r in found["candidates"][:3]]
     assert [t.state for t in study.trials] == ["complete"] * 3
     first, second = found["candidates"][:2]
-    assert first["target"] == {"latency": 0.12}
+    assert first["targets"][0] == {"latency": 0.12}
     assert first["costs"]["latency"] <= 0.12
-    if second["target"]:  # one network may be the best for both
-        assert second["target"] == {"latency": 0.2}
+    targets = [target for row in (first, second) for target in row["targets"]]
+    assert targets == [{"latency": 0.12}, {"latency": 0.2}]  # one may be the best for both
     assert study.trials[0].metrics["latency"] == pytest.approx(first["costs"]["latency"])
     assert found["feasible"] >= 0.99
     assert found["floats"] == 20
@@ -147,6 +150,37 @@ def test_mlflow_has_front_and_predictor(make: MakeStudy, tmp_path: Path) -> None
     assert run.data.tags["bequest.joint.limits"] == "latency=0.12ms, latency=0.2ms"
     names = {artifact.path for artifact in client.list_artifacts(parent, "joint")}
     assert {"joint/front.png", "joint/predictor.png", "joint/chosen.json"} <= names
+
+
+def test_each_limit_has_its_winner(make: MakeStudy, tmp_path: Path) -> None:
+    study = make(name="two").run(trials=3, progress=False)
+    rows = study.record.target_rows()
+    assert [row["within"] for row in rows] == ["latency 0.12", "latency 0.2"]
+    for row, most in zip(rows, (0.12, 0.2), strict=True):
+        assert row["latency"] <= most
+        assert study.trials[row["trial"]].value == row["accuracy"]
+    model = study.fit_best(folder=str(tmp_path / "small"), within={"latency": 0.12})
+    assert isinstance(model, QuantisedModel)
+    assert model.facts.config == study.trials[rows[0]["trial"]].config
+    with pytest.raises(StudyError, match=r"no complete trial within latency 0.001"):
+        study.fit_best(within={"latency": 1e-3})
+
+
+def test_limits_are_compared_as_numbers(make: MakeStudy, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 's.db'}"
+    make(name="one", storage=store).run(trials=1, progress=False)
+    same = (parse_limit("latency=0.2"), parse_limit("latency=120us"))
+    make(name="one", storage=store, sampler=replace(SHORT, limits=same))
+    with pytest.raises(StudyError, match="begun with floats 20, not 21"):
+        make(name="one", storage=store, sampler=replace(SHORT, floats=21))
+
+
+def test_other_costs_are_other_conditions(evaluator: ElasticEvaluator, tmp_path: Path) -> None:
+    table = CostModel.load().table(evaluator.geometry, *ends(evaluator.geometry, 1, 10, 8))
+    other = ElasticEvaluator(evaluator.task, budget=evaluator.budget, table=table)
+    assert other.conditions == {"table": table.digest} | evaluator.conditions
+    slower = CostTable({key: Cost(10 * cost.latency) for key, cost in table.entries.items()})
+    assert slower.digest != table.digest
 
 
 def test_other_limits_are_another_study(make: MakeStudy, tmp_path: Path) -> None:
