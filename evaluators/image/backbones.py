@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from torch import nn
 from ...errors import ArchitectureError
 from ..peft.arch import describe_architecture
 from ..peft.registry import attach
-from ..tuning.hub import load_pretrained
+from ..tuning.hub import digest_of, load_pretrained
 
 REMEDY = "give a vision transformer, say google/vit-base-patch16-224"
 BYTE = 255.0
@@ -66,11 +65,7 @@ class ImageBackbone:
 
     def digest(self) -> str:
         """What tells the weights from others: for models that cannot be named."""
-        found = hashlib.blake2b(digest_size=16)
-        for name, value in sorted(self.model.state_dict().items()):
-            found.update(name.encode())
-            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return found.hexdigest()
+        return digest_of(self.model)
 
 
 def load_image_backbone(source: str | nn.Module) -> ImageBackbone:

@@ -15,6 +15,7 @@ from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
 from ..training_evaluator import Provenance
 from ..tuning.evaluator import TuningEvaluator
+from ..tuning.hub import digest_of
 from ..tuning.network import TunedNetwork
 from ..tuning.prepared import PARTS, Prepared
 from .backbones import MINILM, Backbone, load_backbone
@@ -145,6 +146,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         assert isinstance(network, TunedNetwork)
         facts = TextFacts(
             backbone=self.backbone_name,
+            digest=digest_of(self.backbone.model),
             classes=self.task.classes,
             pairs=self.task.pairs,
             length=self.length,

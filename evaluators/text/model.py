@@ -16,6 +16,7 @@ from ...spaces import Config
 from ...spaces.peft import method_of
 from ..models import read_model, write_model
 from ..peft.registry import attach
+from ..tuning.hub import digest_of
 from ..tuning.network import TunedNetwork, logits_of
 from .backbones import Backbone, load_backbone
 from .tasks import Texts
@@ -26,10 +27,19 @@ KIND = "text"
 
 @dataclass(frozen=True)
 class TextFacts:
-    """What is needed, beside the weights, to rebuild a model and to know where it came from."""
+    """What is needed, beside the weights, to rebuild a model and to know where it came from.
+
+    Attributes:
+        backbone: Its name.
+        digest: Of its weights, as they were before the training.
+        classes: Names.
+        pairs: Whether pairs of texts are classified.
+        length: Tokens after which texts are cut.
+    """
 
     config: Config
     backbone: str
+    digest: str
     classes: list[str]
     pairs: bool
     length: int
@@ -94,10 +104,19 @@ class TextModel:
 
 
 def load_text_model(folder: str | Path) -> TextModel:
-    """The model that `TextModel.save` wrote. Nothing is unpickled."""
+    """The model that `TextModel.save` wrote. Nothing is unpickled.
+
+    Raises:
+        DataError: The backbone's weights are not those on which it was tuned.
+    """
     saved = read_model(folder)
     facts = TextFacts(**saved.facts)
     backbone = load_backbone(facts.backbone)
+    if digest_of(backbone.model) != facts.digest:
+        raise DataError(
+            f"the model in {str(folder)!r} was tuned on backbone {facts.backbone!r} with other "
+            "weights: put those back, or tune anew"
+        )
     choice = method_of(facts.config)
     handle = attach(backbone.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
     network = TunedNetwork(handle, len(facts.classes))

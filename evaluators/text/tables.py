@@ -34,6 +34,11 @@ def read_table(source: Any, name: str) -> pd.DataFrame:
     Raises:
         DataError: The file is missing, of another kind, or cannot be read.
     """
+    if isinstance(source, Mapping) and all(hasattr(part, "to_pandas") for part in source.values()):
+        raise DataError(
+            f"task {name!r} was given the parts {', '.join(map(str, source))}: give each as "
+            "data=, validation=, test="
+        )
     if isinstance(source, pd.DataFrame):
         return source.reset_index(drop=True)
     if isinstance(source, (str, Path)):

@@ -58,7 +58,8 @@ class TextClassification:
         label: The column with the class: text or numbers.
         validation, test: The other parts, as ``data``; where one is missing, a fifth of the
             training data stands in, drawn by the seed with the classes' shares kept.
-        classes: Names of classes that are numbered from 0; by default the labels themselves.
+        classes: Names of classes that are numbered from 0; by default those of a Hugging Face
+            dataset, else the labels themselves.
 
     Raises:
         DataError: A column is missing, there is one class only, a text is empty, or a label of the
@@ -87,6 +88,8 @@ class TextClassification:
         classes: Sequence[str] | None = None,
     ) -> None:
         self.name = name
+        if classes is None:  # a Hugging Face dataset knows them
+            classes = getattr(dict(getattr(data, "features", None) or {}).get(label), "names", None)
         columns = {"text": text, "label": label} | ({"second text": pair} if pair else {})
         tables = {"train": data, "validation": validation, "test": test}
         frames = {p: read_table(t, name) for p, t in tables.items() if t is not None}

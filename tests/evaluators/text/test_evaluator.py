@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    GPT2Config,
+    GPT2Model,
+    GPT2Tokenizer,
+)
 
 from bequest import Study, load_model
 from bequest.errors import (
@@ -344,3 +353,39 @@ def test_sparse_tuning_changes_and_saves_only_what_it_selected(
     assert torch.equal(again.predict_proba(texts), model.predict_proba(texts))
     whole = sum(p.numel() for p in handle.site.model.parameters()) * 4
     assert (tmp_path / "model.safetensors").stat().st_size < 0.5 * whole
+
+
+def test_a_model_knows_the_backbone_on_which_it_was_tuned(
+    task: TextClassification, backbone: str, tmp_path: Path
+) -> None:
+    copied = tmp_path / "backbone"
+    shutil.copytree(backbone, copied)
+    evaluator = TextEvaluator(task, backbone=str(copied), budget=TextBudget(epochs=1, examples=60))
+    evaluator.fit(evaluator.space.default, seed=0).save(tmp_path / "model")
+    load_model(tmp_path / "model")
+    torch.manual_seed(1)
+    BertModel(BertConfig(vocab_size=5 + len(WORDS), **SIZES)).save_pretrained(copied)
+    with pytest.raises(DataError, match="with other weights: put those back"):
+        load_model(tmp_path / "model")
+
+
+def test_usual_methods_that_do_not_fit_are_left_out(
+    task: TextClassification, tmp_path: Path
+) -> None:
+    """GPT-2 has fused projections, which IA3's scales cannot be put on."""
+    words = {chr(97 + i): i for i in range(26)} | {"<|endoftext|>": 26, "Ġ": 27}
+    ends = {"bos_token_id": 26, "eos_token_id": 26}
+    sizes = {"vocab_size": 28, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 96}
+    GPT2Model(GPT2Config(**sizes, **ends)).save_pretrained(tmp_path)
+    (tmp_path / "vocab.json").write_text(json.dumps(words))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    files = [str(tmp_path / name) for name in ("vocab.json", "merges.txt")]
+    GPT2Tokenizer(*files).save_pretrained(tmp_path)
+    options = {"backbone": str(tmp_path), "budget": TextBudget(epochs=1, examples=60)}
+    evaluator = TextEvaluator(task, limits={"memory": 2**24}, **options)
+    methods = evaluator.space.parameters[0].distribution.choices
+    assert "lora" in methods
+    assert "ia3" not in methods
+    assert evaluator(evaluator.space.defaults[1], seed=0).value > 0
+    with pytest.raises(ArchitectureError):
+        TextEvaluator(task, methods=["ia3"], **options)

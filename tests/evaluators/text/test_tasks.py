@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,21 @@ def test_a_hugging_face_dataset_is_read() -> None:
             return frame()
 
     assert make(Dataset()).classes == ["human", "place"]
+
+
+def test_a_datasets_classes_have_their_names() -> None:
+    class ClassLabel:
+        names: ClassVar = ["a place", "a person"]
+
+    class Dataset:
+        features: ClassVar = {"kind": ClassLabel()}
+
+        def to_pandas(self) -> pd.DataFrame:
+            return frame().assign(kind=[i % 2 for i in range(40)])
+
+    assert make(Dataset()).classes == ["a place", "a person"]
+    with pytest.raises(DataError, match="parts train, test: give each as data=, validation="):
+        make({"train": Dataset(), "test": Dataset()})
 
 
 def test_missing_parts_are_held_out_and_disjoint() -> None:
