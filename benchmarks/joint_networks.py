@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import json
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,25 +16,22 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from benchmarks.harness import Result, Summary
+from benchmarks.sequential_search import OneAfterAnother
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.elastic.budget import ElasticBudget
 from bequest.evaluators.elastic.evaluator import ElasticEvaluator
-from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.home import home
-from bequest.search.joint.collection import Collection, random_network
-from bequest.search.joint.evolution import MARGIN, Evolution
+from bequest.search.joint.collection import random_network
+from bequest.search.joint.evolution import Evolution
 from bequest.search.joint.phase import JointSearch
 from bequest.search.joint.predictor import (
     Fitting,
-    Knowledge,
     Predictor,
-    Samples,
     pairwise_accuracy,
 )
 from bequest.search.joint.settings import Settings
 from bequest.search.limits import Limit
-from bequest.spaces.elastic import BITS, ROLES
-from bequest.spaces.elastic_genes import Networks, joined
+from bequest.spaces.elastic_genes import Networks
 
 SIZES = (50, 100, 200, 400)
 TESTED = 100
@@ -108,7 +104,11 @@ def joint(args: argparse.Namespace, result: Result) -> None:
         for what in seeds[0]["test"]:
             method, _, limit = what.partition(" ")
             row: dict[str, Any] = {"what": "test", "task": name, "method": method}
-            row |= {"limit_ms": float(limit)} if limit else _costs(whole, _largest(whole))
+            row |= (
+                {"limit_ms": float(limit)}
+                if limit
+                else _costs(whole, Networks.largest(whole.geometry))
+            )
             scores = [seed["test"][what] for seed in seeds]
             result.rows.append(row | {"seeds": args.seeds} | Summary.of(scores).row())
         for ms in LATENCIES:
@@ -147,10 +147,10 @@ def _one_seed(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     for ms in LATENCIES:
         best = together.best({"latency": ms}, TRIED)
         found["test"][f"joint {ms}"] = _final(evaluator, best, seed)
-    rival = OneAfterAnother(search, floats)
+    rival = OneAfterAnother(search, floats, LATENCIES, TRIED)
     for ms in LATENCIES:
         found["test"][f"sequential {ms}"] = _final(evaluator, rival.best(ms), seed)
-    found["test"]["int8-largest"] = _final(evaluator, _largest(evaluator), seed)
+    found["test"]["int8-largest"] = _final(evaluator, Networks.largest(evaluator.geometry), seed)
     found["calls"] = {"joint": together.calls, "sequential": rival.calls}
     found["restarts"] = rival.restarts
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,119 +171,6 @@ def _tau(search: JointSearch, evolution: Evolution, seed: int) -> float:
     return float(kendalltau(said, measured).statistic)
 
 
-class OneAfterAnother:
-    """Architecture at 8 bits and full width, then channels, then bits: the rival of joint search.
-
-    It has what joint search has: the same networks in float32, the same fine-tuned ones that were
-    drawn at random, as many more that are chosen by the same rule (least known) of its own last
-    stage, the same score, and the same rounds in all, shared by limits and stages. Each of the
-    first two stages takes a third of the way (on a logarithmic scale) from the largest network's
-    latency to the limit, or as much of it as it can; where bits cannot do the rest, both are done
-    again under tighter limits.
-
-    Args:
-        search: The joint search, done.
-        floats: What its predictor knew before it learned bits.
-
-    Attributes:
-        calls: How many networks were scored.
-        restarts: How often the first two stages had to be done again.
-    """
-
-    def __init__(self, search: JointSearch, floats: Knowledge) -> None:
-        self.search, self.floats = search, floats
-        self.costs = search.evaluator.costs
-        self.calls = self.restarts = 0
-        search.predictor.restore(floats)
-        self.bases = {ms: self._architecture(ms) for ms in LATENCIES}
-        drawn = search.quantised.samples(search.drawn)
-        search.predictor.transfer(drawn)
-        own = self._measured(drawn)
-        networks = joined([drawn.networks, own.networks])
-        both = Samples(networks, np.concatenate([drawn.accuracies, own.accuracies]))
-        search.predictor.restore(floats).transfer(both)
-
-    def best(self, ms: float) -> Networks:
-        """The last stage's best few under a limit."""
-        return self._stage(self.bases[ms], ("bits",), ms).best({"latency": ms}, TRIED)
-
-    def _architecture(self, ms: float) -> Networks:
-        """What the first two stages choose, from where bits can reach the limit."""
-        for attempt in range(30):
-            at = _largest(self.search.evaluator)
-            start = float(self.costs.total(at, "latency")[0])
-            for free, share in ((("depth", "kernel"), 1 / 3), (("channels",), 2 / 3)):
-                goal = 0.9**attempt * start * (ms / start) ** share
-                goal = max(goal, _within_reach(self.costs, at, free))
-                found = self._stage(at, free, goal).best({"latency": goal}, 1_000)
-                at = found[:1]
-            found = found[np.flatnonzero(_least_by_bits(self.costs, found) <= ms / MARGIN)]
-            if len(found):
-                return found[:1]
-            self.restarts += 1
-        raise RuntimeError(f"one after another, nothing reaches {ms} ms")
-
-    def _measured(self, drawn: Samples) -> Samples:
-        """Fine-tuned networks of the last stage: feasible bits, of which least is known."""
-        rng = np.random.default_rng([self.search.seed, 3])
-        wanted = self.search.settings.quantised - len(drawn)
-        chosen = []
-        for ms, base in self.bases.items():
-            some = joined([base] * 2_000)
-            some.bits[:] = Networks.sample(base.geometry, len(some), rng).bits
-            some = some.mended()
-            lowest = joined([base] * 200)  # few random bits meet a tight limit
-            lowest.bits[:] = np.where(rng.random(lowest.bits.shape) < 0.8, 0, lowest.bits)
-            pool = joined([some, lowest.mended()])
-            pool = pool[np.flatnonzero(self.costs.total(pool, "latency") <= ms)]
-            spread = self.search.predictor.predict(pool)[1]
-            groups = np.array_split(rng.permutation(len(pool)), wanted // len(self.bases))
-            chosen += [pool[[int(g[spread[g].argmax()])]] for g in groups if len(g)]
-        kept = self.search.quantised
-        digest = hashlib.sha256(b"".join(n.keys()[0] for n in chosen)).hexdigest()[:8]
-        path = kept.path.with_suffix(f".sequential-{digest}.jsonl")
-        evaluator, seed = self.search.evaluator, self.search.seed
-        collection = Collection(
-            path, kept.geometry, lambda some, row: evaluator.tuned_accuracy(some, row, seed)
-        )
-        return collection.grow(len(chosen), lambda number: chosen[number])
-
-    def _stage(self, at: Networks, free: tuple[str, ...], goal: float) -> Evolution:
-        settings = self.search.settings.evolving
-        rounds = settings.rounds // (3 * len(LATENCIES))
-        evolution = Evolution(
-            self.costs,
-            self.search.score,
-            [Limit("latency", goal, "ms")],
-            replace(settings, rounds=rounds, rungs=1),
-            seed=self.search.seed,
-            free=free,
-            fixed=at,
-        )
-        evolution.run()
-        self.calls += evolution.calls
-        return evolution
-
-
-def _least_by_bits(costs: NetworkCosts, networks: Networks) -> np.ndarray:
-    """The least latency to which bits alone can bring networks ``[n]``."""
-    fixed = costs.total(networks, "latency") - costs.by_block(networks, "latency").sum(1)
-    least = np.full(networks.kernel.shape, np.inf)
-    for bits in itertools.product(range(len(BITS)), repeat=len(ROLES)):
-        some = networks[:]
-        some.bits[:] = bits
-        least = np.fmin(least, costs.by_block(some, "latency"))
-    return np.asarray(fixed + least.sum(1))
-
-
-def _within_reach(costs: NetworkCosts, at: Networks, free: tuple[str, ...]) -> float:
-    """The latency to which some genes can bring a network, and a little more."""
-    least, smallest = at[:], Networks.smallest(at.geometry)
-    for gene in free:
-        getattr(least, gene)[:] = getattr(smallest, gene)
-    return 1.05 * float(costs.total(least.mended(), "latency")[0])
-
-
 def _final(evaluator: ElasticEvaluator, networks: Networks, seed: int) -> float:
     """Test accuracy of the best of some by short fine-tuning, after a long one."""
     if len(networks) > 1:
@@ -292,13 +179,6 @@ def _final(evaluator: ElasticEvaluator, networks: Networks, seed: int) -> float:
     tuning = replace(evaluator.budget.fine_tuning, epochs=LONG_EPOCHS, images=None)
     longer = ElasticEvaluator(evaluator.task, budget=replace(evaluator.budget, fine_tuning=tuning))
     return longer.fit(networks.configs()[0], seed=seed).metrics["test_accuracy"]
-
-
-def _largest(evaluator: ElasticEvaluator) -> Networks:
-    networks = Networks.default(evaluator.geometry, 1)
-    networks.kernel[:] = 2
-    networks.channels[:] = [len(block.channels) - 1 for block in evaluator.geometry.all_blocks]
-    return networks
 
 
 def _costs(evaluator: ElasticEvaluator, networks: Networks) -> dict[str, float]:

@@ -124,6 +124,14 @@ class Networks:
         return made
 
     @classmethod
+    def largest(cls, geometry: Geometry) -> Networks:
+        """The one network of most depth, kernels and channels, of 8 bits."""
+        made = cls.default(geometry, 1)
+        made.kernel[:] = SEVEN
+        made.channels[:] = [len(block.channels) - 1 for block in geometry.all_blocks]
+        return made
+
+    @classmethod
     def sample(cls, geometry: Geometry, count: int, rng: np.random.Generator) -> Networks:
         """Valid networks, every gene uniform."""
         depths = [rng.choice(geometry.depths(s), count) for s in range(len(geometry.blocks))]
