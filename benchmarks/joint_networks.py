@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,6 @@ TRIED = 3
 """So many of each search's best are fine-tuned shortly, the best of them then at length."""
 
 FRONT = 20
-LONG_EPOCHS = 2
 FITTING = Fitting(members=3, steps=400)
 
 
@@ -100,15 +99,11 @@ def joint(args: argparse.Namespace, result: Result) -> None:
     """Test accuracy after fine-tuning at three limits, the tau of the front, the int8 network."""
     for name in args.tasks.split(","):
         seeds = [_one_seed(name, seed, args) for seed in range(args.seeds)]
-        whole = _evaluator(name, args)
+        evaluator = _evaluator(name, args)
         for what in seeds[0]["test"]:
             method, _, limit = what.partition(" ")
             row: dict[str, Any] = {"what": "test", "task": name, "method": method}
-            row |= (
-                {"limit_ms": float(limit)}
-                if limit
-                else _costs(whole, Networks.largest(whole.geometry))
-            )
+            row |= {"limit_ms": float(limit)} if limit else _largest_costs(evaluator)
             scores = [seed["test"][what] for seed in seeds]
             result.rows.append(row | {"seeds": args.seeds} | Summary.of(scores).row())
         for ms in LATENCIES:
@@ -130,7 +125,7 @@ def _one_seed(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     evaluator = _evaluator(name, args)
     limits = tuple(Limit("latency", ms, "ms") for ms in LATENCIES)
     settings = Settings(limits=limits)
-    facts = [asdict(settings), asdict(evaluator.budget), TRIED, FRONT, LONG_EPOCHS]
+    facts = [asdict(settings), asdict(evaluator.budget), TRIED, FRONT]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
     path = home() / "joint_benchmark" / f"{name}-{seed}-{digest}.json"
     if path.exists():
@@ -176,10 +171,9 @@ def _final(evaluator: ElasticEvaluator, networks: Networks, seed: int) -> float:
     if len(networks) > 1:
         short = [evaluator.tuned_accuracy(networks, i, seed) for i in range(len(networks))]
         networks = networks[[int(np.argmax(short))]]
-    tuning = replace(evaluator.budget.fine_tuning, epochs=LONG_EPOCHS, images=None)
-    longer = ElasticEvaluator(evaluator.task, budget=replace(evaluator.budget, fine_tuning=tuning))
-    return longer.fit(networks.configs()[0], seed=seed).metrics["test_accuracy"]
+    return evaluator.fit(networks.configs()[0], seed=seed).metrics["test_accuracy"]
 
 
-def _costs(evaluator: ElasticEvaluator, networks: Networks) -> dict[str, float]:
-    return dict(zip(evaluator.costs.names, evaluator.costs(networks)[0].tolist(), strict=True))
+def _largest_costs(evaluator: ElasticEvaluator) -> dict[str, float]:
+    costs = evaluator.costs(Networks.largest(evaluator.geometry))[0].tolist()
+    return dict(zip(evaluator.costs.names, costs, strict=True))
