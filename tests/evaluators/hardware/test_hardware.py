@@ -141,8 +141,14 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("[1]")
     with pytest.raises(DataError, match="cannot read the cost table"):
         CostTable.load(tmp_path / "bad.json")
-    with pytest.raises(ConfigurationError, match="lacks layers of block s1b1"):
+    with pytest.raises(ConfigurationError, match="lacks the latency of layers of block s1b1"):
         NetworkCosts(SMALL, CostTable({"head": Cost(1.0), "tail": Cost(1.0)}))
+    whole = CostModel.load().table(SMALL, *ends(SMALL, 1, 10, 28)).entries
+    key = key_of(SMALL.all_blocks[0].layers(3, SMALL.all_blocks[0].channels[0])[0], 8, 8)
+    with pytest.raises(ConfigurationError, match="lacks the energy of layers of block"):
+        NetworkCosts(SMALL, CostTable({**whole, key: Cost(whole[key].latency)}))
+    silent = {name: Cost(cost.latency) for name, cost in whole.items()}
+    assert "energy" not in NetworkCosts(SMALL, CostTable(silent)).names
 
 
 def test_a_model_needs_enough_layers(tmp_path: Path) -> None:
