@@ -13,13 +13,13 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
 
 from ..banks.bank import Bank
 from ..errors import StudyError
 from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
+from .failures import FailureWatch
 from .first_phase import FirstPhaseSampler
 from .mlflow_mirror import Mirror
 from .objectives import check_objectives
@@ -34,11 +34,8 @@ from .study_bank import Inheriting, StudyBank
 from .study_facts import describe, settled, usual_name
 from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
 from .tracking import Tracker, make_tracker
-from .trial import COMPLETE, FAILED, PRUNED, Trial
+from .trial import Trial
 from .worker import Worker
-
-FAILURES_TOLERATED = 4
-"""A run stops when at least so many trials, and more than half of its trials, have failed."""
 
 
 class Study:
@@ -220,7 +217,7 @@ class Study:
         deadline = None if timeout is None else time.time() + timeout
         budget = 10**9 if trials is None else trials
         recover(self._study)
-        before = {t.slot for t in self.trials if t.state in _ENDED}
+        watch = FailureWatch(self.record)
         self.tracker.start()
         finished = False
         with study_progress(self.record, trials, deadline, enabled=progress) as show:
@@ -228,7 +225,7 @@ class Study:
             def after_trial() -> None:
                 self.tracker.notify()
                 show()
-                self._stop_if_most_fail(before)
+                watch.check()
 
             try:
                 sampler = self._study.sampler  # is prepared once, not in every worker
@@ -249,19 +246,6 @@ class Study:
 
     def _shareable(self) -> bool:
         return not isinstance(self._storage, optuna.storages.InMemoryStorage)
-
-    def _stop_if_most_fail(self, before: set[int]) -> None:
-        """Only trials of this run count: whoever mends the cause may go on."""
-        failures = sum(t.state == TrialState.FAIL for t in self._study.all_trials())
-        if failures < FAILURES_TOLERATED:
-            return  # the usual case, and a cheap look
-        now = [t for t in self.trials if t.slot not in before and t.state in _ENDED]
-        failed = [t for t in now if t.state == FAILED]
-        if len(failed) >= FAILURES_TOLERATED and 2 * len(failed) > len(now):
-            raise StudyError(
-                f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
-                f"{failed[-1].error}"
-            )
 
     @cached_property
     def tracker(self) -> Tracker[Mirror]:
@@ -348,6 +332,3 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {len(self.trials)} trials)"
-
-
-_ENDED = (COMPLETE, PRUNED, FAILED)
