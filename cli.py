@@ -10,6 +10,7 @@ import typer
 
 from . import __version__
 from .cli_bank import app as bank_app
+from .cli_costs import cost_table
 from .cli_output import Json, Storage, print_json, print_table, study_summary, trial_counts
 from .cli_search import search
 from .cli_selection import select_tasks
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 app.add_typer(bank_app, name="bank")
 app.command()(search)
+app.command()(cost_table)
 app.command("select-tasks")(select_tasks)
 
 Name = Annotated[str, typer.Argument(help="The study's name, as `bequest studies` lists it.")]

@@ -84,6 +84,10 @@ Backbone = Annotated[
 Examples = Annotated[
     int | None, typer.Option(help="With peft: train on so many (0: on all; 1000 by default).")
 ]
+CostTable = Annotated[
+    Path | None,
+    typer.Option(help="With elastic: costs of layers, as `bequest cost-table` writes them."),
+]
 Mlflow = Annotated[bool, typer.Option(help="Log to MLflow.")]
 
 
@@ -114,6 +118,7 @@ def search(
     test: Test = None,
     backbone: Backbone = None,
     examples: Examples = None,
+    cost_table: CostTable = None,
     mlflow: Mlflow = True,
     as_json: Json = False,
 ) -> None:
@@ -123,7 +128,7 @@ def search(
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
     asked = {"images": images, "size": size, "epochs": epochs}
-    evaluator, tuned = _evaluator(found, space, limit, backbone, examples, asked)
+    evaluator, tuned = _evaluator(found, space, limit, backbone, examples, asked, cost_table)
     study = Study(
         evaluator,
         sampler=sampler if tuned else _sampler(sampler, limit),
@@ -170,25 +175,28 @@ def _evaluator(
     backbone: str | None,
     examples: int | None,
     asked: dict[str, int | None],
+    cost_table: Path | None,
 ) -> tuple[Evaluator, bool]:
     """What measures configurations, and whether it tunes a backbone: then limits are its own.
 
     Args:
         task: What is predicted.
-        space, limit, backbone, examples: As on the command line.
+        space, limit, backbone, examples, cost_table: As on the command line.
         asked: ``images``, ``size`` and ``epochs``.
     """
     from .evaluators.choice import PEFT, Tuning, image_budget, make_evaluator
+    from .evaluators.hardware.table import CostTable as Table
 
+    costs = None if cost_table is None else Table.load(cost_table)
     texts = getattr(task, "kind", None) == "text classification"
     if not (texts or space == PEFT):
         if examples is not None:
             raise StudyError("--examples is for space 'peft': leave it out")
         tuning = Tuning(backbone, examples=examples)
-        return make_evaluator(task, space, image_budget(space, **asked), tuning), False
+        return make_evaluator(task, space, image_budget(space, **asked), tuning, costs), False
     _check_tuned(asked)
     tuning = Tuning(backbone, asked["epochs"], examples, _tuning_limits(limit))
-    return make_evaluator(task, space, None, tuning), True
+    return make_evaluator(task, space, None, tuning, costs), True
 
 
 def _tuning_limits(limits: list[str] | None) -> dict[str, float]:

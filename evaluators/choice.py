@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .elastic.budget import ElasticBudget
     from .graph.tasks import GraphTask
+    from .hardware.table import CostTable
     from .image.tasks import ImageClassification
     from .image.training import Budget
     from .text.tasks import TextClassification
@@ -51,6 +52,7 @@ def make_evaluator(
     space: str | None = None,
     budget: Budget | ElasticBudget | None = None,
     tuning: Tuning | None = None,
+    costs: CostTable | None = None,
 ) -> Evaluator:
     """What measures configurations of a space on a task.
 
@@ -59,11 +61,12 @@ def make_evaluator(
         space: The space's name; by default the usual one for the task.
         budget: What a training on images may cost (see `image_budget`).
         tuning: How a backbone is tuned, in space ``"peft"``.
+        costs: Of layers on some machine, in space ``"elastic"``.
 
     Raises:
         UnknownNameError: There is no such space.
         SpaceError: It does not fit the task, a budget is given for a graph, or a backbone is given
-            where none is tuned or missing where one is.
+            where none is tuned or missing where one is, or costs where they mean nothing.
     """
     from .image.tasks import ImageClassification
     from .text.tasks import TextClassification
@@ -81,13 +84,17 @@ def make_evaluator(
     if name != PEFT and tuning.backbone is not None:
         other = f", or search space {PEFT!r}" if PEFT in fitting else ""
         raise SpaceError(f"space {name!r} has no backbone: leave it out{other}")
+    if name != ELASTIC and costs is not None:
+        raise SpaceError(
+            f"space {name!r} has no table of costs: leave it out, or search {ELASTIC!r}"
+        )
     if isinstance(task, TextClassification):
         return _text_evaluator(task, tuning)
     if not isinstance(task, ImageClassification):
         return _graph_evaluator(task, name, budget)
     if name == PEFT:
         return _image_tuning_evaluator(task, budget, tuning)
-    return _image_evaluator(task, made, budget)
+    return _image_evaluator(task, made, budget, costs)
 
 
 def _graph_evaluator(
@@ -108,7 +115,10 @@ def _graph_evaluator(
 
 
 def _image_evaluator(
-    task: ImageClassification, space: Space, budget: Budget | ElasticBudget | None
+    task: ImageClassification,
+    space: Space,
+    budget: Budget | ElasticBudget | None,
+    costs: CostTable | None,
 ) -> Evaluator:
     if space.name == ELASTIC:
         from .elastic.budget import ElasticBudget
@@ -116,7 +126,7 @@ def _image_evaluator(
 
         if budget is not None and not isinstance(budget, ElasticBudget):
             raise SpaceError("space 'elastic' is trained in two parts: give an ElasticBudget")
-        return ElasticEvaluator(task, space=space, budget=budget)
+        return ElasticEvaluator(task, space=space, budget=budget, table=costs)
     from .image.evaluator import ImageEvaluator
     from .image.training import Budget
 

@@ -25,6 +25,7 @@ from ...threads import one_thread
 from ..budgets import unusual
 from ..hardware.model import CostModel
 from ..hardware.table import CostTable
+from ..hardware.timing import Progress, timed_table
 from ..hardware.totals import NetworkCosts
 from ..image.model import ImageFacts
 from ..image.tasks import ImageClassification, Images
@@ -79,10 +80,9 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         whole = max(task.height, task.width)
         size = min(self.budget.fine_tuning.size or whole, whole)
         self.geometry = replace(geometry_of(self.space), size=-(-size // 2))
-        head, tail = ends(self.geometry, task.channels, task.classes, size)
+        self._ends = ends(self.geometry, task.channels, task.classes, size)
         self._table = table
-        table = table or CostModel.load().table(self.geometry, head, tail)
-        self.costs = NetworkCosts(self.geometry, table, head, tail)
+        self.costs = self.costs_by(table or CostModel.load().table(self.geometry, *self._ends))
         self._kept: dict[int, OnceForAll] = {}
         self._split: tuple[int, dict[str, Images]] | None = None
 
@@ -91,6 +91,31 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         """Other trainings, another machine's costs."""
         other = {} if self._table is None else {"table": self._table.digest}
         return other | unusual(self.budget, ElasticBudget())
+
+    def costs_by(self, table: CostTable) -> NetworkCosts:
+        """What networks cost by a table.
+
+        Raises:
+            ConfigurationError: It lacks layers of the space.
+        """
+        return NetworkCosts(self.geometry, table, *self._ends)
+
+    def time_layers(
+        self,
+        *,
+        threads: int = 1,
+        watts: float | None = None,
+        progress: Progress = lambda done, total: None,
+    ) -> CostTable:
+        """The costs of the space's layers on the machine at hand, see `timed_table`."""
+        return timed_table(
+            self.geometry,
+            *self._ends,
+            device=str(self.device),
+            threads=threads,
+            watts=watts,
+            progress=progress,
+        )
 
     # The once-for-all network -------------------------------------------------------------------
 

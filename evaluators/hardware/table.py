@@ -93,12 +93,20 @@ class CostTable:
         return cls(entries)
 
     def save(self, path: str | Path) -> None:
-        """Write the table as JSON."""
+        """Write the table as JSON.
+
+        Raises:
+            DataError: The file cannot be written.
+        """
         rows = {
             key: {c: None if math.isnan(v := getattr(cost, c)) else v for c in COSTS}
             for key, cost in self.entries.items()
         }
-        Path(path).write_text(json.dumps(rows, indent=0) + "\n")
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(json.dumps(rows, indent=0) + "\n")
+        except OSError as error:
+            raise DataError(f"cannot write the cost table: {error}: give another file") from None
 
 
 def key_of(layer: Layer, weight_bits: int, input_bits: int) -> str:

@@ -76,7 +76,7 @@ class NetworkCosts:
                 if points.any() or depths.any():
                     raise ConfigurationError(
                         f"the cost table lacks the {name} of layers of block {block.name}: make "
-                        "one for this geometry"
+                        "one for these images, `bequest cost-table` does"
                     )
 
     def __call__(self, networks: Networks, names: Sequence[str] | None = None) -> np.ndarray:
@@ -105,6 +105,16 @@ class NetworkCosts:
                 points = self._points[name][b, :count].min((1, 2))
                 depths = np.nanmin(self._depths[name][b, :, :count], (0, 2, 3))
                 total += float((points + depths).min())
+        return total
+
+    def largest(self, name: str) -> float:
+        """The most that a network of the geometry can cost."""
+        total = self._fixed[name]
+        for b, block in enumerate(self.geometry.all_blocks):
+            count = len(block.channels)
+            points = self._points[name][b, :count].max((1, 2))
+            depths = np.nanmax(self._depths[name][b, :, :count], (0, 2, 3))
+            total += float((points + depths).max())
         return total
 
 

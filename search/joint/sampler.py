@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ...banks.bank import Bank
 from ...errors import StudyError
 from ...evaluators.elastic.evaluator import ElasticEvaluator
+from ...evaluators.hardware.totals import UNITS, NetworkCosts
 from ...evaluators.task import Evaluator
 from ..first_phase import Diary, FirstPhaseSampler
-from ..limits import parse_limit
+from ..limits import Limit, parse_limit
 from ..samplers import JOINT
 from .evolution import targets
 from .inheritance import earlier, leave
@@ -48,6 +51,7 @@ class JointSampler(FirstPhaseSampler):
     ) -> None:
         super().__init__(evaluator.space, diary, folder / "joint.lock", seed=seed)
         targets(evaluator.costs, settings.limits)  # refused before anything is trained
+        _warn_of_loose(settings.limits, evaluator.costs)
         _check_same(diary.read(), settings)
         self._evaluator: ElasticEvaluator | None = evaluator
         self._settings = settings
@@ -66,6 +70,15 @@ class JointSampler(FirstPhaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_evaluator": None, "_bank": None}
+
+
+def _warn_of_loose(limits: Sequence[Limit], costs: NetworkCosts) -> None:
+    for limit in limits:
+        largest = costs.largest(limit.name)
+        if limit.value >= largest:
+            most = f"{largest:.3g}{UNITS[limit.name]}"
+            text = f"limit {limit} excludes nothing: no network has more than {limit.name}={most}"
+            warnings.warn(text, stacklevel=4)
 
 
 def _check_same(found: dict[str, Any], settings: Settings) -> None:

@@ -20,7 +20,7 @@ from bequest.evaluators.hardware.model import FEATURES, CostModel, layers_of
 from bequest.evaluators.hardware.table import Cost, CostTable, key_of
 from bequest.evaluators.hardware.timing import timed_table
 from bequest.evaluators.hardware.totals import UNITS, NetworkCosts
-from bequest.spaces.elastic import BITS, PUBLISHED, SMALL, Geometry, Layer
+from bequest.spaces.elastic import BITS, KERNELS, PUBLISHED, SMALL, Geometry, Layer
 from bequest.spaces.elastic_genes import EIGHT, Networks
 
 BITFUSION = Path(os.environ.get("BEQUEST_DATA", "")) / "bitfusion" / "latency_energy.json"
@@ -98,6 +98,17 @@ def test_the_smallest_network_is_the_cheapest(small: NetworkCosts) -> None:
     drawn = Networks.sample(SMALL, 500, np.random.default_rng(0))
     for name in UNITS:
         assert small.total(drawn, name).min() >= small.smallest(name)
+        assert small.total(drawn, name).max() <= small.largest(name)
+
+
+def test_the_largest_network_is_the_dearest(small: NetworkCosts) -> None:
+    networks = Networks.default(SMALL, 1)
+    networks.depth[:] = [SMALL.depths(stage)[-1] for stage in range(len(networks.depth[0]))]
+    networks.kernel[:] = len(KERNELS) - 1
+    networks.channels[:] = [len(block.channels) - 1 for block in SMALL.all_blocks]
+    networks.bits[:] = len(BITS) - 1
+    for name in ("size", "parameters", "flops"):
+        assert small.total(networks, name)[0] == pytest.approx(small.largest(name))
 
 
 def test_fewer_bits_cost_less(small: NetworkCosts) -> None:

@@ -197,6 +197,8 @@ def test_what_cannot_be_searched_is_refused(make: MakeStudy) -> None:
     hopeless = replace(SHORT, limits=(parse_limit("latency=1us"),))
     with pytest.raises(StudyError, match="leaves no choice"):
         make(name="hopeless", sampler=hopeless)
+    with pytest.warns(UserWarning, match=r"latency=5ms excludes nothing: no network has more than"):
+        make(name="loose", sampler=replace(SHORT, limits=(parse_limit("latency=5ms"),)))
     with pytest.raises(ConfigurationError, match="floats 3: give 20 at least"):
         Settings(floats=3)
     with pytest.raises(StudyError, match="too few for"):
@@ -232,3 +234,21 @@ def test_the_command_line_takes_limits_where_they_are_kept(home: Path) -> None:
     assert "leaves no choice" in str(done.exception)
     done = runner.invoke(app, [*elastic, "--limit", "latency"])
     assert "is not NAME=VALUE" in str(done.exception)
+
+
+def test_the_command_line_searches_by_a_machines_own_costs(tmp_path: Path) -> None:
+    runner, path = CliRunner(), tmp_path / "tables" / "mine.json"
+    done = runner.invoke(app, ["cost-table", "digits", "-o", str(path), "--watts", "10", "--json"])
+    low, high = json.loads(done.stdout)["costs"]["latency"]
+    assert 0 < low < high
+    asked = ["search", "digits", "--storage", "memory", "--no-mlflow", "--cost-table", str(path)]
+    elastic = [*asked, "--space", "elastic", "--sampler", "apq"]
+    done = runner.invoke(app, [*elastic, "--limit", f"latency={low / 2}ms"])
+    assert f"the cheapest network has latency {low:.4g}ms" in str(done.exception)
+    done = runner.invoke(app, asked)
+    assert "space 'nas-bench-201' has no table of costs" in str(done.exception)
+    done = runner.invoke(app, ["cost-table", "wine-knn", "-o", str(path)])
+    assert "does not fit" in str(done.exception)
+    path.write_text("{}")
+    done = runner.invoke(app, elastic)
+    assert "a cost table has no 'head'" in str(done.exception)
