@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 WORTH = 2**16
 """Weights of fewer elements are multiplied as they are: turning them would take longer."""
@@ -38,6 +39,10 @@ def _cpu_can() -> bool:
 class LinearMaps(TorchFunctionMode):
     """Linear maps of float32 in bfloat16, with sums and results in float32."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: tuple[Tensor, int, Tensor] | None = None
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -46,33 +51,69 @@ class LinearMaps(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func is functional.linear:
-            return _linear(*args, **(kwargs or {}))
+            return self._linear(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        if weight.numel() < WORTH or weight.dtype != torch.float32 or input.dtype != torch.float32:
+            return functional.linear(input, weight, bias)
+        product: Tensor = _Product.apply(  # type: ignore[no-untyped-call]
+            input, weight, bias, self._turned(input)
+        )
+        return product
 
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if weight.numel() < WORTH or weight.dtype != torch.float32 or input.dtype != torch.float32:
-        return functional.linear(input, weight, bias)
-    product: Tensor = _Product.apply(input, weight)  # type: ignore[no-untyped-call]
-    return product if bias is None else product + bias
+    def _turned(self, input: Tensor) -> Tensor:
+        """In bfloat16; queries, keys and values read the same input one after another."""
+        if self._last is None or self._last[0] is not input or self._last[1] != input._version:
+            self._last = input, input._version, input.detach().bfloat16()
+        return self._last[2]
+
+
+class _Turned:
+    """Frozen weights in bfloat16, as long as they are there and stay as they are.
+
+    Those that are trained change behind this one's back: fused optimisers count no versions.
+    """
+
+    def __init__(self) -> None:
+        self._of = WeakTensorKeyDictionary()
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        if weight.requires_grad:
+            self._of.pop(weight, None)
+            return weight.detach().bfloat16()
+        version, turned = self._of.get(weight, (None, None))
+        if version != weight._version:
+            turned = weight.detach().bfloat16()
+            self._of[weight] = weight._version, turned
+        return turned
+
+
+_turned = _Turned()
 
 
 class _Product(torch.autograd.Function):
-    """``input weight^T``. What is kept for the backward pass is what float32 keeps: the tensors
-    themselves, which others keep, too; copies in bfloat16 would come on top of them."""
+    """``input weight^T + bias``. What is kept for the backward pass is what float32 keeps: the
+    tensors themselves, which others keep, too; copies in bfloat16 would come on top of them."""
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, weight: Tensor) -> Tensor:
-        of_input, of_weight = ctx.needs_input_grad
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None, turned: Tensor
+    ) -> Tensor:
+        of_input, of_weight, ctx.of_bias, _ = ctx.needs_input_grad
         ctx.save_for_backward(input if of_weight else None, weight if of_input else None)
-        return functional.linear(input.bfloat16(), weight.bfloat16()).float()
+        product = functional.linear(turned, _turned(weight)).float()
+        return product if bias is None else product.add_(bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = ctx.saved_tensors
         gradient = gradients[0].bfloat16()
-        of_input = None if weight is None else (gradient @ weight.bfloat16()).float()
-        if input is None:
-            return of_input, None
-        rows = input.bfloat16().flatten(0, -2)
-        return of_input, (gradient.flatten(0, -2).T @ rows).float()
+        of_input = None if weight is None else (gradient @ _turned(weight)).float()
+        of_weight = of_bias = None
+        if input is not None:
+            rows = input.bfloat16().flatten(0, -2)
+            of_weight = (gradient.flatten(0, -2).T @ rows).float()
+        if ctx.of_bias:
+            of_bias = gradients[0].flatten(0, -2).sum(0)
+        return of_input, of_weight, of_bias, None

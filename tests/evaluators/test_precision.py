@@ -35,6 +35,43 @@ def test_values_and_gradients_are_near_those_of_float32() -> None:
         assert 0 < error < 0.01
 
 
+def test_weights_that_change_are_seen() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(384, 384).requires_grad_(False), torch.randn(5, 384)
+
+    def error() -> float:
+        with LinearMaps():
+            near = layer(x)
+        exact = layer(x)
+        return float((near - exact).detach().norm() / exact.detach().norm())
+
+    assert 0 < error() < 0.01
+    layer.weight.mul_(-2.0)
+    assert error() < 0.01
+    layer.requires_grad_()
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
+    for _ in range(3):
+        optimizer.zero_grad()
+        with LinearMaps():
+            layer(x).square().sum().backward()
+        optimizer.step()
+        assert error() < 0.01
+    layer.requires_grad_(False)
+    assert error() < 0.01
+
+
+def test_an_input_that_changes_in_place_is_seen() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(384, 384).requires_grad_(False), torch.randn(5, 384)
+    with LinearMaps():
+        first, again = layer(x), layer(x)
+        x.mul_(2.0)
+        second = layer(x)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, second)
+    assert (second - layer(x)).norm() < 0.01 * layer(x).norm()
+
+
 def test_small_maps_and_other_functions_stay_as_they_are() -> None:
     torch.manual_seed(0)
     weight, x = torch.randn(8, WORTH // 8 - 1), torch.randn(3, WORTH // 8 - 1)
