@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -76,13 +76,13 @@ class _Turned:
     """
 
     def __init__(self) -> None:
-        self._of = WeakTensorKeyDictionary()
+        self._of: MutableMapping[Tensor, tuple[int, Tensor]] = WeakTensorKeyDictionary()
 
     def __call__(self, weight: Tensor) -> Tensor:
         if weight.requires_grad:
             self._of.pop(weight, None)
             return weight.detach().bfloat16()
-        version, turned = self._of.get(weight, (None, None))
+        version, turned = self._of.get(weight, (-1, weight))
         if version != weight._version:
             turned = weight.detach().bfloat16()
             self._of[weight] = weight._version, turned
