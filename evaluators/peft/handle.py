@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,6 +22,10 @@ State = dict[str, Tensor]
 Inputs = Mapping[str, Any]
 """A backbone's keyword arguments: ``input_ids`` and ``attention_mask`` ``[B, S]``, or
 ``pixel_values [B, channels, height, width]``."""
+
+
+_attached: WeakKeyDictionary[nn.Module, list[ReferenceType[Handle]]] = WeakKeyDictionary()
+"""The handles on each backbone, the last one on top of the others."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,7 @@ class Handle:
         self._states: list[Tensor] = []
         if self.readout.needs_states:
             self.hooks.states(self._states)
+        _attached.setdefault(site.model, []).append(ref(self))
 
     # Using --------------------------------------------------------------------------------------
 
@@ -248,9 +254,14 @@ class Handle:
     # Ending -------------------------------------------------------------------------------------
 
     def remove(self) -> None:
-        """Take the method off: the backbone computes what it did before, bit for bit."""
+        """Take the method off: the backbone computes what it did before, bit for bit.
+
+        Raises:
+            ArchitectureError: Another method is on top of this one.
+        """
         if self._ended:
             return
+        self._check_on_top()
         with torch.no_grad():
             for name, parameter in self.weights.items():
                 parameter.copy_(self._before[name])
@@ -265,7 +276,8 @@ class Handle:
         """Write the method into the backbone's weights and let go of it.
 
         Raises:
-            ArchitectureError: The method computes what no weights of the backbone can.
+            ArchitectureError: The method computes what no weights of the backbone can, or another
+                one is on top of it.
         """
         if self._ended:
             raise ArchitectureError("this method was taken off or merged: attach it anew")
@@ -273,12 +285,22 @@ class Handle:
             raise ArchitectureError(
                 "this method cannot be merged into the backbone's weights: keep its handle"
             )
+        self._check_on_top()
         with torch.no_grad():
             self._merge()
         self._let_go()
 
+    def _check_on_top(self) -> None:
+        # What was attached later has noted what it found: this method's hooks and flags.
+        live = [handle for known in _attached[self.site.model] if (handle := known()) is not None]
+        if live[-1] is not self:
+            raise ArchitectureError(
+                "another method was attached to this backbone later: take that one off first"
+            )
+
     def _let_go(self) -> None:
         self._ended = True
+        _attached[self.site.model] = [r for r in _attached[self.site.model] if r() is not self]
         for parameter, flag in self._flags:
             parameter.requires_grad_(flag)
         self.hooks.remove()  # last: a library has noted flags of its own before

@@ -90,10 +90,14 @@ class SparseHandle(Handle):
                 parameter.grad *= self.masks[name]
 
     def state(self) -> State:
-        """Indices and values of the difference, per tensor."""
+        """Indices and values of the difference, per tensor.
+
+        Values are of double precision: added to what was there before, a rounded difference would
+        miss the weight by its last bit.
+        """
         found: State = {}
         for name, parameter in self.weights.items():
-            difference = (parameter.detach() - self._before[name]).flatten()
+            difference = (parameter.detach().double() - self._before[name]).flatten()
             index = difference.nonzero().flatten()
             if len(index):
                 found[f"{name}.index"], found[f"{name}.value"] = index, difference[index]
@@ -138,7 +142,7 @@ def apply_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Te
         name, _, kind = key.rpartition(".")
         if kind == "index":
             flat = weights[name].view(-1)
-            flat[state[key]] += state[f"{name}.value"].to(flat)
+            flat[state[key]] = (flat[state[key]] + state[f"{name}.value"].to(flat.device)).to(flat)
 
 
 def check_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]) -> None:

@@ -280,6 +280,27 @@ def test_sparse_tuning_moves_only_its_share() -> None:
     assert 0 < moved <= handle.count()
 
 
+def test_a_sparse_difference_gives_the_weights_to_the_last_bit() -> None:
+    handle = put("sparse", make_backbone("bert"))
+    train(handle, make_inputs("bert"), steps=8)
+    trained = {n: p.detach().clone() for n, p in handle.weights.items()}
+    handle.load_state(handle.state())
+    assert all(torch.equal(p, trained[n]) for n, p in handle.weights.items())
+
+
+def test_a_method_under_another_one_stays() -> None:
+    model = make_backbone("bert")
+    below, above = attach(model, "lora"), attach(model, "adapter")
+    for end in (below.remove, below.merge):
+        with pytest.raises(ArchitectureError, match="take that one off first"):
+            end()
+    above.remove()
+    below.remove()
+    below = attach(model, "lora")
+    attach(model, "adapter").remove()
+    below.merge()
+
+
 def test_the_bandit_learns_which_block_is_not_needed() -> None:
     torch.manual_seed(0)
     handle: Any = attach(make_backbone("bert"), "das", skip=1, search_share=1.0)
