@@ -51,12 +51,12 @@ class IntegerConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         levels = 2 ** self.bits[1] - 1
-        steps = (x / self.input_scale + self.zero_point).round().clamp(0, levels)
-        out = self._product(steps - self.zero_point)
+        steps = (x / self.input_scale).add_(self.zero_point).round_().clamp_(0, levels)
+        out = self._product(steps.sub_(self.zero_point))
         scale = self.input_scale * self.weight_scale * self.factor
         spread = (-1, *[1] * (out.ndim - 2))
-        out = out * scale.view(spread) + self.shift.view(spread)
-        return out.relu() if self.relu else out
+        out.mul_(scale.view(spread)).add_(self.shift.view(spread))
+        return out.relu_() if self.relu else out
 
     def _product(self, steps: Tensor) -> Tensor:
         weights = self.integers.to(steps.dtype)

@@ -70,7 +70,7 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.norm(self.conv(x))
-        return out.relu() if self.relu else out
+        return out.relu_() if self.relu else out
 
 
 class BottleneckBlock(nn.Module):
