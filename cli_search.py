@@ -211,7 +211,10 @@ def _tuning_limits(limits: list[str] | None) -> dict[str, float]:
 
     parsed = [parse_limit(text) for text in limits or []]
     check_limits(parsed, LIMITED)
-    return {limit.name: limit.value for limit in parsed}
+    found = {limit.name: limit.value for limit in parsed}
+    if len(found) < len(parsed):
+        raise StudyError("space 'peft' takes one limit of each name: search again for another one")
+    return found
 
 
 def _check_tuned(asked: dict[str, int | None]) -> None:

@@ -33,6 +33,10 @@ class EvaluationError(BequestError, RuntimeError):
     """A configuration could not be trained or measured."""
 
 
+class OverLimitError(EvaluationError):
+    """A configuration was not trained, for it would cost more than a limit allows."""
+
+
 class BankError(BequestError, RuntimeError):
     """A bank, or a file for one, cannot be read or written as asked."""
 

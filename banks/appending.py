@@ -1,4 +1,4 @@
-"""How records become rows of the bank's tables; a row that is there already stays as it is."""
+"""How records become rows of the bank's tables; a value that is there already stays as it is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,16 @@ def append_records(
         _row(task_id, task.name, places[key], key, record)
         for key, record in zip(keys, checked, strict=True)
     ]
+    _forget_failures(connection, [str(row["key"]) for row in rows if row["value"] is not None])
     return sum(schema.insert_new(connection, schema.records, batch) for batch in _batches(rows))
+
+
+def _forget_failures(connection: sa.Connection, keys: list[str]) -> None:
+    """What failed once and has a value now did not fail for its configuration."""
+    columns = schema.records.c
+    for batch in _batches(keys, 500):
+        failed = columns.key.in_(batch) & columns.value.is_(None)
+        connection.execute(schema.records.delete().where(failed))
 
 
 def _checked(space: Space, record: Record) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from .appending import append_records
 from .overlap import Overlap
 from .record import BankTask, Record
 from .scores import Scores, read_scores, read_tasks
+
+IDENTITY = "identity"
 
 
 class Bank:
@@ -67,6 +70,7 @@ class Bank:
             added = sum(append_records(connection, *part) for part in parts)
             for task, name, vector in fingerprints:
                 self._set_fingerprint(connection, task, name, vector)
+            self._warm.clear()  # a value may have taken a failure's place
             return added
 
     def set_fingerprint(self, task: str, name: str, vector: Sequence[float]) -> None:
@@ -174,6 +178,18 @@ class Bank:
         with self.engine.connect() as connection:
             value: str | None = connection.execute(statement).scalar()
         return value
+
+    @property
+    def identity(self) -> str:
+        """A name that no other bank has, whatever its URL; given when it is first asked for."""
+        found = self.note(IDENTITY)
+        if found is None:
+            with schema.writing(self.engine).begin() as connection:
+                row = {"name": IDENTITY, "value": uuid.uuid4().hex}
+                schema.insert_new(connection, schema.meta, [row])
+            found = self.note(IDENTITY)
+        assert found is not None
+        return found
 
     @property
     def mark(self) -> int:

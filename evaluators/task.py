@@ -99,6 +99,19 @@ def conditions_of(evaluator: Evaluator) -> dict[str, Any]:
 
 
 @runtime_checkable
+class Limited(Protocol):
+    """An evaluator that refuses what would cost too much."""
+
+    limits: dict[str, float]
+    """The most that a configuration may cost, by name; studies within others have other names."""
+
+
+def limits_of(evaluator: Evaluator) -> dict[str, float]:
+    """The limits that an evaluator keeps."""
+    return dict(evaluator.limits) if isinstance(evaluator, Limited) else {}
+
+
+@runtime_checkable
 class Relaxable(Protocol):
     """An evaluator whose space has a supernet: what relaxed search needs."""
 

@@ -37,6 +37,7 @@ class FailureWatch:
         now = [t for t in _ended(self._record) if t.slot not in self._before]
         failed = [t for t in now if t.state == FAILED]
         if len(failed) >= TOLERATED and 2 * len(failed) > len(now):
+            self._record.explain_away(t.slot for t in failed)
             raise StudyError(
                 f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
                 f"{failed[-1].error}"

@@ -18,7 +18,7 @@ from ..banks.similarity import predicted_similarity
 from ..home import home
 from ..spaces import Space
 from .record import StudyRecord
-from .trial import COMPLETE, FAILED, Trial
+from .trial import COMPLETE, FAILED, Trial, is_refusal
 
 NO_BANK = "none"
 
@@ -98,6 +98,9 @@ class Heritage:
 def append_record(bank: Bank, study: StudyRecord) -> int:
     """Append a study's ended trials to a bank; what is there already stays once.
 
+    Failures that say nothing of a configuration stay out: what was refused for its cost, and what
+    failed when most did.
+
     Returns:
         How many records were new.
     """
@@ -106,24 +109,26 @@ def append_record(bank: Bank, study: StudyRecord) -> int:
         facts["task"], study.metric, study.direction, facts["task_facts"], study.conditions
     )
     ended = [t for t in study.trials if t.state in (COMPLETE, FAILED) and t.config]
+    ended = [t for t in ended if t.slot not in study.unexplained and not is_refusal(t.error)]
     if not ended:
         return 0
     space = Space.from_json(facts["space"])
-    records = [_record(t, study.name) for t in ended]
+    records = [_record(t, study) for t in ended]
     described = [(task.name, kind, v) for kind, v in facts.get("fingerprints", {}).items()]
     return bank.append_all([(task, space, records)], described)
 
 
-def _record(trial: Trial, study: str) -> Record:
+def _record(trial: Trial, study: StudyRecord) -> Record:
     metrics = {k: v for k, v in trial.metrics.items() if math.isfinite(v)}
     return Record(
         trial.config,
         trial.value if trial.state == COMPLETE else None,
         metrics,
+        seed=study.facts["seed"],
         seconds=metrics.get("seconds", math.nan),
         curve=trial.curve,
         error=trial.error,
-        source=f"study {study}",
+        source=f"study {study.name}",
     )
 
 

@@ -46,6 +46,11 @@ def parent_variable() -> dict[str, str]:
     return {PARENT_VARIABLE: json.dumps(_identity(os.getpid()))}
 
 
+def is_worker(owner: Mapping[str, Any], pid: int) -> bool:
+    """Whether a trial's owner is the process of that number on this host."""
+    return owner.get("host") == _host() and owner.get("pid") == pid
+
+
 def is_dead(owner: Mapping[str, Any]) -> bool | None:
     """Whether a trial's owner is dead; ``None`` where this host cannot tell."""
     return _is_gone(owner) if owner.get("host") == _host() else None

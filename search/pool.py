@@ -20,13 +20,16 @@ import cloudpickle
 from optuna.trial import TrialState
 
 from ..errors import StudyError
-from .ownership import parent_variable
+from .ownership import is_worker, parent_variable
 from .recovery import mark_lost, recover
 from .slots import INTERRUPTED, OWNER, SlotStudy
 from .storage import HEARTBEAT_SECONDS, sql_backend
 from .worker import Worker
 
 POLL_SECONDS = 0.2
+REFUSED = 3
+"""The exit code of a worker that has said why the study cannot go on."""
+
 FUTILE_STARTS = 3
 """So many workers in a row that died without any trial: the fault is not a configuration's."""
 
@@ -69,6 +72,7 @@ class _Pool:
         self.folder = folder
         self.workers = workers
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.logs: dict[int, Path] = {}
         self.futile = 0
         self.started = 0
         self._ended = -1
@@ -76,15 +80,21 @@ class _Pool:
         self.payload.write_bytes(
             cloudpickle.dumps(
                 {
-                    "evaluator": worker.evaluator,
-                    "storage": _url(worker.study),
-                    "name": worker.study.study_name,
-                    "seed": worker.seed,
-                    "minimize": worker.minimize,
-                    "sampler": self.optuna_study.sampler,
-                    "pruner": self.optuna_study.pruner,
-                    "budget": budget,
-                    "deadline": deadline,
+                    # Where a script's own modules are found: needed before the rest is read.
+                    "path": [str(Path(entry).absolute()) for entry in sys.path],
+                    "worker": cloudpickle.dumps(
+                        {
+                            "evaluator": worker.evaluator,
+                            "storage": _url(worker.study),
+                            "name": worker.study.study_name,
+                            "seed": worker.seed,
+                            "minimize": worker.minimize,
+                            "sampler": self.optuna_study.sampler,
+                            "pruner": self.optuna_study.pruner,
+                            "budget": budget,
+                            "deadline": deadline,
+                        }
+                    ),
                 }
             )
         )
@@ -109,7 +119,7 @@ class _Pool:
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         env = {**os.environ, **threads, **parent_variable()}
         with open(self._log(self.started), "wb") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "bequest.search.worker_process", str(self.payload)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -118,6 +128,8 @@ class _Pool:
                 # Ctrl-C reaches the parent alone, which then stops its workers in order.
                 start_new_session=True,
             )
+        self.logs[process.pid] = self._log(self.started)
+        return process
 
     def _log(self, number: int) -> Path:
         return self.folder / f"worker-{number}.log"
@@ -130,21 +142,25 @@ class _Pool:
             self.processes.remove(process)
             if code == 0:
                 continue
+            if code == REFUSED:
+                raise StudyError(self._last_words(process.pid))
             had_trial = recover(self.optuna_study, elsewhere=False) > 0
             self.futile = 0 if had_trial else self.futile + 1
             if self.futile >= FUTILE_STARTS:
-                raise StudyError(f"workers cannot start (exit code {code}): {self._last_words()}")
+                raise StudyError(
+                    f"workers cannot start (exit code {code}): {self._last_words(process.pid)}"
+                )
             self.processes.append(self._start())
 
     def _give_back(self, pid: int) -> None:
         """Give back the trial of a worker that had to be killed."""
         for trial in self.optuna_study.all_trials():
             running = trial.state == TrialState.RUNNING
-            if running and trial.system_attrs.get(OWNER, {}).get("pid") == pid:
+            if running and is_worker(trial.system_attrs.get(OWNER, {}), pid):
                 mark_lost(self.optuna_study, trial, INTERRUPTED)
 
-    def _last_words(self) -> str:
-        lines = self._log(self.started).read_text(errors="replace").strip().splitlines()
+    def _last_words(self, pid: int) -> str:
+        lines = self.logs[pid].read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "no message"
 
     def _notice(self) -> None:

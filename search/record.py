@@ -30,6 +30,10 @@ JOINT = "bequest:joint"
 """The study attribute that holds a joint search: its limits, predictor, front, candidates."""
 
 
+UNEXPLAINED = "bequest:unexplained"
+"""The study attribute that holds the slots of trials that failed by no fault of theirs."""
+
+
 class StudyRecord:
     """What the store says of one study.
 
@@ -69,7 +73,9 @@ class StudyRecord:
         """
         found = best_of(self.trials, self.direction, self.minimize)
         if found is None:
-            raise StudyError(f"study {self.name!r} has no complete trial yet: run it first")
+            errors = [t.error for t in self.trials if t.error]
+            why = f"run it first{f' (its last trial: {errors[-1]})' if errors else ''}"
+            raise StudyError(f"study {self.name!r} has no complete trial yet: {why}")
         return found
 
     def best_within(self, within: Mapping[str, float]) -> Trial:
@@ -149,6 +155,16 @@ class StudyRecord:
         """What the joint search has found so far; empty where there is none."""
         found: dict[str, Any] = self.optuna_study.user_attrs.get(JOINT, {})
         return found
+
+    @property
+    def unexplained(self) -> set[int]:
+        """The slots of trials that failed when most did: nobody knows how good they are."""
+        return {*self.optuna_study.user_attrs.get(UNEXPLAINED, [])}
+
+    def explain_away(self, slots: Iterable[int]) -> None:
+        """Note that the trials in some slots failed by no fault of their configurations."""
+        known = sorted(self.unexplained | {*slots})
+        self.optuna_study.set_user_attr(UNEXPLAINED, known)
 
     @property
     def folder(self) -> Path:

@@ -37,6 +37,8 @@ from .tracking import Tracker, make_tracker
 from .trial import Trial
 from .worker import Worker
 
+DIRECTIONS = ("maximize", "minimize")
+
 
 class Study:
     """A search for the best configuration of one evaluator.
@@ -87,6 +89,11 @@ class Study:
         seed: int = 0,
         tracking: str | bool | None = None,
     ) -> None:
+        if seed < 0:
+            raise StudyError(f"seed is {seed}: give 0 or more")
+        direction = evaluator.task.direction
+        if direction not in DIRECTIONS:
+            raise StudyError(f"direction is {direction!r}: say 'maximize' or 'minimize'")
         self.evaluator = evaluator
         self.seed = seed
         self.sampler_name = name_of(sampler)
@@ -102,7 +109,7 @@ class Study:
             study_name=self.name,
             storage=self._storage,
             directions=[
-                StudyDirection[evaluator.task.direction.upper()],
+                StudyDirection[direction.upper()],
                 *(StudyDirection.MINIMIZE for _ in self.minimize),
             ],
             load_if_exists=True,
@@ -210,12 +217,17 @@ class Study:
                 over before a relaxed or joint search is, with which the study begins: what that has
                 done is kept.
         """
+        if trials is not None and trials < 1:
+            raise StudyError(f"trials is {trials}: a study needs 1 at least")
+        if workers < 1:
+            raise StudyError(f"workers is {workers}: somebody has to work, give 1 at least")
         if trials is None and timeout is None:
             raise StudyError("give a limit: run(trials=30) or run(timeout=600)")
         if workers > 1 and not self._shareable():
             raise StudyError("worker processes need a stored study: give storage='sqlite:///x.db'")
         deadline = None if timeout is None else time.time() + timeout
         budget = 10**9 if trials is None else trials
+        self._bank.open()
         recover(self._study)
         watch = FailureWatch(self.record)
         self.tracker.start()
@@ -240,8 +252,10 @@ class Study:
                     run_pool(worker, workers, budget, deadline, after_trial)
                 finished = True
             finally:
-                self._bank.hand_down()
-                self.tracker.close(finished=finished)
+                try:
+                    self._bank.hand_down()
+                finally:
+                    self.tracker.close(finished=finished)
         return self
 
     def _shareable(self) -> bool:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ..banks.bank import Bank
 from ..banks.record import name_under
+from ..errors import BequestError, StudyError
 from ..spaces import Space
-from .heritage import Heritage, append_record, explained, open_bank
+from .heritage import NO_BANK, Heritage, append_record, explained, open_bank
 from .record import INHERITED, StudyRecord, best_of
 from .samplers import INHERITING
 from .samplers.base import Observation, observations
 
 MARK = "bequest:bank_mark"
 """The study attribute that holds the bank's mark when the study began."""
+
+BANK = "bequest:bank"
+"""The study attribute that holds the identity of the bank with which the study began, or "none"."""
 
 
 @runtime_checkable
@@ -59,7 +66,10 @@ class StudyBank:
         handed down speaks of one.
         """
         facts = self._record.facts
-        if facts["sampler"] not in INHERITING or self._record.minimize or self.bank is None:
+        if facts["sampler"] not in INHERITING or self._record.minimize:
+            return None
+        self._check_same()
+        if self.bank is None:
             return None
         mark = self._mark(self.bank)
         task = name_under(facts["task"], self._record.conditions)
@@ -70,14 +80,33 @@ class StudyBank:
         bank = self._addressee()
         return None if bank is None else (bank, self._mark(bank))
 
+    def open(self) -> None:
+        """See now, not after the search, that there is a bank to add to.
+
+        Raises:
+            BankError: It cannot be opened.
+        """
+        self._addressee()
+
     def hand_down(self) -> None:
-        """Add the trials to the bank, and write down what was inherited."""
+        """Add the trials to the bank, and write down what was inherited.
+
+        What goes wrong is a warning: the trials are kept, and can be added another time.
+        """
         explanation = self.explain()
         if explanation:
             self._study.set_user_attr(INHERITED, explanation)
-        bank = self._addressee()
-        if bank is not None:
-            append_record(bank, self._record)
+        try:
+            bank = self._addressee()
+            if bank is not None:
+                append_record(bank, self._record)
+        except (BequestError, SQLAlchemyError) as error:
+            reason = str(error).splitlines()[0]
+            warnings.warn(
+                f"the bank did not take the trials ({reason}): nothing is lost, `bequest bank "
+                f"append {self._record.name}` adds them",
+                stacklevel=3,
+            )
 
     def explain(self) -> list[dict[str, Any]]:
         """See `Study.explain`."""
@@ -89,6 +118,26 @@ class StudyBank:
         inheritance = getattr(sampler, "inheritance", None)
         opinions = inheritance.opinions(best.config) if best and inheritance else None
         return explained(sampler.explain(history), opinions)
+
+    def _check_same(self) -> None:
+        """See that a study goes on with the bank, or without one, as it was begun.
+
+        Raises:
+            StudyError: It does not.
+        """
+        now = NO_BANK if self.bank is None else self.bank.identity
+        begun = self._study.user_attrs.get(BANK)
+        if begun is None:
+            if MARK in self._study.user_attrs and self.bank is not None:
+                return  # begun before banks had identities
+            self._study.set_user_attr(BANK, now)
+        elif begun != now:
+            how = "without a bank" if begun == NO_BANK else "with another bank"
+            remedy = "--bank none (bank=False)" if begun == NO_BANK else "that one"
+            raise StudyError(
+                f"study {self._record.name!r} was begun {how}: give {remedy}, or the new study "
+                "another name"
+            )
 
     def _addressee(self) -> Bank | None:
         """The bank that the study adds to."""

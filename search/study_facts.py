@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import StudyError
-from ..evaluators.task import Evaluator, Fingerprinted, conditions_of
+from ..evaluators.task import Evaluator, Fingerprinted, conditions_of, limits_of
 from .record import METADATA
 from .slots import SlotStudy
 
@@ -19,6 +19,7 @@ LONGEST = 60
 COMPARED = (
     "task",
     "conditions",
+    "limits",
     "space_hash",
     "sampler",
     "pruner",
@@ -40,6 +41,7 @@ def describe(
         "metric": task.metric,
         "direction": task.direction,
         "conditions": conditions_of(evaluator),
+        "limits": limits_of(evaluator),
         "task_facts": task.describe(),
         "space": space.to_json(),
         "space_hash": space.hash,
@@ -54,8 +56,9 @@ def usual_name(
     evaluator: Evaluator, method: Sequence[str], minimize: Sequence[str], seed: int
 ) -> str:
     """What a study is called that nobody has named: what is alike has one name, and is resumed."""
-    items = conditions_of(evaluator).items()
-    conditions = "-".join(f"{key}-{value}".replace("/", "_") for key, value in items)
+    said = [f"{key}-{value}" for key, value in conditions_of(evaluator).items()]
+    said += [f"{name}-{value:g}" for name, value in limits_of(evaluator).items()]
+    conditions = "-".join(said).replace("/", "_")
     if len(conditions) > LONGEST:
         conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
     where = [evaluator.task.name, evaluator.space.name]
@@ -76,11 +79,16 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
     """
     stored: dict[str, Any] | None = study.user_attrs.get(METADATA)
     if stored is None:
+        if study.all_trials():
+            raise StudyError(
+                f"the store has a study {study.study_name!r} that Bequest did not make: give the "
+                "new study another name"
+            )
         facts = {**now, "fingerprints": _fingerprints(evaluator), "key": uuid.uuid4().hex}
         study.set_user_attr(METADATA, facts)
         return facts
-    # Older studies had one objective, and did not say under which conditions.
-    stored = {"minimize": [], "conditions": now["conditions"], **stored}
+    # Older studies had one objective, and did not say under which conditions and limits.
+    stored = {"minimize": [], **{n: now[n] for n in ("conditions", "limits")}, **stored}
     for name in COMPARED:
         if stored[name] != now[name]:
             raise StudyError(

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
+from ..errors import OverLimitError
 from ..spaces import Config
 from .slots import LOST, SlotStudy, by_slot, is_lost, slots
 
@@ -19,6 +20,11 @@ _STATES = {
     TrialState.RUNNING: RUNNING,
     TrialState.WAITING: RUNNING,
 }
+
+
+def is_refusal(error: str | None) -> bool:
+    """Whether a trial was not trained because it would cost more than a limit allows."""
+    return (error or "").startswith(f"{OverLimitError.__name__}:")
 
 
 @dataclass(frozen=True)

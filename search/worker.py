@@ -68,8 +68,7 @@ class Worker:
         try:
             config = self._configuration(trial)
             reporter = _Reporter(self.study, trial._trial_id)
-            state, value, attrs = self._evaluate(config, reporter)
-            values = [] if value is None else [value, *self._costs(attrs)]
+            state, values, attrs = self._evaluate(config, reporter)
         except BaseException:
             # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
             mark_lost(self.study, trial, INTERRUPTED)
@@ -103,31 +102,35 @@ class Worker:
         )
         return config
 
-    def _costs(self, attrs: dict[str, Any]) -> list[float]:
-        """The metrics that are to be small.
-
-        Raises:
-            UnknownNameError: The evaluator does not measure one: no trial will.
-        """
-        metrics = attrs["metrics"] if self.minimize else {}
-        for name in self.minimize:
-            if name not in metrics:
-                raise unknown_name("metric to minimize", name, metrics)
-        return [metrics[name] for name in self.minimize]
-
     def _evaluate(
         self, config: Config, reporter: _Reporter
-    ) -> tuple[TrialState, float | None, dict[str, Any]]:
+    ) -> tuple[TrialState, list[float], dict[str, Any]]:
+        """The trial's state, its values (none where it failed) and what else is known of it.
+
+        Raises:
+            UnknownNameError: The evaluator does not measure what is to be small: no trial will.
+        """
         try:
             outcome = self.evaluator(config, seed=self.seed, report=reporter)
             value, metrics = check_outcome(outcome)
+            measured = outcome.metrics if isinstance(outcome, Outcome) else {}
+            for name in self.minimize:
+                if name in measured and name not in metrics:
+                    raise EvaluationError(f"{name}, which is to be small, is {measured[name]}")
         except optuna.TrialPruned:
-            return TrialState.PRUNED, reporter.last, {}
+            if self.minimize:
+                reason = "the training pruned itself, though the study has several objectives"
+                return TrialState.FAIL, [], {"error": reason}
+            return TrialState.PRUNED, [] if reporter.last is None else [reporter.last], {}
         except Exception as error:
             # Whatever a training throws, the search goes on; the reason is kept.
             reason = f"{type(error).__name__}: {error}"
-            return TrialState.FAIL, None, {"error": reason, "traceback": traceback.format_exc()}
-        return TrialState.COMPLETE, value, {"metrics": metrics}
+            return TrialState.FAIL, [], {"error": reason, "traceback": traceback.format_exc()}
+        for name in self.minimize:
+            if name not in metrics:
+                raise unknown_name("metric to minimize", name, metrics)
+        values = [value, *(metrics[name] for name in self.minimize)]
+        return TrialState.COMPLETE, values, {"metrics": metrics}
 
 
 def propose(study: SlotStudy, trial: FrozenTrial, space: Space) -> Config:

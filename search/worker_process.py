@@ -14,7 +14,9 @@ from typing import Any
 
 import cloudpickle
 
+from ..errors import BequestError
 from .ownership import PARENT_VARIABLE
+from .pool import REFUSED
 from .slots import SlotStudy
 from .storage import open_storage
 from .worker import Worker
@@ -27,7 +29,9 @@ def main(path: str) -> None:
     """Run the worker loop as the pickled payload of `pool` says."""
     _die_with_parent()
     signal.signal(signal.SIGTERM, _interrupt)
-    payload: dict[str, Any] = cloudpickle.loads(Path(path).read_bytes())
+    outer: dict[str, Any] = cloudpickle.loads(Path(path).read_bytes())
+    sys.path += [entry for entry in outer["path"] if entry not in sys.path]
+    payload: dict[str, Any] = cloudpickle.loads(outer["worker"])
     # An Optuna sampler with a stream of its own must not draw the same in every worker; ours, whose
     # proposals hang on the slot alone, take no notice.
     payload["sampler"].reseed_rng()
@@ -39,6 +43,9 @@ def main(path: str) -> None:
         worker.run(payload["budget"], payload["deadline"])
     except KeyboardInterrupt:
         sys.exit(130)
+    except BequestError as error:  # no other worker would fare better
+        print(error, file=sys.stderr)
+        sys.exit(REFUSED)
 
 
 def _interrupt(*_: object) -> None:

@@ -146,7 +146,7 @@ class OnceForAll(nn.Module):
     def forward(self, x: Tensor, cut: Cut | None = None) -> Tensor:
         """Scores ``[n, classes]`` of a cut, by default the largest; normalised by this batch."""
         cut = cut or self.largest
-        x = _normalised(self.whole.stem, x, self.whole.stem.conv.weight).relu()
+        x = _normalised(self.whole.stem, x, self.whole.stem.conv.weight).relu_()
         for number, kernel, channels in zip(cut.blocks, cut.kernels, cut.channels, strict=True):
             x = self._block(number, x, kernel, channels)
         return cast(Tensor, self.whole.classifier(x.mean((2, 3))))
@@ -154,8 +154,8 @@ class OnceForAll(nn.Module):
     def _block(self, number: int, x: Tensor, kernel: int, channels: int) -> Tensor:
         block = self.block(number)
         expand, depthwise, project = self.weights(number, kernel, channels)
-        out = _normalised(block.expand, x, expand).relu()
-        out = _normalised(block.depthwise, out, depthwise).relu()
+        out = _normalised(block.expand, x, expand).relu_()
+        out = _normalised(block.depthwise, out, depthwise).relu_()
         out = _normalised(block.project, out, project)
         return x + out if block.shortcut else out
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import nn
 
-from ...errors import ArchitectureError, EvaluationError, unknown_name
+from ...errors import ArchitectureError, OverLimitError, unknown_name
 from ...spaces import Config, Space
 from ...spaces.peft import MethodChoice, method_of, peft_space, smallest
 from ..peft.cost import LIMITED, Cost, CostModel, exceeded
@@ -168,7 +168,7 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         if self.limits:
             reason = exceeded(self.cost(config), self.limits)
             if reason is not None:
-                raise EvaluationError(f"not trained: {reason}")
+                raise OverLimitError(f"not trained: {reason}")
         prepared = self.prepared(seed)
         parts: dict[str, tuple[Examples, str]] = {p: (prepared.parts[p], p) for p in PARTS}
         return self._train_on(config, seed, parts, report)
