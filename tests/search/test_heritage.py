@@ -208,3 +208,83 @@ def test_a_rehearsal_needs_tasks(url: str) -> None:
     fill(url, 2)
     with pytest.raises(BankError, match="2 tasks with 20 designs"):
         list(rehearse(Bank(url).scores(SPACE)[0]))
+
+
+def test_failures_that_nobody_explains_stay_out(url: str) -> None:
+    broken = [True]
+
+    def train(config: Config) -> float:
+        if broken[0]:
+            raise RuntimeError("no CUDA")
+        return objective(config)
+
+    store = f"sqlite:///{Path(url.removeprefix('sqlite:///')).with_name('s.db')}"
+    study = study_of("new", url, store, function=train, sampler="random")
+    with pytest.raises(StudyError, match="no CUDA"):
+        study.run(trials=12, progress=False)
+    assert Bank(url).counts() == {}
+    broken[0] = False
+    study.run(trials=12, progress=False)
+    records = [record for _, record in Bank(url).records("new")]
+    assert len(records) == 8
+    assert all(record.value is not None for record in records)
+
+
+def test_a_value_takes_the_place_of_a_failure(url: str) -> None:
+    def train(config: Config) -> float:
+        if float(config["rate"]) < 0.3 and broken:
+            raise RuntimeError("the disk was full")
+        return objective(config)
+
+    broken = True
+    for _ in range(2):
+        study_of("new", url, function=train, sampler="random").run(trials=12, progress=False)
+        found = [record.value for _, record in Bank(url).records("new")]
+        assert len(found) == 12
+        assert (None in found) == broken
+        broken = False
+
+
+def test_each_seed_is_kept(url: str) -> None:
+    for seed in (0, 1):
+        study_of("new", url, sampler="evolution", seed=seed).run(trials=3, progress=False)
+    records = [record for _, record in Bank(url).records("new")]
+    assert sorted(record.seed for record in records) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_study_goes_on_with_the_bank_it_began_with(url: str, tmp_path: Path) -> None:
+    fill(url)
+    store, other = f"sqlite:///{tmp_path / 's.db'}", f"sqlite:///{tmp_path / 'other.db'}"
+    study_of("with", url, store, sampler="transfer").run(trials=2, progress=False)
+    study_of("without", "none", store, sampler="transfer").run(trials=2, progress=False)
+    with pytest.raises(StudyError, match=r"was begun with another bank: give that one"):
+        study_of("with", other, store, sampler="transfer")
+    with pytest.raises(StudyError, match="was begun with another bank"):
+        study_of("with", "none", store, sampler="transfer")
+    with pytest.raises(StudyError, match=r"was begun without a bank: give --bank none"):
+        study_of("without", url, store, sampler="transfer")
+    # Moved, it is still the same bank.
+    Path(url.removeprefix("sqlite:///")).rename(tmp_path / "moved.db")
+    study_of("with", f"sqlite:///{tmp_path / 'moved.db'}", store, sampler="transfer").run(
+        trials=3, progress=False
+    )
+
+
+def test_a_bank_that_cannot_be_opened_is_refused_before_the_search(tmp_path: Path) -> None:
+    trained: list[Config] = []
+
+    def train(config: Config) -> float:
+        trained.append(config)
+        return 0.0
+
+    with pytest.raises(BankError, match="cannot open the bank"):
+        study_of("new", f"sqlite:///{tmp_path}/no/b.db", function=train, sampler="random").run(
+            trials=3, progress=False
+        )
+    assert not trained
+
+
+def test_a_bank_that_takes_no_trials_is_a_warning(url: str) -> None:
+    study_of("new", url, sampler="random", metric="accuracy").run(trials=1, progress=False)
+    with pytest.warns(UserWarning, match=r"the bank did not take the trials .*bank append new"):
+        study_of("new", url, sampler="random", metric="f1").run(trials=1, progress=False)

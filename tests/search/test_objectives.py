@@ -165,3 +165,38 @@ def test_mlflow_has_the_front(mlflow_home: Path) -> None:
     place = f"{parent.info.artifact_uri}/plots"
     names = {Path(f.path).name for f in mlflow.artifacts.list_artifacts(artifact_uri=place)}
     assert "front_memory.png" in names
+
+
+def test_a_cost_that_is_not_finite_fails_its_trial_alone() -> None:
+    def train(config: dict[str, Any]) -> Outcome:
+        cost = float("inf") if config["x"] < 0.3 else 1.0
+        return Outcome(1.0, {"cost": cost})
+
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    study = Study.of(
+        train,
+        space,
+        name="odd",
+        minimize=["cost"],
+        sampler="random",
+        storage="memory",
+        tracking=False,
+    ).run(trials=12, progress=False)
+    failed = [t for t in study.trials if t.state == "failed"]
+    assert 0 < len(failed) < 12
+    assert {t.error for t in failed} == {"EvaluationError: cost, which is to be small, is inf"}
+    assert all(t.state == "complete" for t in study.trials if t not in failed)
+
+
+def test_a_training_that_prunes_itself_has_failed() -> None:
+    def train(config: dict[str, Any]) -> Outcome:
+        if config["x"] < 0.3:
+            raise optuna.TrialPruned
+        return Outcome(1.0, {"cost": 1.0})
+
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    options: dict[str, Any] = {"sampler": "random", "storage": "memory", "tracking": False}
+    study = Study.of(train, space, name="odd", minimize=["cost"], **options)
+    study.run(trials=12, progress=False)
+    errors = {t.error for t in study.trials if t.state == "failed"}
+    assert errors == {"the training pruned itself, though the study has several objectives"}

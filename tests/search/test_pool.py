@@ -5,16 +5,22 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import psutil
 import pytest
 
 from bequest.errors import StudyError
+from bequest.search.ownership import is_worker, owner
+from bequest.search.slots import OWNER
 from bequest.search.study import Study
+from bequest.spaces import Space
 
 MakeStudy = Callable[..., Study]
 
@@ -115,3 +121,50 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.time() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_scripts_own_modules_are_found(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "helpers.py").write_text("def train(config):\n    return config['x']\n")
+    (tmp_path / "scripts" / "run.py").write_text(
+        "from helpers import train\n"
+        "from optuna.distributions import FloatDistribution\n"
+        "from bequest import Parameter, Space, Study\n"
+        "space = Space('line', [Parameter('x', FloatDistribution(0, 1))])\n"
+        "study = Study.of(train, space, name='own', storage='sqlite:///s.db', tracking=False,\n"
+        "                 sampler='random', bank='none')\n"
+        "print(len(study.run(trials=4, workers=2, progress=False).trials))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "scripts/run.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "4", done.stderr
+
+
+def test_what_a_worker_refuses_is_said_as_it_is(toy_space: Space, url: str) -> None:
+    study = Study.of(
+        lambda config: 1.0,
+        toy_space,
+        name="toy",
+        storage=url,
+        minimize=["cost"],
+        sampler="random",
+        tracking=False,
+    )
+    with pytest.raises(StudyError, match=r"^unknown metric to minimize 'cost'"):
+        study.run(trials=4, workers=2, progress=False)
+
+
+def test_another_machines_trial_of_the_same_number_stays(make_study: MakeStudy, url: str) -> None:
+    study = make_study(storage=url)
+    away = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        system_attrs={OWNER: {**owner(), "host": "elsewhere", "pid": 4711}},
+    )
+    here = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING, system_attrs={OWNER: {**owner(), "pid": 4711}}
+    )
+    for template in (away, here):
+        study.optuna_study.add_trial(template)
+    running = [t for t in study.optuna_study.all_trials() if not t.state.is_finished()]
+    assert [is_worker(t.system_attrs[OWNER], 4711) for t in running] == [False, True]

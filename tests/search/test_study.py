@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 
 from bequest import Study
 from bequest.errors import StudyError, UnknownNameError
+from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.evaluators.task import Outcome
-from bequest.spaces import Space
+from bequest.spaces import Config, Space
 
 MakeStudy = Callable[..., Study]
 
@@ -228,3 +230,56 @@ def test_a_function_has_no_model_to_fit(make_study: MakeStudy) -> None:
 def test_any_optuna_sampler_may_be_given(make_study: MakeStudy) -> None:
     study = make_study(sampler=optuna.samplers.QMCSampler(seed=1)).run(trials=5, progress=False)
     assert len({t.config["x"] for t in study.trials}) == 5
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"seed": -1}, "seed is -1: give 0 or more"),
+        ({"direction": "max"}, "direction is 'max': say 'maximize' or 'minimize'"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(
+    make_study: MakeStudy, asked: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(StudyError, match=reason):
+        make_study(**asked)
+
+
+def test_a_run_of_nothing_is_refused(make_study: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="trials is 0"):
+        make_study().run(trials=0)
+    with pytest.raises(StudyError, match="workers is 0"):
+        make_study().run(trials=3, workers=0)
+
+
+def test_without_a_complete_trial_the_last_reason_is_said(make_study: MakeStudy) -> None:
+    def train(config: Config) -> float:
+        raise ValueError("no such column")
+
+    study = make_study(train).run(trials=2, progress=False)
+    with pytest.raises(StudyError, match=r"its last trial: ValueError: no such column"):
+        _ = study.best
+
+
+def test_somebody_elses_study_is_not_taken_over(make_study: MakeStudy, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    theirs = optuna.create_study(study_name="toy", storage=url, direction="maximize")
+    theirs.optimize(lambda trial: trial.suggest_float("z", 0, 1), n_trials=2)
+    with pytest.raises(StudyError, match="that Bequest did not make: give the new study another"):
+        make_study(storage=url)
+
+
+def test_other_limits_are_another_study(toy_space: Space, tmp_path: Path) -> None:
+    class Limited(FunctionEvaluator):
+        def __init__(self, most: float) -> None:
+            super().__init__(lambda config: 1.0, toy_space, FunctionTask("t", "v", "maximize"))
+            self.limits = {"memory": most}
+
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    options: dict[str, Any] = {"storage": url, "sampler": "random", "tracking": False}
+    names = {Study(Limited(most), **options).name for most in (5.0, 6.0, 5.0)}
+    assert names == {"t-toy-random-memory-5-s0", "t-toy-random-memory-6-s0"}
+    Study(Limited(5.0), name="one", **options)
+    with pytest.raises(StudyError, match=r"was begun with limits \{'memory': 5.0\}"):
+        Study(Limited(6.0), name="one", **options)
