@@ -89,13 +89,16 @@ class PeakMemory:
 
     def watch(self) -> saved_tensors_hooks:
         """A context for one forward pass whose saved tensors shall be counted."""
-        return saved_tensors_hooks(self._note, lambda tensor: tensor)
+        saved = self._saved
 
-    def _note(self, tensor: Tensor) -> Tensor:
-        if tensor.layout == torch.strided:
-            storage = tensor.untyped_storage()
-            self._saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        def note(tensor: Tensor) -> Tensor:
+            if tensor.layout == torch.strided:
+                storage = tensor.untyped_storage()
+                saved[storage.data_ptr()] = storage.nbytes()
+            # An output that is saved as it is would hold its own graph, which nobody ever frees.
+            return tensor.detach()
+
+        return saved_tensors_hooks(note, lambda tensor: tensor)
 
     def bytes(self) -> int:
         """The peak so far; after the first step the optimiser's state is there, too."""

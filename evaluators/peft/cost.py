@@ -157,7 +157,8 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
         if storage.data_ptr() not in known:
             saved[storage.data_ptr()] = storage.nbytes()
             kept.append(tensor.detach())
-        return tensor
+        # An output that is saved as it is would hold its own graph, which nobody ever frees.
+        return tensor.detach()
 
     before = [(p, p.grad) for p in handle.trainable_parameters()]
     with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as counter:
@@ -168,7 +169,6 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
         handle.after_backward(lambda: handle.features(inputs).sum())
     for parameter, gradient in before:
         parameter.grad = gradient
-    kept.clear()  # the graph's nodes hold this list until the collector comes
     frozen = handle.leaves_backbone
     flops = float(counter.get_total_flops())
     return Cost(handle.count(), float(sum(saved.values())), flops, handle.readout.width, frozen)
