@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -87,18 +88,25 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
-    def watch(self) -> saved_tensors_hooks:
+    @contextmanager
+    def watch(self) -> Iterator[None]:
         """A context for one forward pass whose saved tensors shall be counted."""
         saved = self._saved
+        alive: list[Tensor] = []  # a freed storage's address would be given out again
 
         def note(tensor: Tensor) -> Tensor:
             if tensor.layout == torch.strided:
                 storage = tensor.untyped_storage()
                 saved[storage.data_ptr()] = storage.nbytes()
             # An output that is saved as it is would hold its own graph, which nobody ever frees.
-            return tensor.detach()
+            alive.append(tensor.detach())
+            return alive[-1]
 
-        return saved_tensors_hooks(note, lambda tensor: tensor)
+        try:
+            with saved_tensors_hooks(note, lambda tensor: tensor):
+                yield
+        finally:
+            alive.clear()  # the graph's nodes hold the hook, and it this list
 
     def bytes(self) -> int:
         """The peak so far; after the first step the optimiser's state is there, too."""

@@ -30,8 +30,8 @@ LOADERS = {
 """The function that loads each kind of model: ``module:name`` in this package."""
 
 
-TUNED = ("tuned-image",)
-"""Kinds whose backbone may have no name."""
+TUNED = ("tuned-image", "text")
+"""Kinds that have a backbone, which is not saved with them."""
 
 
 def load_model(folder: str | Path, *, backbone: nn.Module | str | None = None) -> Fitted:
@@ -39,7 +39,7 @@ def load_model(folder: str | Path, *, backbone: nn.Module | str | None = None) -
 
     Args:
         folder: Where ``model.json`` and ``model.safetensors`` are.
-        backbone: For a model that was tuned on a module without a name: that module.
+        backbone: Of a tuned model: the module where it has no name, or where a named one is now.
 
     Raises:
         DataError: There is no model in the folder, or a backbone is given for a model without one.

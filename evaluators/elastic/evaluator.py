@@ -150,7 +150,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
     def checkpoint(self, seed: int) -> Path:
         """Where the once-for-all network of a seed is kept."""
         facts = {
-            "task": [self.task.name, self.task.describe()],
+            "task": [self.task.name, self.task.digest, self.task.flips],
             "geometry": asdict(self.geometry),
             "shrinking": asdict(self.budget.shrinking),
             "seed": seed,

@@ -12,6 +12,7 @@ from ...errors import SpaceError
 from ...spaces import Config
 from ...spaces.nas_bench_graph import NasBenchGraphSpace
 from ...spaces.relaxation import relaxation_of
+from ..budgets import unusual
 from ..seeding import seeded
 from ..supernet import Batch, Supernet
 from ..training_evaluator import Provenance
@@ -77,6 +78,11 @@ class GraphCellEvaluator(GraphEvaluator):
         super().__init__(task, space=NasBenchGraphSpace(), device=device)
         self.task: NodeClassification = task
         self.recipe = recipe or Recipe()
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Another recipe."""
+        return unusual(self.recipe, Recipe())
 
     def supernet(self, *, seed: int, **options: Any) -> Supernet:
         """All networks of the space at once; alphas learn from the validation nodes.

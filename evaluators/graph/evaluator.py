@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -56,6 +56,11 @@ class GraphEvaluator(TrainingEvaluator[GraphModel]):
         super().__init__(task, space or gnn_space(task.level), device)
         self.task: GraphTask = task
         self.patience = patience
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Another patience."""
+        return {} if self.patience == PATIENCE else {"patience": self.patience}
 
     def fingerprints(self) -> dict[str, Sequence[float]]:
         """The task's plain statistics (see `graph_statistics`)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -63,9 +64,15 @@ class ImageBackbone:
         finally:
             handle.remove()
 
+    @cached_property
     def digest(self) -> str:
-        """What tells the weights from others: for models that cannot be named."""
+        """What tells the weights from others."""
         return digest_of(self.model)
+
+    @property
+    def identity(self) -> str:
+        """What tells the backbone from others: its name, or its class and weights."""
+        return self.name if self.named else f"{self.name} {self.digest[:8]}"
 
 
 def load_image_backbone(source: str | nn.Module) -> ImageBackbone:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,7 @@ class Images:
 
     def halves(self, seed: int) -> tuple[Images, Images]:
         """Two halves with the classes' shares kept, drawn by the seed."""
-        first, second = _held_out(self.y.numpy(), len(self) - len(self) // 2, seed)
+        first, second = _held_out(self.y.cpu().numpy(), len(self) - len(self) // 2, seed)
         return self.at(second), self.at(first)
 
     def at(self, index: np.ndarray | Tensor) -> Images:
@@ -95,9 +97,24 @@ class ImageClassification:
                     f"images of shape {list(self.test[0].shape[1:])}: give both one shape"
                 )
         self.classes = int(self.labels.max()) + 1
+        if self.test is not None and int(self.test[1].max()) >= self.classes:
+            raise DataError(
+                f"task {name!r} has test images of class {int(self.test[1].max())}, and its "
+                f"training images have classes up to {self.classes - 1}: add such images or drop "
+                "those"
+            )
         if self.classes < 2:
             raise DataError(f"task {name!r} has one class only: there is nothing to tell apart")
         self.channels, self.height, self.width = self.images.shape[1:]
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells the images and labels from others, their order included."""
+        found = hashlib.blake2b(digest_size=8)
+        for array in (self.images, self.labels, *(self.test or ())):
+            found.update(f"{array.dtype} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        return found.hexdigest()
 
     def parts(
         self, seed: int, images: int | None = None, size: int | None = None
@@ -284,6 +301,8 @@ def _checked(images: Any, labels: Any, name: str) -> tuple[np.ndarray, np.ndarra
         raise DataError(f"task {name!r} has images of {x.shape[2]} x {x.shape[3]}: 4 x 4 at least")
     if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
         raise DataError(f"task {name!r} has images that are not finite numbers: mend or remove")
+    if not np.issubdtype(y.dtype, np.number):
+        raise DataError(f"task {name!r} has labels of type {y.dtype}: number the classes from 0")
     if y.shape != (len(x),) or not np.array_equal(y, y.astype(np.int64)) or y.min() < 0:
         raise DataError(
             f"task {name!r} has labels of shape {list(y.shape)} for {len(x)} images: give each "

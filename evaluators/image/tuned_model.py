@@ -29,7 +29,8 @@ class TunedImageFacts:
 
     Attributes:
         backbone: Its name, or its class where a user gave a module.
-        digest: Of the weights of such a module, which has no name; else ``None``.
+        named: Whether it can be loaded by that name.
+        digest: Of its weights, as they were before the training; ``None`` in models of old.
         classes: How many.
         channels: Of the images that are predicted.
         form: What the backbone makes of them.
@@ -37,6 +38,7 @@ class TunedImageFacts:
 
     config: Config
     backbone: str
+    named: bool
     digest: str | None
     classes: int
     channels: int
@@ -56,7 +58,7 @@ class TunedImageModel:
     def __init__(
         self, network: TunedNetwork, facts: TunedImageFacts, metrics: dict[str, float]
     ) -> None:
-        self.network = network.eval()
+        self.network = network.cpu().eval()
         self.network.model.to("cpu")
         self.facts = facts
         self.metrics = metrics
@@ -98,17 +100,19 @@ def load_tuned_image_model(
         ArchitectureError: The backbone has no name and is not given, or another one is given.
     """
     saved = read_model(folder)
-    facts = TunedImageFacts(**{**saved.facts, "form": PixelForm(**saved.facts["form"])})
-    if facts.digest is not None and not isinstance(backbone, nn.Module):
+    form = PixelForm(**saved.facts["form"])
+    named = saved.facts["digest"] is None  # in models of old
+    facts = TunedImageFacts(**{"named": named, **saved.facts, "form": form})
+    if not facts.named and not isinstance(backbone, nn.Module):
         raise ArchitectureError(
             f"the model in {str(folder)!r} was tuned on a {facts.backbone} that has no name: read "
             "it with load_model(folder, backbone=MODULE)"
         )
     held = load_image_backbone(facts.backbone if backbone is None else backbone)
-    if facts.digest is not None and held.digest() != facts.digest:
+    if facts.digest is not None and held.digest != facts.digest:
         raise ArchitectureError(
             f"the model in {str(folder)!r} was tuned on a {facts.backbone} with other weights: "
-            "give the module that it was tuned on, as it was then"
+            "give what it was tuned on, as it was then"
         )
     choice = method_of(facts.config)
     handle = attach(held.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)

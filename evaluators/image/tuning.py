@@ -11,9 +11,8 @@ from torch import nn
 
 from ...errors import DataError
 from ...spaces import Space
-from ...spaces.peft import USUAL, peft_space
+from ...spaces.peft import peft_space
 from ..budgets import unusual
-from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
 from ..training_evaluator import Provenance
 from ..tuning.evaluator import TuningEvaluator
@@ -86,16 +85,12 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         self._source = backbone
         self.prepared(0)  # what does not fit together is refused here
         if space is None:
-            layers = len(describe_architecture(self.backbone.model).layers)
-            chosen = self.fitting(USUAL if methods is None else methods, asked=methods is not None)
-            self.space = peft_space(layers, chosen)
-            if self.limits:
-                self.space = self.costs.space_within(self.limits, chosen, layers)
+            self.space = self._usual_space(methods)
 
     @property
     def conditions(self) -> dict[str, Any]:
         """The backbone (no one is usual), other epochs, examples."""
-        return {"backbone": self.backbone.name} | unusual(self.budget, TuningBudget())
+        return {"backbone": self.backbone.identity} | unusual(self.budget, TuningBudget())
 
     def fingerprints(self) -> dict[str, Sequence[float]]:
         """What the frozen backbone says of the task: see `class_statistics`, and the images' size.
@@ -149,7 +144,8 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         backbone = self.backbone
         facts = TunedImageFacts(
             backbone=backbone.name,
-            digest=None if backbone.named else backbone.digest(),
+            named=backbone.named,
+            digest=backbone.digest,
             classes=self.task.classes,
             channels=self.task.channels,
             form=self.prepared(origin.seed).parts["train"].form,

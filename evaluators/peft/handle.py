@@ -166,6 +166,10 @@ class Handle:
             self.hooks.states(self._states)
         _attached.setdefault(site.model, []).append(ref(self))
 
+    def before(self, name: str) -> Tensor:
+        """A weight of the backbone as it was before the training, where the weight is now."""
+        return self._before[name].to(self.weights[name].device)
+
     # Using --------------------------------------------------------------------------------------
 
     def features(self, inputs: Inputs) -> Tensor:

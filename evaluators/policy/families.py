@@ -147,7 +147,12 @@ class ControlFamily:
         told, physics = self._told(contexts)
         with one_thread(self.device.type):
             found = transfer_matrix(
-                self.environment, policies, physics, told, episodes=self.episodes, seed=self.seed
+                self.environment,
+                policies.to(self.device),
+                physics,
+                told,
+                episodes=self.episodes,
+                seed=self.seed,
             )
         matrix: np.ndarray = found.double().cpu().numpy()
         return matrix

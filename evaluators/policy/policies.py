@@ -24,6 +24,10 @@ class Policies:
         self.tensors = tensors
         self.discrete = discrete
 
+    def to(self, device: torch.device) -> Policies:
+        """The same policies on a device."""
+        return Policies({n: t.to(device) for n, t in self.tensors.items()}, self.discrete)
+
     @classmethod
     def fresh(
         cls, sources: int, inputs: int, discrete: int, width: int, generator: torch.Generator

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ...spaces import Space
-from ...spaces.peft import USUAL, peft_space
+from ...spaces.peft import peft_space
 from ..budgets import unusual
-from ..peft.arch import describe_architecture
 from ..peft.cost import CostModel
 from ..training_evaluator import Provenance
 from ..tuning.evaluator import TuningEvaluator
@@ -90,11 +90,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             device=device,
         )
         if space is None:
-            layers = len(describe_architecture(self.backbone.model).layers)
-            chosen = self.fitting(USUAL if methods is None else methods, asked=methods is not None)
-            self.space = peft_space(layers, chosen)
-            if self.limits:
-                self.space = self.costs.space_within(self.limits, chosen, layers)
+            self.space = self._usual_space(methods)
 
     @property
     def conditions(self) -> dict[str, Any]:
@@ -145,7 +141,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     ) -> TextModel:
         assert isinstance(network, TunedNetwork)
         facts = TextFacts(
-            backbone=self.backbone_name,
+            backbone=_lasting(self.backbone_name),
             digest=digest_of(self.backbone.model),
             classes=self.task.classes,
             pairs=self.task.pairs,
@@ -153,3 +149,8 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             **vars(origin),
         )
         return TextModel(network, replace(self.backbone, model=network.model), facts, metrics)
+
+
+def _lasting(backbone: str) -> str:
+    """A backbone's name that means the same from every working directory."""
+    return str(Path(backbone).resolve()) if Path(backbone).is_dir() else backbone

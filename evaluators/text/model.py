@@ -68,7 +68,7 @@ class TextModel:
         facts: TextFacts,
         metrics: dict[str, float],
     ) -> None:
-        self.network = network.eval()
+        self.network = network.cpu().eval()
         self.network.model.to("cpu")
         self.backbone = backbone
         self.facts = facts
@@ -103,22 +103,26 @@ class TextModel:
         write_model(folder, KIND, self.network, self.facts, self.metrics)
 
 
-def load_text_model(folder: str | Path) -> TextModel:
+def load_text_model(folder: str | Path, backbone: str | None = None) -> TextModel:
     """The model that `TextModel.save` wrote. Nothing is unpickled.
+
+    Args:
+        folder: Where it was saved.
+        backbone: Where the backbone is now, if it is no longer where it was.
 
     Raises:
         DataError: The backbone's weights are not those on which it was tuned.
     """
     saved = read_model(folder)
     facts = TextFacts(**saved.facts)
-    backbone = load_backbone(facts.backbone)
-    if digest_of(backbone.model) != facts.digest:
+    held = load_backbone(backbone or facts.backbone)
+    if digest_of(held.model) != facts.digest:
         raise DataError(
             f"the model in {str(folder)!r} was tuned on backbone {facts.backbone!r} with other "
-            "weights: put those back, or tune anew"
+            "weights: give the right one, load_model(folder, backbone=FOLDER), or tune anew"
         )
     choice = method_of(facts.config)
-    handle = attach(backbone.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
+    handle = attach(held.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
     network = TunedNetwork(handle, len(facts.classes))
     network.load_state_dict(saved.weights)
-    return TextModel(network, backbone, facts, saved.metrics)
+    return TextModel(network, held, facts, saved.metrics)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ...errors import DataError
 from ..peft.handle import Inputs
 from .backbones import Backbone
 from .tasks import Texts
@@ -31,8 +32,18 @@ class Tokens:
 
     @classmethod
     def of(cls, texts: Texts, backbone: Backbone, length: int) -> Tokens:
-        """Texts, tokenised and cut."""
+        """Texts, tokenised and cut.
+
+        Raises:
+            DataError: The tokenizer finds nothing in one.
+        """
         rows = backbone.encode(texts, length)
+        empty = next((i for i, row in enumerate(rows) if not len(row)), None)
+        if empty is not None:
+            raise DataError(
+                f"the tokenizer finds no token in text {empty} ({texts.first[empty]!r}): leave it "
+                "out"
+            )
         return cls(rows, torch.from_numpy(texts.labels), texts.second is not None, backbone)
 
     def __len__(self) -> int:

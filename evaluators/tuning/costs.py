@@ -24,10 +24,18 @@ class TuningCosts:
         examples: The training examples.
         epochs: Of a training.
         classes: Outputs of the head.
+        kept: Whether the frozen backbone's states are computed once and kept.
     """
 
     def __init__(
-        self, name: str, model: CostModel, examples: Examples, epochs: int, classes: int
+        self,
+        name: str,
+        model: CostModel,
+        examples: Examples,
+        epochs: int,
+        classes: int,
+        *,
+        kept: bool,
     ) -> None:
         self.name = name
         self.epochs = epochs
@@ -35,13 +43,15 @@ class TuningCosts:
         self.longest = max(examples.lengths)
         self.mean = round(sum(examples.lengths) / len(examples))
         self.classes = classes
+        self.kept = kept
         self._model = model
 
     def of(self, choice: MethodChoice) -> Cost:
         """What a training costs: trainable numbers, the head's among them; memory; operations.
 
         Memory is that of `MICRO_BATCH` of the longest examples, whatever the batch. Methods that
-        only read the frozen backbone's states are charged one pass through it, not one an epoch.
+        only read the frozen backbone's states are charged one pass through it where these are kept,
+        else one an epoch.
         """
         knobs = {k: v for k, v in choice.knobs.items() if k not in CHEAP}
         step, usual = (
@@ -52,7 +62,7 @@ class TuningCosts:
         )
         head = (step.width + 1) * self.classes
         frozen = self._model.predict("probe", {}, batch=MICRO_BATCH, length=self.mean).flops
-        once = frozen if step.frozen else 0.0
+        once = frozen if step.frozen and (self.kept or choice.method == "probe") else 0.0
         flops = (once + self.epochs * (usual.flops - once)) * self.examples / MICRO_BATCH
         return Cost(step.parameters + head, step.memory, flops, step.width, step.frozen)
 

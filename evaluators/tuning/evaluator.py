@@ -13,7 +13,8 @@ from torch import nn
 
 from ...errors import ArchitectureError, OverLimitError, unknown_name
 from ...spaces import Config, Space
-from ...spaces.peft import MethodChoice, method_of, peft_space, smallest
+from ...spaces.peft import USUAL, MethodChoice, method_of, peft_space, smallest
+from ..peft.arch import describe_architecture
 from ..peft.cost import LIMITED, Cost, CostModel, exceeded
 from ..peft.registry import attach
 from ..running import Training
@@ -115,6 +116,18 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
     def _cost_model(self) -> CostModel:
         """What predicts steps on the backbone."""
 
+    def _usual_space(self, methods: Collection[str] | None) -> Space:
+        """`peft_space` of the backbone, within the limits.
+
+        Args:
+            methods: What is searched; ``None`` for the usual ones that fit the backbone.
+        """
+        layers = len(describe_architecture(self.backbone.model).layers)
+        chosen = self.fitting(USUAL if methods is None else methods, asked=methods is not None)
+        if self.limits:
+            return self.costs.space_within(self.limits, chosen, layers)
+        return peft_space(layers, chosen)
+
     def fitting(self, methods: Collection[str], *, asked: bool) -> list[str]:
         """Those of some methods that fit the backbone.
 
@@ -152,8 +165,15 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         if self._costs is None:
             examples = self.prepared(0).parts["train"]
             epochs = self.budget.epochs
-            model = self._cost_model()
-            self._costs = TuningCosts(self.backbone.name, model, examples, epochs, self._classes)
+            arch = describe_architecture(self.backbone.model)
+            self._costs = TuningCosts(
+                self.backbone.name,
+                self._cost_model(),
+                examples,
+                epochs,
+                self._classes,
+                kept=FrozenStates.fits(examples, len(arch.layers), arch.width),
+            )
         return self._costs
 
     # Training -----------------------------------------------------------------------------------

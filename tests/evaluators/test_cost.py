@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
+import pytest
 import torch
 from torch import nn
 
@@ -39,3 +43,20 @@ def test_memory_is_weights_gradients_moments_and_what_is_saved() -> None:
         optimizer.step()
         counters = 4 * 4 if moments == 2 else 0  # Adam counts its steps for each tensor
         assert memory.bytes() == (2 + moments) * weights + counters + saved
+
+
+@pytest.mark.parametrize("layer", [nn.Tanh, nn.Sigmoid, nn.Softplus])
+def test_a_watched_pass_leaves_no_network_behind(layer: type[nn.Module]) -> None:
+    network = nn.Sequential(nn.Linear(4, 4), layer(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    memory = PeakMemory(network, optimizer, torch.device("cpu"))
+    with memory.watch():
+        hidden = network[:2](torch.ones(2, 4))
+        aside = layer()(hidden)  # a pooler, say, that no loss reads: its backward pass never comes
+        loss = network[2](hidden).sum()
+    loss.backward()
+    assert memory.bytes() > 0
+    known = weakref.ref(network), weakref.ref(network[0].weight)
+    del network, optimizer, memory, hidden, aside, loss
+    gc.collect()
+    assert [reference() for reference in known] == [None, None]

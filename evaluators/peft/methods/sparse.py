@@ -61,7 +61,7 @@ class SparseHandle(Handle):
     @torch.no_grad()
     def select(self) -> None:
         """Keep the weights that moved most, over all tensors together, and rewind all."""
-        moved = {name: (p - self._before[name]).abs() for name, p in self.weights.items()}
+        moved = {name: (p - self.before(name)).abs() for name, p in self.weights.items()}
         flat = torch.cat([m.flatten() for m in moved.values()])
         kept = max(1, round(self.density * flat.numel()))
         # Ties at the border (weights that never moved) would keep too many: take exactly so many.
@@ -72,13 +72,13 @@ class SparseHandle(Handle):
             name: part.view_as(m) for (name, m), part in zip(moved.items(), parts, strict=True)
         }
         for name, parameter in self.weights.items():
-            parameter.copy_(self._before[name])
+            parameter.copy_(self.before(name))
 
     def regularise(self) -> Tensor | None:
         """The mean absolute difference, weighted."""
         if not self.penalty:
             return None
-        moved = [(p - self._before[n]).abs().sum() for n, p in self.weights.items()]
+        moved = [(p - self.before(n)).abs().sum() for n, p in self.weights.items()]
         return self.penalty * torch.stack(moved).sum() / super().count()
 
     def after_backward(self, loss: Callable[[], Tensor]) -> None:
@@ -97,7 +97,7 @@ class SparseHandle(Handle):
         """
         found: State = {}
         for name, parameter in self.weights.items():
-            difference = (parameter.detach().double() - self._before[name]).flatten()
+            difference = (parameter.detach().double() - self.before(name)).flatten()
             index = difference.nonzero().flatten()
             if len(index):
                 found[f"{name}.index"], found[f"{name}.value"] = index, difference[index]
@@ -142,7 +142,8 @@ def apply_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Te
         name, _, kind = key.rpartition(".")
         if kind == "index":
             flat = weights[name].view(-1)
-            flat[state[key]] = (flat[state[key]] + state[f"{name}.value"].to(flat.device)).to(flat)
+            index = state[key].to(flat.device)
+            flat[index] = (flat[index] + state[f"{name}.value"].to(flat.device)).to(flat)
 
 
 def check_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]) -> None:

@@ -365,7 +365,7 @@ def test_a_model_knows_the_backbone_on_which_it_was_tuned(
     load_model(tmp_path / "model")
     torch.manual_seed(1)
     BertModel(BertConfig(vocab_size=5 + len(WORDS), **SIZES)).save_pretrained(copied)
-    with pytest.raises(DataError, match="with other weights: put those back"):
+    with pytest.raises(DataError, match="with other weights: give the right one"):
         load_model(tmp_path / "model")
 
 
