@@ -48,12 +48,14 @@ def show(bank: BankUrl = None, as_json: Json = False) -> None:
     ]
     if as_json:
         spaces = [space.name for space in found.spaces()]
-        print_json({"bank": found.url, "tasks": rows, "spaces": spaces})
+        print_json({"bank": found.shown_url, "tasks": rows, "spaces": spaces})
     elif not rows:
-        typer.echo(f"the bank at {found.url} is empty: studies add to it, or `bequest bank import`")
+        typer.echo(
+            f"the bank at {found.shown_url} is empty: studies add to it, or `bequest bank import`"
+        )
     else:
         print_table(rows)
-        typer.echo(f"{sum(counts.values())} records in {found.url}")
+        typer.echo(f"{sum(counts.values())} records in {found.shown_url}")
 
 
 @app.command("import")
@@ -90,7 +92,7 @@ def import_(
         if study is None:
             raise BankError("name the MLflow experiment to take: --study NAME")
         added = logs.import_mlflow(found, source, study, metric, direction)
-    _say(as_json, added, f"added {added} records to {found.url}")
+    _say(as_json, added, f"added {added} records to {found.shown_url}")
 
 
 @app.command()
@@ -119,7 +121,7 @@ def append(
 
     found = _open(bank)
     added = append_record(found, open_record(study, storage))
-    _say(as_json, added, f"added {added} records to {found.url}")
+    _say(as_json, added, f"added {added} records to {found.shown_url}")
 
 
 @app.command()

@@ -66,11 +66,11 @@ Images = Annotated[
 Size = Annotated[
     int | None, typer.Option(help="Average images down to so many pixels (0: as they are).")
 ]
-Text = Annotated[str, typer.Option(help="In a table: the column of the text.")]
+Text = Annotated[str | None, typer.Option(help="In a table: the column of the text (text).")]
 Pair = Annotated[
     str | None, typer.Option(help="In a table: the column of the second text of a pair.")
 ]
-Label = Annotated[str, typer.Option(help="In a table: the column of the class.")]
+Label = Annotated[str | None, typer.Option(help="In a table: the column of the class (label).")]
 Validation = Annotated[
     Path | None, typer.Option(help="Beside a table: another one for validation.")
 ]
@@ -111,9 +111,9 @@ def search(
     epochs: Epochs = None,
     images: Images = None,
     size: Size = None,
-    text: Text = "text",
+    text: Text = None,
     pair: Pair = None,
-    label: Label = "label",
+    label: Label = None,
     validation: Validation = None,
     test: Test = None,
     backbone: Backbone = None,
@@ -125,6 +125,8 @@ def search(
     """Search the best network for a task; run it again to continue where it stopped."""
     from .search.study import Study
 
+    if train_on_validation and not fit:
+        raise StudyError("--train-on-validation is for the winner's model: leave --no-fit out")
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
     asked = {"images": images, "size": size, "epochs": epochs}
@@ -159,13 +161,16 @@ def _task(
     more: dict[str, Any],
 ) -> Any:
     """The task of that name, or the table of texts in a file of that name."""
+    given = {k: v for k, v in {**columns, **more}.items() if v is not None}
     if not Path(name).suffix:
         from .evaluators import load_task
 
+        if given:
+            raise StudyError(f"--{next(iter(given))} is for a table: leave it out, or give a file")
         return load_task(name, data_root)
     from .evaluators.text.tasks import TextClassification
 
-    return TextClassification(Path(name), name=Path(name).stem, **columns, **more)
+    return TextClassification(Path(name), name=Path(name).stem, **given)
 
 
 def _evaluator(

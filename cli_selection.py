@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_output import Json, print_json, print_table
-from .errors import unknown_name
+from .errors import SelectionError, unknown_name
 
 if TYPE_CHECKING:
     from .search.task_selection.selection import Family
@@ -39,9 +39,11 @@ def select_tasks(
     as_json: Json = False,
 ) -> None:
     """Choose training tasks among many related ones; run it again to continue."""
+    from .banks.bank import Bank
     from .search.task_selection.selection import TaskSelection
     from .search.task_selection.tracking import summary
 
+    opened = None if bank is None else Bank(bank)  # refused before anything is trained
     chosen = TaskSelection.of(
         _family(family, steps),
         name=name,
@@ -58,10 +60,8 @@ def select_tasks(
         typer.echo(f"stopped; the same command continues {chosen.name}", err=True)
         raise typer.Exit(130) from None
     paths = [str(path) for path in chosen.plot()]
-    if bank is not None:
-        from .banks.bank import Bank
-
-        chosen.append_to(Bank(bank), family)
+    if opened is not None:
+        chosen.append_to(opened, family)
     found = {**summary(chosen), "pictures": paths, "mlflow": chosen.tracker.link()}
     if as_json:
         print_json(found)
@@ -95,6 +95,8 @@ def _family(name: str, steps: int | None) -> Family:
     from .evaluators.rotated_digits import RotatedDigits
 
     if name == DIGITS:
+        if steps is not None:
+            raise SelectionError("--steps is for control tasks: leave it out")
         return RotatedDigits()
     if name not in SETUPS:
         raise unknown_name("family", name, [DIGITS, *SETUPS])

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import sqlalchemy as sa
 
+from ..databases import shown
 from ..errors import unknown_name
 from ..spaces import Space
 from . import schema
@@ -41,9 +42,14 @@ class Bank:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self.engine = schema.connect(url)
+        self.url = url
         self._warm: dict[tuple[str, int], tuple[Scores, list[Overlap]]] = {}
+
+    @property
+    def shown_url(self) -> str:
+        """The URL for people: without its password."""
+        return shown(self.url)
 
     # Writing ------------------------------------------------------------------------------------
 

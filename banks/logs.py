@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from ..databases import shown
 from ..errors import BankError, ConfigurationError, unknown_name
 from ..spaces import Condition, Config, Parameter, Space
 from .bank import Bank
@@ -31,11 +34,12 @@ def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
     Raises:
         BankError: There is no such study, it has several objectives, or no trial that can be used.
     """
-    names = optuna.get_all_study_names(storage)
+    names = _study_names(storage)
     if study is None and len(names) == 1:
         study = names[0]
     if study is None:
-        raise BankError(f"{storage} holds {len(names)} studies: name one of {', '.join(names)}")
+        which = f": name one of {', '.join(names)}" if names else ""
+        raise BankError(f"{shown(storage)} holds {len(names)} studies{which}")
     if study not in names:
         raise unknown_name("study", study, names)
     loaded = optuna.load_study(study_name=study, storage=storage)
@@ -58,6 +62,17 @@ def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
     ]
     task = BankTask(study, "value", loaded.direction.name.lower(), kind="Optuna study")
     return bank.append(task, space, records)
+
+
+def _study_names(storage: str) -> list[str]:
+    try:
+        url = sa.make_url(storage)
+        if url.drivername.startswith("sqlite") and not Path(url.database or "").is_file():
+            raise BankError(f"there is no study store {shown(storage)!r}: give its URL")
+        return list(optuna.get_all_study_names(storage))
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BankError(f"cannot read the study store {shown(storage)!r}: {reason}") from error
 
 
 def import_mlflow(
@@ -144,9 +159,10 @@ def _conditional(
 ) -> Space:
     """First the parameters that all have; each other one hangs on one that tells who has it."""
     always = [k for k in distributions if all(k in config for config in configs)]
+    parents = [k for k in always if isinstance(distributions[k], CategoricalDistribution)]
     parameters = [Parameter(k, distributions[k]) for k in always]
     parameters += [
-        Parameter(key, distribution, _condition(key, always, configs))
+        Parameter(key, distribution, _condition(key, parents, configs))
         for key, distribution in distributions.items()
         if key not in always
     ]
@@ -156,8 +172,8 @@ def _conditional(
     return Space(name, parameters)
 
 
-def _condition(key: str, always: list[str], configs: list[Config]) -> Condition | None:
-    for parent in always:
+def _condition(key: str, parents: list[str], configs: list[Config]) -> Condition | None:
+    for parent in parents:
         having = {config[parent] for config in configs if key in config}
         lacking = {config[parent] for config in configs if key not in config}
         if not having & lacking:

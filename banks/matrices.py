@@ -38,7 +38,11 @@ def append_rows(
 
     Returns:
         How many records were new.
+
+    Raises:
+        BankError: The bank holds the family with other contexts.
     """
+    _check_same(bank, family, contexts)
     space = contexts_space(family, contexts, dimensions)
     parts: list[tuple[BankTask, Space, list[Record]]] = []
     for j, context in enumerate(contexts):
@@ -61,10 +65,9 @@ def matrix_of(bank: Bank, family: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         BankError: The bank holds no such family.
     """
-    tasks = [t for t in bank.tasks if t.kind == KIND and t.facts.get("family") == family]
+    tasks = _tasks_of(bank, family)
     if not tasks:
         raise BankError(f"the bank holds no family {family!r} of contexts")
-    tasks.sort(key=lambda t: int(t.facts["index"]))
     contexts = np.array([t.facts["context"] for t in tasks])
     place = {tuple(context): i for i, context in enumerate(contexts.tolist())}
     total, count = np.zeros((2, len(tasks), len(tasks)))
@@ -76,6 +79,21 @@ def matrix_of(bank: Bank, family: str) -> tuple[np.ndarray, np.ndarray]:
             count[i, j] += 1
     with np.errstate(invalid="ignore"):
         return contexts, total / count
+
+
+def _tasks_of(bank: Bank, family: str) -> list[BankTask]:
+    """A family's contexts, in their order."""
+    tasks = [t for t in bank.tasks if t.kind == KIND and t.facts.get("family") == family]
+    return sorted(tasks, key=lambda t: int(t.facts["index"]))
+
+
+def _check_same(bank: Bank, family: str, contexts: np.ndarray) -> None:
+    known = [task.facts["context"] for task in _tasks_of(bank, family)]
+    if known and known != contexts.tolist():
+        raise BankError(
+            f"the bank holds family {family!r} with {len(known)} other contexts: give the new one "
+            "another name"
+        )
 
 
 def _config(dimensions: Sequence[str], context: np.ndarray) -> dict[str, bool | int | float | str]:

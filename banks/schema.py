@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..databases import shown, use_write_ahead_log
 from ..errors import BankError
-from ..sqlite_tuning import use_write_ahead_log
 
 SCHEMA_VERSION = 1
 
@@ -88,7 +88,7 @@ def connect(url: str) -> sa.Engine:
             _check_version(connection)
     except (sa.exc.SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise BankError(f"cannot open the bank at {url}: {reason}") from error
+        raise BankError(f"cannot open the bank at {shown(url)}: {reason}") from error
     return engine
 
 

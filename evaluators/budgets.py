@@ -40,3 +40,9 @@ def unusual(budget: Any, usual: Any) -> dict[str, Any]:
         elif value != other:
             found[field.name] = list(value) if isinstance(value, tuple) else value
     return found
+
+
+def epochs_of(evaluator: object) -> int | None:
+    """How many epochs each training of an evaluator has; ``None`` where nobody knows."""
+    epochs = getattr(getattr(evaluator, "budget", None), "epochs", None)
+    return epochs if isinstance(epochs, int) else None

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from sqlalchemy import make_url
 
+from ..databases import use_write_ahead_log
 from ..home import home
-from ..sqlite_tuning import use_write_ahead_log
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

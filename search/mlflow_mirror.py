@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,15 @@ from .mlflow_client import (
     link_to,
     milliseconds,
 )
+from .ownership import is_abandoned, is_ours
 from .record import StudyRecord, incumbents
 from .relaxed.mirror import write_findings, write_progress
 from .trial import COMPLETE, FAILED, LOST_STATE, PRUNED, RUNNING, Trial
 
 OBJECTIVE = "objective"
+PATIENCE_SECONDS = 120
+"""After so long a trial of another process is written by whoever misses it."""
+
 STATUS = {COMPLETE: "FINISHED", PRUNED: "KILLED", FAILED: "FAILED"}
 
 
@@ -104,11 +109,15 @@ class Mirror:
                 return
 
     def write(self) -> int:
-        """Write the trials that have ended and are not there yet."""
+        """Write the trials that have ended and are not there yet; others' are left to them."""
         trials = self.study.trials
         new = [t for t in trials if t.state in STATUS and t.number not in self.written]
+        new = [t for t in new if _is_left_to_us(t)]
         write_progress(self.client, self.parent_id, self.study.relaxed)
         joint.write_progress(self.client, self.parent_id, self.study.joint)
+        if not all(is_ours(t.owner) for t in new):
+            self._find_children()  # what others have written meanwhile
+            new = [t for t in new if t.number not in self.written]
         for trial in new:
             self._write_child(trial)
             self.written.add(trial.number)
@@ -195,7 +204,8 @@ class Mirror:
                 self.client.log_figure(self.parent_id, figure, f"plots/{name}.png")
         write_findings(self.client, self.parent_id, self.study.relaxed)
         joint.write_findings(self.client, self.parent_id, self.study.joint, trials)
-        self.client.set_terminated(self.parent_id, status)
+        if not counts[RUNNING]:  # else others go on, and the last one ends the study's run
+            self.client.set_terminated(self.parent_id, status)
 
     def log_model(self, folder: str, metrics: dict[str, float]) -> None:
         """Log the model as code that loads safetensors (no pickle), register it as ``best``."""
@@ -234,6 +244,14 @@ class Mirror:
     def link(self) -> str:
         """The parent run's page; on a local database, as ``bequest ui`` serves it."""
         return link_to(self.uri, self.experiment_id, self.parent_id)
+
+
+def _is_left_to_us(trial: Trial) -> bool:
+    """Whether nobody else is about to write a trial: each process writes its own."""
+    if is_ours(trial.owner) or is_abandoned(trial.owner):
+        return True
+    ended = 0.0 if trial.finished is None else trial.finished.timestamp()
+    return time.time() - ended > PATIENCE_SECONDS
 
 
 _COUNTED = (COMPLETE, PRUNED, FAILED, RUNNING, LOST_STATE)

@@ -51,6 +51,18 @@ def is_worker(owner: Mapping[str, Any], pid: int) -> bool:
     return owner.get("host") == _host() and owner.get("pid") == pid
 
 
+def is_ours(owner: Mapping[str, Any]) -> bool:
+    """Whether a trial was run by this process or a worker of it, or by nobody who said so."""
+    mine = {"host": _host(), **_identity(os.getpid())}
+    parent = {"host": owner.get("host"), **owner.get("parent", {})}
+    return not owner or mine in ({k: owner.get(k) for k in mine}, parent)
+
+
+def is_abandoned(owner: Mapping[str, Any]) -> bool:
+    """Whether the run of this host to which a trial belongs is over."""
+    return owner.get("host") == _host() and _is_gone(owner.get("parent", owner))
+
+
 def is_dead(owner: Mapping[str, Any]) -> bool | None:
     """Whether a trial's owner is dead; ``None`` where this host cannot tell."""
     return _is_gone(owner) if owner.get("host") == _host() else None

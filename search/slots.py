@@ -120,11 +120,21 @@ class _BracketStudy(SlotStudy):
         ]
 
 
+def goes_on(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Whether some complete trial went beyond this one's step: what is over is not pruned."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    step = trial.last_step
+    return step is not None and any((other.last_step or 0) > step for other in done)
+
+
 class SlotHyperbandPruner(HyperbandPruner):
     """Hyperband whose bracket hangs on the slot; Optuna's hangs on study name and trial number.
 
     Source: Li et al., *Hyperband*, JMLR 2018.
     """
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        return goes_on(study, trial) and super().prune(study, trial)
 
     def bracket_of(self, slot: int) -> int:
         """Brackets take turns in proportion to their budgets."""

@@ -23,10 +23,10 @@ from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
+from ..databases import shown, use_write_ahead_log
 from ..errors import StudyError
 from ..home import home
 from ..spaces import Config
-from ..sqlite_tuning import use_write_ahead_log
 
 HEARTBEAT_SECONDS = 20
 GRACE_SECONDS = 120
@@ -166,7 +166,7 @@ def open_storage(storage: str | BaseStorage | None) -> BaseStorage:
     except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
         raise StudyError(
-            f"cannot open the study store {url!r} ({reason}): give a SQLAlchemy URL such as "
+            f"cannot open the study store {shown(url)!r} ({reason}): give a SQLAlchemy URL such as "
             "sqlite:///studies.db or postgresql+psycopg://user@host/name"
         ) from error
 

@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 
 from ..banks.bank import Bank
 from ..errors import StudyError
+from ..evaluators.budgets import epochs_of
 from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
@@ -118,7 +119,7 @@ class Study:
             self.name,
             self._storage,
             RandomSampler(),
-            make_pruner(pruner, space) if isinstance(pruner, str) else pruner,
+            make_pruner(pruner, space, epochs_of(evaluator)) if isinstance(pruner, str) else pruner,
         )
         self.record = StudyRecord(self._study, settled(self._study, self.describe(), evaluator))
         self._bank = StudyBank(bank, self.record, space, stored=self._shareable())

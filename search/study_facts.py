@@ -84,9 +84,11 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
                 f"the store has a study {study.study_name!r} that Bequest did not make: give the "
                 "new study another name"
             )
-        facts = {**now, "fingerprints": _fingerprints(evaluator), "key": uuid.uuid4().hex}
-        study.set_user_attr(METADATA, facts)
-        return facts
+        fingerprints = _fingerprints(evaluator)  # takes a while: somebody else may begin meanwhile
+        if METADATA not in study.user_attrs:
+            facts = {**now, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
+            study.set_user_attr(METADATA, facts)
+        stored = study.user_attrs[METADATA]
     # Older studies had one objective, and did not say under which conditions and limits.
     stored = {"minimize": [], **{n: now[n] for n in ("conditions", "limits")}, **stored}
     for name in COMPARED:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import OverLimitError
 from ..spaces import Config
-from .slots import LOST, SlotStudy, by_slot, is_lost, slots
+from .slots import LOST, OWNER, SlotStudy, by_slot, is_lost, slots
 
 COMPLETE, PRUNED, FAILED, RUNNING, LOST_STATE = "complete", "pruned", "failed", "running", "lost"
 
@@ -41,6 +42,7 @@ class Trial:
         error: Why it failed or was lost.
         curve: The reported learning curve, by step.
         started, finished: Local times.
+        owner: The process that ran it, see `ownership`.
     """
 
     slot: int
@@ -53,6 +55,7 @@ class Trial:
     curve: dict[int, float] = field(default_factory=dict)
     started: datetime | None = None
     finished: datetime | None = None
+    owner: dict[str, Any] = field(default_factory=dict)
 
 
 def record(trial: FrozenTrial, slot: int) -> Trial:
@@ -69,6 +72,7 @@ def record(trial: FrozenTrial, slot: int) -> Trial:
         curve=dict(trial.intermediate_values),
         started=trial.datetime_start,
         finished=trial.datetime_complete,
+        owner=dict(trial.system_attrs.get(OWNER, {})),
     )
 
 

@@ -203,3 +203,21 @@ def test_training_tasks_from_the_shell(bequest: Any) -> None:
     wrong = bequest("select-tasks", "rotated-digit", code=2)
     assert "did you mean 'rotated-digits'" in wrong.stderr
     assert "a budget of 0 sources" in bequest(*quick, "--budget", "0", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (("--label", "kind"), "--label is for a table"),
+        (("--test", "/nowhere.csv"), "--test is for a table"),
+        (("--train-on-validation", "--no-fit"), "leave --no-fit out"),
+        (("--workers", "0"), "workers is 0"),
+        (("--seed", "-1"), "seed is -1"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    bequest: Any, asked: tuple[str, ...], reason: str
+) -> None:
+    done = bequest(*SEARCH, *asked, code=2)
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr

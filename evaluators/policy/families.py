@@ -115,6 +115,12 @@ class ControlFamily:
         ]
         self.contexts = np.array(list(itertools.product(*axes)))
 
+    @property
+    def conditions(self) -> dict[str, int]:
+        """Another number of steps than the family's usual one."""
+        usual = SETUPS[self.name].settings.steps
+        return {} if self.settings.steps == usual else {"steps": self.settings.steps}
+
     def train(self, context: np.ndarray, seed: int = 0) -> Policies:
         """A policy for one context ``[d]``."""
         return self.train_many(context[None], seed)

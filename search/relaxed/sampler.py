@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class RelaxedSampler(FirstPhaseSampler):
         relaxed: Makes the relaxed search, or takes it up where it stopped.
         diary: Where its epochs and architectures are kept.
         lock: A file that one process alone holds while it searches.
+        settings: How it searches, as plain values.
         seed: With the slot, the only source of randomness.
     """
 
@@ -41,9 +43,12 @@ class RelaxedSampler(FirstPhaseSampler):
         diary: Diary,
         lock: Path,
         *,
+        settings: Mapping[str, Any],
         seed: int = 0,
     ) -> None:
         super().__init__(space, diary, lock, seed=seed)
+        self._settings = json.loads(json.dumps(settings))  # as the diary gives them back
+        _check_same(diary.read(), self._settings)
         self._relaxed: Callable[[], RelaxedSearch] | None = relaxed
 
     def search(self, diary: Diary) -> dict[str, Any]:
@@ -54,6 +59,7 @@ class RelaxedSampler(FirstPhaseSampler):
             found = {
                 "method": search.settings.method,
                 "planned": search.settings.epochs,
+                "settings": self._settings,
                 "options": search.supernet.relaxation.decisions,
                 "epochs": [asdict(epoch) for epoch in search.epochs],
                 **more,
@@ -74,6 +80,20 @@ class RelaxedSampler(FirstPhaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_relaxed": None}
+
+
+def _check_same(found: dict[str, Any], settings: dict[str, Any]) -> None:
+    """See that a search goes on as it was begun.
+
+    Raises:
+        StudyError: It does not.
+    """
+    for name, before in found.get("settings", settings).items():
+        if settings[name] != before:
+            raise StudyError(
+                f"the study was begun with {name} {before}, not {settings[name]}: give the new "
+                "study another name"
+            )
 
 
 def make_relaxed_sampler(
@@ -103,4 +123,11 @@ def make_relaxed_sampler(
         supernet = relaxable.supernet(seed=seed, **settings.cures.of_supernet())
         return RelaxedSearch(supernet, settings, seed=seed, checkpoint=folder / "relaxed.pt")
 
-    return RelaxedSampler(evaluator.space, search, diary, folder / "relaxed.lock", seed=seed)
+    return RelaxedSampler(
+        evaluator.space,
+        search,
+        diary,
+        folder / "relaxed.lock",
+        settings=asdict(settings),
+        seed=seed,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -14,6 +14,7 @@ import numpy as np
 from ... import __version__
 from ...banks.bank import Bank
 from ...banks.matrices import append_rows
+from ...banks.record import name_under
 from ...errors import SelectionError
 from ..progress import progress_bar
 from ..tracking import Tracker
@@ -66,6 +67,7 @@ class TaskSelection(Findings):
         folder: Where what was trained is kept; by default ``selections/NAME`` in the Bequest home.
         tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
             database; ``False`` for no tracking.
+        conditions: What is not as usual in every training, as plain values: another selection.
 
     Attributes:
         selector: The selector, told everything that was trained.
@@ -103,6 +105,7 @@ class TaskSelection(Findings):
         seed: int = 0,
         folder: str | Path | None = None,
         tracking: str | bool | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> None:
         self.seed = seed
         self._trainings, self._evaluate = Trainings(train, train_batch, seed), evaluate
@@ -127,6 +130,7 @@ class TaskSelection(Findings):
                 "costs": None if costs is None else chooser.costs.tolist(),
                 "selector": method,
                 "seed": seed,
+                "conditions": dict(conditions or {}),
             }
         )
         super().__init__(name, chooser, names, facts, self.store.sources())
@@ -145,7 +149,9 @@ class TaskSelection(Findings):
             **options: As for `TaskSelection`.
         """
         method, seed = options.get("selector", "bequest"), options.get("seed", 0)
-        title = name or f"{family.name}-{method}-s{seed}".replace("/", "-")
+        conditions = getattr(family, "conditions", {})
+        said = "".join(f"-{key}-{value}" for key, value in conditions.items())
+        title = name or f"{family.name}-{method}{said}-s{seed}".replace("/", "-")
         return cls(
             family.contexts,
             family.train,
@@ -153,6 +159,7 @@ class TaskSelection(Findings):
             name=title,
             train_batch=getattr(family, "train_batch", None),
             dimensions=family.dimensions,
+            conditions=conditions,
             **options,
         )
 
@@ -209,6 +216,7 @@ class TaskSelection(Findings):
         tracker = self.tracker
         tracker.start()
         finished = False
+        before = len(self.sources)
         try:
             with progress_bar("V", enabled=progress) as bar:
                 shown = bar.add_task(self.name, total=most, shown="-")
@@ -223,7 +231,7 @@ class TaskSelection(Findings):
                         tracker.notify()
                         value = f"{self.value:.4f}"
                         bar.update(shown, completed=len(self.sources), shown=value)
-                    self._stop_if_most_fail()
+                    self._stop_if_most_fail(self.sources[before:])
             finished = True
         finally:
             tracker.close(finished=finished)
@@ -268,12 +276,14 @@ class TaskSelection(Findings):
         self.store.append(source)
         self.sources.append(source)
 
-    def _stop_if_most_fail(self) -> None:
-        failed = [s for s in self.sources if s.error is not None]
-        if len(failed) > FAILURES_TOLERATED and 2 * len(failed) > len(self.sources):
+    @staticmethod
+    def _stop_if_most_fail(now: Sequence[Source]) -> None:
+        """Look at the sources of this run alone: whoever mends the cause may go on."""
+        failed = [s for s in now if s.error is not None]
+        if len(failed) > FAILURES_TOLERATED and 2 * len(failed) > len(now):
             raise SelectionError(
-                f"stopped: {len(failed)} of {len(self.sources)} trainings failed, the last one "
-                f"with: {failed[-1].error}"
+                f"stopped: {len(failed)} of {len(now)} trainings failed, the last one with: "
+                f"{failed[-1].error}"
             )
 
     # Showing --------------------------------------------------------------------------------------
@@ -300,7 +310,7 @@ class TaskSelection(Findings):
         Returns:
             How many records were new.
         """
-        name = family or self.name
+        name = name_under(family or self.name, self.facts.get("conditions", {}))
         trained, rows = self.selector.trained, self.selector.rows
         return append_rows(
             bank, name, self.contexts, self.dimensions, trained, rows, seed=self.seed

@@ -15,7 +15,7 @@ from ...errors import SelectionError
 from ...home import home
 
 FORMAT_VERSION = 1
-COMPARED = ("contexts", "selector", "seed", "costs")
+COMPARED = ("contexts", "selector", "seed", "costs", "conditions")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class SelectionStore:
             raise SelectionError(
                 f"{str(path)!r} has format {version}, this Bequest reads {FORMAT_VERSION}"
             )
+        stored.setdefault("conditions", {})  # older selections did not say
         for name in COMPARED:
             if stored.get(name) != facts[name]:
                 raise SelectionError(

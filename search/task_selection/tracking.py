@@ -15,7 +15,7 @@ from .store import Source
 
 def make_tracker(selection: Findings, tracking: str | bool | None) -> Tracker[SelectionMirror]:
     """The tracker of a selection; see `tracker_of`."""
-    remedy = "`Findings.sync()` logs what is missing"
+    remedy = "run it again, or call its sync(), to log what is missing"
     return tracker_of(lambda uri: SelectionMirror(selection, uri), tracking, remedy)
 
 

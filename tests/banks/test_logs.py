@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from mlflow import MlflowClient
 
 from bequest.banks.bank import Bank
 from bequest.banks.logs import import_mlflow, import_optuna
+from bequest.banks.matrices import append_rows, matrix_of
 from bequest.errors import BankError, UnknownNameError
+from bequest.spaces import Condition
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -92,3 +95,37 @@ def test_an_mlflow_experiment(bank: Bank, mlflow_home: Path) -> None:
         import_mlflow(bank, uri, "ours", "f1")
     with pytest.raises(UnknownNameError, match="did you mean 'ours'"):
         import_mlflow(bank, uri, "our", "accuracy")
+
+
+def test_only_choices_tell_who_has_a_parameter(bank: Bank, tmp_path: Path) -> None:
+    """A float that is another one in each trial tells everything apart, and means nothing."""
+    url = f"sqlite:///{tmp_path / 'plain.db'}"
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_float("rate", 0, 1)
+        kernel = trial.suggest_categorical("kernel", ["linear", "rbf"])
+        return trial.suggest_float("gamma", 0.1, 10) if kernel == "rbf" else 0.0
+
+    optuna.create_study(storage=url, study_name="theirs").optimize(objective, n_trials=15)
+    import_optuna(bank, url)
+    gamma = next(p for p in bank.spaces()[0].parameters if p.name == "gamma")
+    assert gamma.condition == Condition("kernel", ("rbf",))
+
+
+@pytest.mark.parametrize("store", ["foo", "sqlite:///nowhere.db", "postgresql://no.where/x"])
+def test_a_store_that_is_not_there_is_one_sentence(
+    bank: Bank, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BankError, match="the study store|no study store"):
+        import_optuna(bank, store)
+    assert not (tmp_path / "nowhere.db").exists()
+
+
+def test_a_family_has_one_set_of_contexts(bank: Bank) -> None:
+    few, many = np.linspace(0, 1, 5)[:, None], np.linspace(0, 1, 8)[:, None]
+    append_rows(bank, "sensor", few, ["noise"], [0], np.ones((1, 5)))
+    append_rows(bank, "sensor", few, ["noise"], [1], np.ones((1, 5)))
+    with pytest.raises(BankError, match="holds family 'sensor' with 5 other contexts"):
+        append_rows(bank, "sensor", many, ["noise"], [0], np.ones((1, 8)))
+    assert np.isfinite(matrix_of(bank, "sensor")[1]).sum() == 10

@@ -14,6 +14,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.pruners import BasePruner, MedianPruner
 from scipy.stats import t as student
 
+from bequest.evaluators.function import FunctionEvaluator, FunctionTask
+from bequest.evaluators.text.training import TextBudget
 from bequest.search.forecast import Curve, ForecastPruner, chance_to_win, grouping
 from bequest.search.study import Study
 from bequest.search.trial import Trial
@@ -151,3 +153,20 @@ def test_a_study_to_be_minimised() -> None:
     best = min(study.trials, key=lambda t: t.params["start"])
     assert study.best_trial.number == best.number
     assert any(t.state == optuna.trial.TrialState.PRUNED for t in study.trials)
+
+
+@pytest.mark.parametrize("pruner", ["forecast", "median", "hyperband"])
+def test_a_training_that_is_over_is_not_pruned(pruner: str) -> None:
+    def train(config: dict[str, Any], report: Callable[[int, float], None]) -> float:
+        for step in range(1, 11):
+            report(step, float(config["x"]) + 0.01 * step)
+        return float(config["x"]) + 0.1
+
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    evaluator = FunctionEvaluator(train, space, FunctionTask("line", "v", "maximize"))
+    evaluator.budget = TextBudget(epochs=10)  # type: ignore[attr-defined]
+    study = Study(evaluator, sampler="random", pruner=pruner, storage="memory", tracking=False)
+    study.run(trials=40, progress=False)
+    steps = [max(t.curve) for t in study.trials if t.state == "pruned"]
+    assert steps, "short trainings are pruned, too"
+    assert max(steps) < 10

@@ -208,3 +208,29 @@ def test_a_server_that_is_down_stops_nothing_and_gets_everything_later(
         assert make_tracker(open_record("toy", url), None).sync() == 0
     finally:
         _stop_server(server)
+
+
+def test_two_processes_that_share_a_study_write_each_trial_once(
+    make_study: MakeStudy, client: MlflowClient, tmp_path: Path
+) -> None:
+    """As on two machines: each follows the study with a mirror of its own."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import time\n"
+        "from optuna.distributions import FloatDistribution\n"
+        "from bequest import Parameter, Space, Study\n"
+        "def train(config):\n"
+        "    time.sleep(0.2)\n"
+        "    return config['x']\n"
+        "space = Space('line', [Parameter('x', FloatDistribution(0, 1))])\n"
+        "Study.of(train, space, name='shared', sampler='random', bank='none',\n"
+        f"         storage='sqlite:///{tmp_path / 's.db'}').run(trials=30, progress=False)\n"
+    )
+    both = [subprocess.Popen([sys.executable, str(script)], env={**os.environ}) for _ in range(2)]
+    assert [process.wait(timeout=180) for process in both] == [0, 0]
+    study = open_record("shared", f"sqlite:///{tmp_path / 's.db'}")
+    owners = {trial.owner["pid"] for trial in study.trials}
+    assert len(owners) == 2
+    parent, children = _runs(client)
+    assert [int(r.data.tags["bequest.slot"]) for r in children] == list(range(30))
+    assert parent.info.status == "FINISHED"

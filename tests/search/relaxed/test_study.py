@@ -159,6 +159,18 @@ def test_other_settings_are_another_search(
         make_relaxed_study(storage=url, sampler=other).run(trials=1, progress=False)
 
 
+def test_other_settings_are_refused_when_the_search_is_over(
+    make_relaxed_study: Callable[..., StudyClass], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    study = make_relaxed_study(storage=url).run(trials=1, progress=False)
+    make_relaxed_study(storage=url).run(trials=2, progress=False)
+    epochs = study.record.relaxed["planned"]
+    other = Settings(epochs=epochs + 1, cures=Cures(warmup=1), eigenvalues=False)
+    with pytest.raises(StudyError, match=f"begun with epochs {epochs}, not {epochs + 1}"):
+        make_relaxed_study(storage=url, sampler=other)
+
+
 @pytest.mark.parametrize("sampler", RELAXED)
 def test_a_function_has_no_supernet(sampler: str) -> None:
     with pytest.raises(StudyError, match=f"sampler '{sampler}' needs a supernet, which Function"):

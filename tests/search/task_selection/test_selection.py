@@ -14,6 +14,7 @@ from bequest import TaskSelection
 from bequest.banks.bank import Bank
 from bequest.banks.matrices import matrix_of
 from bequest.errors import BankError, EvaluationError, SelectionError
+from bequest.evaluators.policy import ControlFamily
 from bequest.evaluators.rotated_digits import RotatedDigits
 
 CONTEXTS = np.linspace(0, 1, 25)
@@ -318,3 +319,38 @@ def test_turned_digits(bequest_home: Path) -> None:
     own = [s.row[s.index] for s in found.sources]
     assert min(own) > 0.97, "an angle that was trained on is read well"
     assert found.sources[0].row.min() < 0.6, "90 degrees away is another matter"
+
+
+def test_whoever_mends_the_cause_may_go_on(tmp_path: Path) -> None:
+    broken = True
+
+    def train(context: np.ndarray, seed: int) -> float:
+        if broken:
+            raise RuntimeError("disk full")
+        return float(context[0])
+
+    def make() -> TaskSelection:
+        return TaskSelection(
+            np.linspace(0, 1, 20),
+            train,
+            lambda model, contexts: 1 - np.abs(model - contexts[:, 0]),
+            name="mended",
+            folder=tmp_path,
+            tracking=False,
+        )
+
+    with pytest.raises(SelectionError, match="disk full"):
+        make().run(10, progress=False)
+    broken = False
+    selection = make().run(10, progress=False)
+    assert len(selection.sources) == 10
+    assert sum(source.error is None for source in selection.sources) == 6
+
+
+def test_other_trainings_are_another_selection(tmp_path: Path, bequest_home: Path) -> None:
+    short, usual = (ControlFamily("cartpole-mass", steps=steps) for steps in (10_000, None))
+    names = [TaskSelection.of(family, tracking=False).name for family in (short, usual)]
+    assert names == ["cartpole-mass-bequest-steps-10000-s0", "cartpole-mass-bequest-s0"]
+    TaskSelection.of(short, name="one", tracking=False)
+    with pytest.raises(SelectionError, match="begun with other conditions"):
+        TaskSelection.of(usual, name="one", tracking=False)

@@ -1,4 +1,4 @@
-"""How SQLite databases are opened that several processes write."""
+"""How SQLite is opened where several processes write, and databases' URLs as people see them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import sqlite3
 import time
 from typing import Any
 
+import sqlalchemy
+
 PATIENCE = 60.0
 """Seconds for which a database that somebody else is opening, too, is asked again."""
+
+
+def shown(url: str) -> str:
+    """A database's URL for people: without its password."""
+    try:
+        return sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return url
 
 
 def use_write_ahead_log(connection: Any) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bequest import sqlite_tuning
-from bequest.sqlite_tuning import use_write_ahead_log
+from bequest import databases
+from bequest.banks.bank import Bank
+from bequest.databases import shown, use_write_ahead_log
+from bequest.errors import BankError
 
 
 def _open(folder: str, start: Barrier) -> None:
@@ -36,9 +38,28 @@ def test_processes_open_new_databases_at_the_same_moment(tmp_path: Path) -> None
 def test_a_database_that_stays_locked_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_tuning, "PATIENCE", 0.1)
+    monkeypatch.setattr(databases, "PATIENCE", 0.1)
     holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         use_write_ahead_log(sqlite3.connect(tmp_path / "x.db", timeout=0.01))
     holder.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("postgresql+psycopg://me:secret@host/x", "postgresql+psycopg://me:***@host/x"),
+        ("sqlite:///x.db", "sqlite:///x.db"),
+        ("no url", "no url"),
+    ],
+)
+def test_passwords_are_not_shown(url: str, seen: str) -> None:
+    assert shown(url) == seen
+
+
+def test_a_bank_that_cannot_be_reached_keeps_its_password() -> None:
+    with pytest.raises(BankError) as error:
+        Bank("postgresql+psycopg://me:secret@127.0.0.1:1/x")
+    assert "me:***@127.0.0.1" in str(error.value)
+    assert "secret" not in str(error.value)
