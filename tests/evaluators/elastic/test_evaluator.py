@@ -265,6 +265,11 @@ def test_a_once_for_all_network_is_trained_once(evaluator: ElasticEvaluator) -> 
     another = ElasticEvaluator(evaluator.task, budget=evaluator.budget)
     assert another.checkpoint(0).name == evaluator.checkpoint(0).name
     assert another.checkpoint(1).name != evaluator.checkpoint(0).name
+    order = np.random.default_rng(0).permutation(len(evaluator.task.labels))
+    mixed, labels = evaluator.task.images[order], evaluator.task.labels[order]
+    shuffled = bequest.ImageClassification(mixed, labels, name=evaluator.task.name)
+    other = ElasticEvaluator(shuffled, budget=evaluator.budget)  # another split: it must not leak
+    assert other.checkpoint(0).name != evaluator.checkpoint(0).name
 
 
 def test_the_space_is_chosen_by_its_name() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bequest import GraphClassification, NodeClassification, load_model
+from bequest import GraphClassification, GraphEvaluator, NodeClassification, load_model
 from bequest.errors import SpaceError
 from bequest.evaluators.graph.cell import GraphCellEvaluator
 from bequest.evaluators.graph.cell_network import GraphCellNetwork, GraphCellSupernet, Recipe
@@ -80,6 +80,13 @@ def test_a_relaxed_search_on_a_graph_goes_on_bit_for_bit(
     assert resumed.candidates(5) == whole.candidates(5)
     for candidate in whole.candidates(5):
         SPACE.validate(candidate.config)
+
+
+def test_another_recipe_is_another_condition(node_task: NodeClassification) -> None:
+    assert GraphCellEvaluator(node_task).conditions == {}
+    short = GraphCellEvaluator(node_task, recipe=Recipe(epochs=5, width=8))
+    assert short.conditions == {"epochs": 5, "width": 8}
+    assert GraphEvaluator(node_task, patience=7).conditions == {"patience": 7}
 
 
 def test_graphs_are_refused(graph_task: GraphClassification) -> None:

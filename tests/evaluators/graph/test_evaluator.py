@@ -112,7 +112,6 @@ def test_early_stopping_restores_the_best_epoch(node_task: NodeClassification) -
     outcome = evaluator(config, seed=0, report=lambda step, value: curve.update({step: value}))
     best, epochs = int(outcome.metrics["best_epoch"]), int(outcome.metrics["epochs"])
     assert curve[best] == outcome.value == max(curve.values())
-    assert best == min(e for e, v in curve.items() if v == outcome.value) or best < epochs
     assert best + 10 <= epochs + 1 < 200
 
 
@@ -151,14 +150,15 @@ def test_a_configuration_outside_the_space_is_refused(node_task: NodeClassificat
 def test_every_sampled_network_trains(tasks: dict[str, Any], kind: str) -> None:
     space = gnn_space(kind)
     evaluator = GraphEvaluator(tasks[kind])
-    seen = set()
+    seen = []
     for seed in range(24):
         config = {**space.sample(np.random.default_rng(seed)), "epochs": 50}
         config["width"] = min(int(config["width"]), 16)
         with contextlib.suppress(EvaluationError):  # a learning rate of .1 may diverge
             assert 0 <= evaluator(config, seed=seed).value <= 1
-        seen.add((config["layer"], config["stage"], config["layers_post"] == 0))
-    assert len({layer for layer, _, _ in seen}) >= 7
+            seen.append(config["layer"])
+    assert len(seen) >= 20
+    assert len(set(seen)) >= 7
 
 
 # The trained model --------------------------------------------------------------------------------

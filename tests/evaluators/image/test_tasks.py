@@ -102,6 +102,7 @@ def test_batches_mirror_and_shift_and_lose_nothing_else() -> None:
         (np.zeros((20, 8, 8)), np.arange(19), r"labels of shape \[19\] for 20 images"),
         (np.zeros((20, 8, 8)), np.arange(20) / 2, "give each its class"),
         (np.zeros((20, 8, 8)), np.zeros(20), "one class only"),
+        (np.zeros((20, 8, 8)), np.array(["a", "b"] * 10), "number the classes from 0"),
     ],
 )
 def test_unfit_data_is_refused(images: np.ndarray, labels: np.ndarray, message: str) -> None:
@@ -112,6 +113,8 @@ def test_unfit_data_is_refused(images: np.ndarray, labels: np.ndarray, message: 
 def test_unfit_test_parts_are_refused() -> None:
     with pytest.raises(DataError, match="test images or test labels alone"):
         make_task(test_labels=np.arange(12) % 4)
+    with pytest.raises(DataError, match=r"test images of class 5, and its training images have"):
+        make_task(test_images=np.zeros((12, 9, 9)), test_labels=np.arange(12) % 6)
     with pytest.raises(DataError, match="give both one shape"):
         make_task(test_images=np.zeros((12, 3, 9, 9)), test_labels=np.arange(12) % 4)
 

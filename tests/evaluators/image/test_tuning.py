@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,35 @@ def test_a_model_on_a_module_needs_the_module(task: ImageClassification, tmp_pat
         module.get_parameter("norm.weight").mul_(2)
     with pytest.raises(ArchitectureError, match="other weights"):
         load_model(tmp_path, backbone=module)
+
+
+def test_modules_are_told_apart_by_their_weights(task: ImageClassification) -> None:
+    one, other = make_backbone("timm"), make_backbone("timm")
+    with torch.no_grad():
+        other.get_parameter("norm.weight").mul_(2)
+    found = [
+        ImageTuningEvaluator(task, module, budget=SMALL, methods=["probe"]).conditions["backbone"]
+        for module in (one, other, copy.deepcopy(one))
+    ]
+    assert found[0] == found[2] != found[1]
+    assert all(name.startswith("TimmLike ") for name in found)
+
+
+def test_a_model_on_a_folder_knows_its_weights(
+    task: ImageClassification, folder: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "backbone"
+    shutil.copytree(folder, place)
+    evaluator = ImageTuningEvaluator(task, str(place), budget=SMALL, methods=["probe"])
+    evaluator.fit(config("probe"), seed=0).save(tmp_path / "model")
+    moved = place.rename(tmp_path / "moved")
+    load_model(tmp_path / "model", backbone=str(moved))
+    other = load_image_backbone(folder).model
+    with torch.no_grad():
+        next(other.parameters()).add_(1)
+    other.save_pretrained(place)
+    with pytest.raises(ArchitectureError, match="with other weights"):
+        load_model(tmp_path / "model", backbone=str(place))
 
 
 def test_workers_get_an_evaluator(task: ImageClassification, backbone: str | nn.Module) -> None:

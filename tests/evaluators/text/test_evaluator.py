@@ -263,6 +263,30 @@ def test_the_cost_is_that_of_the_longest_batch(evaluator: TextEvaluator) -> None
     assert evaluator.cost(choice).memory == pytest.approx(measured.memory, rel=0.05)
 
 
+def test_states_that_are_not_kept_are_charged_each_epoch(
+    task: TextClassification, backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flops(method: str) -> float:
+        budget = TextBudget(epochs=4, examples=60)
+        evaluator = TextEvaluator(task, backbone=backbone, methods=[method], budget=budget)
+        return evaluator.cost({**evaluator.space.default, "method": method}).flops
+
+    probe, side = flops("probe"), flops("lst")
+    monkeypatch.setattr("bequest.evaluators.tuning.batches.STATES_LIMIT", 0)
+    assert flops("probe") == probe
+    assert flops("lst") == pytest.approx(side + 3 * probe, rel=0.01)
+
+
+def test_a_text_without_tokens_is_refused(
+    task: TextClassification, backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator = TextEvaluator(task, backbone=backbone, methods=["probe"])
+    model = evaluator.fit(evaluator.space.default, seed=0)
+    monkeypatch.setattr(type(model.backbone), "encode", lambda self, texts, length: [[5], []])
+    with pytest.raises(DataError, match=r"finds no token in text 1 \(''\): leave it out"):
+        model.predict(["who", ""])
+
+
 # Parts --------------------------------------------------------------------------------------------
 
 
@@ -363,6 +387,8 @@ def test_a_model_knows_the_backbone_on_which_it_was_tuned(
     evaluator = TextEvaluator(task, backbone=str(copied), budget=TextBudget(epochs=1, examples=60))
     evaluator.fit(evaluator.space.default, seed=0).save(tmp_path / "model")
     load_model(tmp_path / "model")
+    moved = shutil.copytree(copied, tmp_path / "moved")
+    load_model(tmp_path / "model", backbone=str(moved))
     torch.manual_seed(1)
     BertModel(BertConfig(vocab_size=5 + len(WORDS), **SIZES)).save_pretrained(copied)
     with pytest.raises(DataError, match="with other weights: give the right one"):
