@@ -114,7 +114,7 @@ def test_unfit_test_parts_are_refused() -> None:
     with pytest.raises(DataError, match="test images or test labels alone"):
         make_task(test_labels=np.arange(12) % 4)
     with pytest.raises(DataError, match=r"test images of class 5, and its training images have"):
-        make_task(test_images=np.zeros((12, 9, 9)), test_labels=np.arange(12) % 6)
+        make_task(test_images=np.zeros((12, 3, 8, 8)), test_labels=np.arange(12) % 6)
     with pytest.raises(DataError, match="give both one shape"):
         make_task(test_images=np.zeros((12, 3, 9, 9)), test_labels=np.arange(12) % 4)
 
