@@ -57,7 +57,8 @@ def usual_name(
 ) -> str:
     """What a study is called that nobody has named: what is alike has one name, and is resumed."""
     said = [f"{key}-{value}" for key, value in conditions_of(evaluator).items()]
-    said += [f"{name}-{value:g}" for name, value in limits_of(evaluator).items()]
+    for name, value in limits_of(evaluator).items():
+        said.append(f"{name}-{int(value) if float(value).is_integer() else value}")
     conditions = "-".join(said).replace("/", "_")
     if len(conditions) > LONGEST:
         conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
