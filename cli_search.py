@@ -125,8 +125,7 @@ def search(
     """Search the best network for a task; run it again to continue where it stopped."""
     from .search.study import Study
 
-    if train_on_validation and not fit:
-        raise StudyError("--train-on-validation is for the winner's model: leave --no-fit out")
+    _check_fitted(fit, train_on_validation)
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
     asked = {"images": images, "size": size, "epochs": epochs}
@@ -152,6 +151,11 @@ def search(
         typer.echo(f"stopped; the same command continues study {study.name}", err=True)
         raise typer.Exit(130) from None
     _print_result(study, metrics, model, as_json=as_json)
+
+
+def _check_fitted(fit: bool, train_on_validation: bool) -> None:
+    if train_on_validation and not fit:
+        raise StudyError("--train-on-validation is for the winner's model: leave --no-fit out")
 
 
 def _task(

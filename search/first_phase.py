@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -132,3 +132,21 @@ class _Timed:
             "the time is over before the search that comes first is: what it has done is kept, "
             "run again to go on"
         )
+
+
+def check_settings(found: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """See that a phase goes on, or is read, with the settings with which it was begun.
+
+    Args:
+        found: What the diary has; its ``settings`` are compared, where it has any.
+        now: Those that are asked for, as the diary keeps them.
+
+    Raises:
+        StudyError: They differ.
+    """
+    for name, before in found.get("settings", {}).items():
+        if now[name] != before:
+            raise StudyError(
+                f"the study was begun with {name} {before}, not {now[name]}: give the new study "
+                "another name"
+            )

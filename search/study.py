@@ -32,13 +32,11 @@ from .recovery import recover
 from .slots import SlotStudy
 from .storage import open_storage
 from .study_bank import Inheriting, StudyBank
-from .study_facts import describe, settled, usual_name
+from .study_facts import check_asked, describe, settled, usual_name
 from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
 from .tracking import Tracker, make_tracker
 from .trial import Trial
 from .worker import Worker
-
-DIRECTIONS = ("maximize", "minimize")
 
 
 class Study:
@@ -90,11 +88,7 @@ class Study:
         seed: int = 0,
         tracking: str | bool | None = None,
     ) -> None:
-        if seed < 0:
-            raise StudyError(f"seed is {seed}: give 0 or more")
-        direction = evaluator.task.direction
-        if direction not in DIRECTIONS:
-            raise StudyError(f"direction is {direction!r}: say 'maximize' or 'minimize'")
+        check_asked(evaluator, seed)
         self.evaluator = evaluator
         self.seed = seed
         self.sampler_name = name_of(sampler)
@@ -110,7 +104,7 @@ class Study:
             study_name=self.name,
             storage=self._storage,
             directions=[
-                StudyDirection[direction.upper()],
+                StudyDirection[evaluator.task.direction.upper()],
                 *(StudyDirection.MINIMIZE for _ in self.minimize),
             ],
             load_if_exists=True,
@@ -218,14 +212,7 @@ class Study:
                 over before a relaxed or joint search is, with which the study begins: what that has
                 done is kept.
         """
-        if trials is not None and trials < 1:
-            raise StudyError(f"trials is {trials}: a study needs 1 at least")
-        if workers < 1:
-            raise StudyError(f"workers is {workers}: somebody has to work, give 1 at least")
-        if trials is None and timeout is None:
-            raise StudyError("give a limit: run(trials=30) or run(timeout=600)")
-        if workers > 1 and not self._shareable():
-            raise StudyError("worker processes need a stored study: give storage='sqlite:///x.db'")
+        self._check_run(trials, timeout, workers)
         deadline = None if timeout is None else time.time() + timeout
         budget = 10**9 if trials is None else trials
         self._bank.open()
@@ -258,6 +245,16 @@ class Study:
                 finally:
                     self.tracker.close(finished=finished)
         return self
+
+    def _check_run(self, trials: int | None, timeout: float | None, workers: int) -> None:
+        if trials is not None and trials < 1:
+            raise StudyError(f"trials is {trials}: a study needs 1 at least")
+        if workers < 1:
+            raise StudyError(f"workers is {workers}: somebody has to work, give 1 at least")
+        if trials is None and timeout is None:
+            raise StudyError("give a limit: run(trials=30) or run(timeout=600)")
+        if workers > 1 and not self._shareable():
+            raise StudyError("worker processes need a stored study: give storage='sqlite:///x.db'")
 
     def _shareable(self) -> bool:
         return not isinstance(self._storage, optuna.storages.InMemoryStorage)

@@ -30,6 +30,19 @@ COMPARED = (
 """What must be the same for two studies to be one."""
 
 
+def check_asked(evaluator: Evaluator, seed: int) -> None:
+    """See that a study can be begun.
+
+    Raises:
+        StudyError: The seed is negative, or the task's direction is none.
+    """
+    if seed < 0:
+        raise StudyError(f"seed is {seed}: give 0 or more")
+    direction = evaluator.task.direction
+    if direction not in ("maximize", "minimize"):
+        raise StudyError(f"direction is {direction!r}: say 'maximize' or 'minimize'")
+
+
 def describe(
     evaluator: Evaluator, *, sampler: str, pruner: str, seed: int, minimize: Sequence[str]
 ) -> dict[str, Any]:

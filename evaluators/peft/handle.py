@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ...errors import ArchitectureError, DataError
 from .arch import ArchSpec, LayerSpec, describe_architecture
 from .hooks import Hooks
+from .readout import Readout
 
 State = dict[str, Tensor]
 """A method's own weights by name."""
@@ -73,37 +74,6 @@ class Site:
                 f"method {method!r} changes word embeddings, and {type(self.model).__name__} takes "
                 "images: choose another method"
             )
-
-
-class Readout(nn.Module):
-    """Makes one vector of an input from the backbone's hidden states; the mean or first token.
-
-    Attributes:
-        width: The vector's length.
-        needs_states: Whether `forward` gets all hidden states, ``L + 1`` of ``[B, S, D]``, or the
-            last one alone.
-    """
-
-    needs_states = False
-
-    def __init__(self, arch: ArchSpec) -> None:
-        super().__init__()
-        self.width = arch.width
-        self.class_token = arch.class_token
-
-    def forward(self, states: list[Tensor], mask: Tensor | None) -> Tensor:
-        """``[B, width]``, from states and the mask ``[B, S]`` of what is no padding."""
-        return pool(states[-1], mask, class_token=self.class_token)
-
-
-def pool(states: Tensor, mask: Tensor | None, *, class_token: bool = False) -> Tensor:
-    """``[B, S, D]`` to ``[B, D]``: the first position, or the mean over what is no padding."""
-    if class_token:
-        return states[:, 0]
-    if mask is None:
-        return states.mean(dim=1)
-    share = mask.to(states) / mask.sum(dim=1, keepdim=True)
-    return torch.einsum("bs,bsd->bd", share, states)
 
 
 class Handle:
@@ -296,15 +266,17 @@ class Handle:
 
     def _check_on_top(self) -> None:
         # What was attached later has noted what it found: this method's hooks and flags.
-        live = [handle for known in _attached[self.site.model] if (handle := known()) is not None]
-        if live[-1] is not self:
+        known = _attached.get(self.site.model, [])
+        live = [handle for reference in known if (handle := reference()) is not None]
+        if self in live[:-1]:
             raise ArchitectureError(
                 "another method was attached to this backbone later: take that one off first"
             )
 
     def _let_go(self) -> None:
         self._ended = True
-        _attached[self.site.model] = [r for r in _attached[self.site.model] if r() is not self]
+        known = _attached.get(self.site.model, [])
+        _attached[self.site.model] = [reference for reference in known if reference() is not self]
         for parameter, flag in self._flags:
             parameter.requires_grad_(flag)
         self.hooks.remove()  # last: a library has noted flags of its own before

@@ -12,7 +12,7 @@ from ...errors import StudyError
 from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...evaluators.hardware.totals import UNITS, NetworkCosts
 from ...evaluators.task import Evaluator
-from ..first_phase import Diary, FirstPhaseSampler
+from ..first_phase import Diary, FirstPhaseSampler, check_settings
 from ..limits import Limit, parse_limit
 from ..samplers import JOINT
 from .evolution import targets
@@ -89,13 +89,7 @@ def _check_same(found: dict[str, Any], settings: Settings) -> None:
             f"the study was begun with limits {', '.join(before) or 'none'}, not "
             f"{', '.join(asked) or 'none'}: give the new study another name"
         )
-    now = settings.described()
-    for name, value in found.get("settings", {}).items():
-        if now[name] != value:
-            raise StudyError(
-                f"the study was begun with {name} {value}, not {now[name]}: give the new study "
-                "another name"
-            )
+    check_settings(found, settings.described())
 
 
 def _numbers(limits: list[str]) -> list[tuple[str, float]]:

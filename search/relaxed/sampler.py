@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import StudyError
 from ...evaluators.task import Evaluator, Relaxable
 from ...spaces import Config, Space
-from ..first_phase import Diary, FirstPhaseSampler
+from ..first_phase import Diary, FirstPhaseSampler, check_settings
 from .phase import RelaxedSearch
 from .settings import Settings
 
@@ -48,7 +48,7 @@ class RelaxedSampler(FirstPhaseSampler):
     ) -> None:
         super().__init__(space, diary, lock, seed=seed)
         self._settings = json.loads(json.dumps(settings))  # as the diary gives them back
-        _check_same(diary.read(), self._settings)
+        check_settings(diary.read(), self._settings)
         self._relaxed: Callable[[], RelaxedSearch] | None = relaxed
 
     def search(self, diary: Diary) -> dict[str, Any]:
@@ -80,20 +80,6 @@ class RelaxedSampler(FirstPhaseSampler):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_relaxed": None}
-
-
-def _check_same(found: dict[str, Any], settings: dict[str, Any]) -> None:
-    """See that a search goes on as it was begun.
-
-    Raises:
-        StudyError: It does not.
-    """
-    for name, before in found.get("settings", settings).items():
-        if settings[name] != before:
-            raise StudyError(
-                f"the study was begun with {name} {before}, not {settings[name]}: give the new "
-                "study another name"
-            )
 
 
 def make_relaxed_sampler(

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..attention import heads_of, joined
-from ..handle import Handle, Readout, Site, pool
+from ..handle import Handle, Site
+from ..readout import Readout, pool
 from .bottleneck import up_projection
 
 

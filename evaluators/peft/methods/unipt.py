@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..handle import Handle, Readout, Site, pool
+from ..handle import Handle, Site
+from ..readout import Readout, pool
 from .bottleneck import up_projection
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from ..arch import is_linear
 from ..attention import Attention, AttentionHook, heads_of, joined
-from ..handle import Handle, Readout, Site
+from ..handle import Handle, Site
 from ..hooks import Hooks
+from ..readout import Readout
 
 
 class Queries(Readout):
