@@ -1,7 +1,8 @@
 """Ten SIGKILLs at random moments: nothing lost, nothing doubled, the same sequence.
 
 ``python -m benchmarks.kills --task wine-knn --trials 20 --out FILE.json`` runs ``bequest search``
-once undisturbed, then again with kills and resumes, for every sampler, and compares slot by slot.
+once undisturbed, then again with kills and resumes, for every sampler (``transfer`` with the
+bundled bank), and compares slot by slot.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from typing import Any
 
 from bequest.search.record import open_record
-from bequest.search.samplers import SAMPLERS
+from bequest.search.samplers import SAMPLERS, TRANSFER
 from bequest.search.slots import is_lost
 from bequest.search.trial import Trial
 
@@ -91,7 +92,7 @@ def main() -> None:
     result = Result("kills")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BEQUEST_HOME"] = folder
-        for sampler in SAMPLERS:
+        for sampler in (*SAMPLERS, TRANSFER):
             row = measure(args.task, sampler, args.trials, folder)
             result.rows.append(row)
             wrong = row["orphans"] + row["lost"] + row["doubled"] + row["differing"]

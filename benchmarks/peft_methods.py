@@ -14,6 +14,7 @@ from typing import Any
 
 from bequest.banks.bundled import TEXTS
 from bequest.evaluators import load_task
+from bequest.evaluators.peft.registry import knobs_of
 from bequest.evaluators.text.evaluator import TextEvaluator
 from bequest.evaluators.text.training import TextBudget
 from bequest.spaces import Config
@@ -27,23 +28,6 @@ TASKS = (
     *("trec6", "trec50", "subj", "mr", "sst2", "cola", "tweet-emotion"),
     *("ag-news-small", "banking77", "clinc150-small"),
 )
-GOOD: dict[str, dict[str, Any]] = {
-    "compacter": {"bottleneck": 32, "phm": 4},
-    "prefix": {"length": 10},
-    "mam": {"length": 10, "bottleneck": 64, "scale": 4.0},
-    "prompt": {"length": 10},
-    "dept": {"length": 8, "rank": 8, "rate_ratio": 0.1},
-    "apt": {"length": 16, "rank": 8, "scale": 1.0},
-    "p-adapter": {"p": 1.5, "bottleneck": 64, "mu": 1.0},
-    "petalface": {"rank": 8, "second_rank": 8, "where": "qv"},
-    "das": {"skip": 1, "bottleneck": 64},
-    "sparse": {"density": 0.05, "first_share": 0.5},
-    "top-k": {"layers": 2},
-    "unipt": {"reduction": 4, "gate": "softmax"},
-    "sherl": {"late": 2, "reduction": 4, "temperature": 1.0},
-    "vqt": {"tokens": 4, "aggregation": "mean"},
-}
-"""Knobs of the methods that the space has no default configuration for: the functions' own."""
 
 
 def default_of(method: str) -> Config:
@@ -60,7 +44,7 @@ def default_of(method: str) -> Config:
     low, high, family = next((lo, hi, f) for f, (lo, hi, m) in RATES.items() if method in m)
     config = {
         "method": method,
-        **{knob_name(method, knob): value for knob, value in GOOD.get(method, {}).items()},
+        **{knob_name(method, knob): knobs_of(method)[knob] for knob in KNOBS[method]},
         f"learning_rate_{family}": (low * high) ** 0.5,
         **{k: v for k, v in DEFAULTS[1].items() if k.startswith(("head_", "weight", "batch"))},
     }

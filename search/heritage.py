@@ -11,7 +11,6 @@ import numpy as np
 from ..banks.bank import Bank
 from ..banks.bundled import import_bundled
 from ..banks.inheritance import Inheritance, inheritance_of
-from ..banks.overlap import Overlap
 from ..banks.prior import DesignPrior
 from ..banks.record import Record, task_of
 from ..banks.similarity import predicted_similarity
@@ -73,9 +72,10 @@ class Heritage:
         self._fingerprints = fingerprints or {}
 
     @property
-    def refused(self) -> list[Overlap]:
-        """The spaces of the bank that say nothing of the study's."""
-        return [overlap for overlap in self.overlaps if overlap.refused is not None]
+    def silence(self) -> str | None:
+        """Why a bank of other spaces says nothing; ``None`` where it says something or is empty."""
+        reasons = [overlap.refused for overlap in self.overlaps if overlap.refused is not None]
+        return None if self.tasks or not reasons else "; ".join(reasons[:3])
 
     def inheritance(self) -> Inheritance:
         """The prior of `TransferGPSampler`."""

@@ -168,8 +168,8 @@ class StudyRecord:
 
     @property
     def folder(self) -> Path:
-        """Where the study's files are kept."""
-        return home() / "artifacts" / self.name.replace("/", "_")
+        """Where the study's files are kept; no other study has it, even one of the same name."""
+        return home() / "artifacts" / f"{self.name.replace('/', '_')}-{self.key[:8]}"
 
 
 def _meets(trial: Trial, within: Mapping[str, float]) -> bool:

@@ -121,8 +121,7 @@ class Study:
             sampler,
             evaluator,
             seed,
-            # Another study of this name has another key.
-            folder=self.record.folder / self.record.key,
+            folder=self.record.folder,
             diary=StudyDiary(self._study, self._notify),
             heritage=self._bank.heritage,
             bank=self._bank.measurements,

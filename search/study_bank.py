@@ -73,7 +73,13 @@ class StudyBank:
             return None
         mark = self._mark(self.bank)
         task = name_under(facts["task"], self._record.conditions)
-        return Heritage(self.bank, task, self._space, mark, facts.get("fingerprints"))
+        found = Heritage(self.bank, task, self._space, mark, facts.get("fingerprints"))
+        if found.silence is not None and self._asked is not None:
+            warnings.warn(
+                f"nothing is inherited from the bank: {found.silence}",
+                stacklevel=5,
+            )
+        return found
 
     def measurements(self) -> tuple[Bank, int] | None:
         """The bank for what a first phase measures, and its mark when the study began."""
@@ -128,8 +134,6 @@ class StudyBank:
         now = NO_BANK if self.bank is None else self.bank.identity
         begun = self._study.user_attrs.get(BANK)
         if begun is None:
-            if MARK in self._study.user_attrs and self.bank is not None:
-                return  # begun before banks had identities
             self._study.set_user_attr(BANK, now)
         elif begun != now:
             how = "without a bank" if begun == NO_BANK else "with another bank"

@@ -23,7 +23,7 @@ from ...spaces.elastic import Geometry, Layer, elastic_space, geometry_of
 from ...spaces.elastic_genes import Networks
 from ...threads import one_thread
 from ..budgets import unusual
-from ..hardware.model import CostModel
+from ..hardware.model import LayerCostModel
 from ..hardware.table import CostTable
 from ..hardware.timing import Progress, timed_table
 from ..hardware.totals import NetworkCosts
@@ -82,7 +82,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         self.geometry = replace(geometry_of(self.space), size=-(-size // 2))
         self._ends = ends(self.geometry, task.channels, task.classes, size)
         self._table = table
-        self.costs = self.costs_by(table or CostModel.load().table(self.geometry, *self._ends))
+        self.costs = self.costs_by(table or LayerCostModel.load().table(self.geometry, *self._ends))
         self._kept: dict[int, OnceForAll] = {}
         self._split: tuple[int, dict[str, Images]] | None = None
 

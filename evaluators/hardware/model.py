@@ -32,7 +32,7 @@ FIXED_BITS = 8
 _KEY = re.compile(r"\((\d+), (\d+), (\d+), (\d+), (\d+), \d+, (\d+)\)-W(\d)A(\d)")
 
 
-class CostModel:
+class LayerCostModel:
     """Costs of any convolution.
 
     Args:
@@ -74,7 +74,7 @@ class CostModel:
         return CostTable(entries)
 
     @classmethod
-    def fit(cls, table: CostTable) -> CostModel:
+    def fit(cls, table: CostTable) -> LayerCostModel:
         """The model of a table that holds many layers of each kind.
 
         Raises:
@@ -98,7 +98,7 @@ class CostModel:
         return cls(weights)
 
     @classmethod
-    def load(cls, path: str | Path = BUNDLED) -> CostModel:
+    def load(cls, path: str | Path = BUNDLED) -> LayerCostModel:
         """The model that `save` wrote; by default BitFusion's."""
         raw = json.loads(Path(path).read_text())
         return cls({kind: np.array(rows) for kind, rows in raw["weights"].items()})

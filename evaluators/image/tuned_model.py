@@ -12,10 +12,8 @@ from torch import Tensor, nn
 
 from ...errors import ArchitectureError
 from ...spaces import Config
-from ...spaces.peft import method_of
 from ..models import read_model, write_model
-from ..peft.registry import attach
-from ..tuning.network import TunedNetwork, logits_of
+from ..tuning.network import TunedNetwork, logits_of, rebuilt
 from .backbones import load_image_backbone
 from .pixels import PixelForm, Pixels
 from .tasks import of_channels
@@ -30,7 +28,7 @@ class TunedImageFacts:
     Attributes:
         backbone: Its name, or its class where a user gave a module.
         named: Whether it can be loaded by that name.
-        digest: Of its weights, as they were before the training; ``None`` in models of old.
+        digest: Of its weights, as they were before the training.
         classes: How many.
         channels: Of the images that are predicted.
         form: What the backbone makes of them.
@@ -39,7 +37,7 @@ class TunedImageFacts:
     config: Config
     backbone: str
     named: bool
-    digest: str | None
+    digest: str
     classes: int
     channels: int
     form: PixelForm
@@ -101,21 +99,17 @@ def load_tuned_image_model(
     """
     saved = read_model(folder)
     form = PixelForm(**saved.facts["form"])
-    named = saved.facts["digest"] is None  # in models of old
-    facts = TunedImageFacts(**{"named": named, **saved.facts, "form": form})
+    facts = TunedImageFacts(**{**saved.facts, "form": form})
     if not facts.named and not isinstance(backbone, nn.Module):
         raise ArchitectureError(
             f"the model in {str(folder)!r} was tuned on a {facts.backbone} that has no name: read "
             "it with load_model(folder, backbone=MODULE)"
         )
     held = load_image_backbone(facts.backbone if backbone is None else backbone)
-    if facts.digest is not None and held.digest != facts.digest:
+    if held.digest != facts.digest:
         raise ArchitectureError(
             f"the model in {str(folder)!r} was tuned on a {facts.backbone} with other weights: "
             "give what it was tuned on, as it was then"
         )
-    choice = method_of(facts.config)
-    handle = attach(held.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
-    network = TunedNetwork(handle, facts.classes)
-    network.load_state_dict(saved.weights)
+    network = rebuilt(held.model, facts.config, facts.classes, saved.weights)
     return TunedImageModel(network, facts, saved.metrics)

@@ -13,11 +13,9 @@ from torch import Tensor
 
 from ...errors import DataError
 from ...spaces import Config
-from ...spaces.peft import method_of
 from ..models import read_model, write_model
-from ..peft.registry import attach
 from ..tuning.hub import digest_of
-from ..tuning.network import TunedNetwork, logits_of
+from ..tuning.network import TunedNetwork, logits_of, rebuilt
 from .backbones import Backbone, load_backbone
 from .tasks import Texts
 from .tokens import Tokens
@@ -121,8 +119,5 @@ def load_text_model(folder: str | Path, backbone: str | None = None) -> TextMode
             f"the model in {str(folder)!r} was tuned on backbone {facts.backbone!r} with other "
             "weights: give the right one, load_model(folder, backbone=FOLDER), or tune anew"
         )
-    choice = method_of(facts.config)
-    handle = attach(held.model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
-    network = TunedNetwork(handle, len(facts.classes))
-    network.load_state_dict(saved.weights)
+    network = rebuilt(held.model, facts.config, len(facts.classes), saved.weights)
     return TextModel(network, held, facts, saved.metrics)

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...spaces import Config
+from ...spaces.peft import method_of
 from ..peft.handle import Handle, Inputs
+from ..peft.registry import attach
 from .batches import Examples, FrozenStates, device_of, sorted_batches
 from .precision import mixed_precision
 
@@ -81,6 +84,17 @@ class TunedNetwork(nn.Module):
         nn.init.zeros_(self.head.weight)
         self.head.weight[:, : weight.shape[1]] = weight
         self.head.bias.copy_(bias)
+
+
+def rebuilt(
+    model: nn.Module, config: Config, classes: int, weights: Mapping[str, Tensor]
+) -> TunedNetwork:
+    """A trained network again: its method on its backbone, with the weights that were saved."""
+    choice = method_of(config)
+    handle = attach(model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
+    network = TunedNetwork(handle, classes)
+    network.load_state_dict(weights)
+    return network
 
 
 def logits_of(

@@ -273,6 +273,14 @@ def test_a_study_goes_on_with_the_bank_it_began_with(url: str, tmp_path: Path) -
     )
 
 
+def test_a_bank_that_says_nothing_of_the_space_says_why(url: str) -> None:
+    fill(url)
+    other = Space("ponds", [Parameter("depth", FloatDistribution(0, 1))], default={"depth": 0.5})
+    options: dict[str, Any] = {"storage": "memory", "tracking": False, "sampler": "transfer"}
+    with pytest.warns(UserWarning, match=r"nothing is inherited .*'shapes' has 0 of the 1 param"):
+        Study.of(lambda config: config["depth"], other, name="pond", bank=url, **options)
+
+
 def test_a_bank_that_cannot_be_opened_is_refused_before_the_search(tmp_path: Path) -> None:
     trained: list[Config] = []
 

@@ -227,6 +227,15 @@ def test_a_function_has_no_model_to_fit(make_study: MakeStudy) -> None:
         make_study().run(trials=1, progress=False).fit_best()
 
 
+def test_studies_of_one_name_have_files_of_their_own(make_study: MakeStudy, tmp_path: Path) -> None:
+    stores = [f"sqlite:///{tmp_path / name}" for name in ("one.db", "two.db")]
+    folders = [make_study(name="same", storage=url).record.folder for url in [*stores, *stores]]
+    assert folders[:2] == folders[2:]
+    assert len({*folders}) == 2
+    likes = [make_study(name=name, storage=stores[0]).record.folder for name in ("a/b", "a_b")]
+    assert len({*likes}) == 2
+
+
 def test_any_optuna_sampler_may_be_given(make_study: MakeStudy) -> None:
     study = make_study(sampler=optuna.samplers.QMCSampler(seed=1)).run(trials=5, progress=False)
     assert len({t.config["x"] for t in study.trials}) == 5

@@ -33,10 +33,10 @@ def top_k(site: Site, *, layers: int = 2) -> Handle:
 
     Args:
         site: Where.
-        layers: How many.
+        layers: How many; all of them where there are no more. Embeddings stay as they are.
     """
-    count = len(site.arch.layers)
-    return full(Site(site.model, site.arch, max(count - layers, site.lowest, 1)))
+    last = Site(site.model, site.arch, max(len(site.arch.layers) - layers, site.lowest))
+    return _tune(last, lambda name: _inside(last, name))
 
 
 def bitfit(site: Site) -> Handle:

@@ -16,7 +16,7 @@ from bequest.errors import ConfigurationError, DataError
 from bequest.evaluators.cost import count_flops, count_parameters
 from bequest.evaluators.elastic.evaluator import ends
 from bequest.evaluators.elastic.network import BottleneckNetwork, Cut
-from bequest.evaluators.hardware.model import FEATURES, CostModel, layers_of
+from bequest.evaluators.hardware.model import FEATURES, LayerCostModel, layers_of
 from bequest.evaluators.hardware.table import Cost, CostTable, key_of
 from bequest.evaluators.hardware.timing import timed_table
 from bequest.evaluators.hardware.totals import UNITS, NetworkCosts
@@ -32,7 +32,7 @@ needs_table = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def small() -> NetworkCosts:
     head, tail = ends(SMALL, 1, 10, 28)
-    return NetworkCosts(SMALL, CostModel.load().table(SMALL, head, tail), head, tail)
+    return NetworkCosts(SMALL, LayerCostModel.load().table(SMALL, head, tail), head, tail)
 
 
 @needs_table
@@ -53,7 +53,7 @@ def test_the_published_totals() -> None:
 @needs_table
 def test_the_model_of_the_table() -> None:
     table = CostTable.load(BITFUSION)
-    model, bundled = CostModel.fit(table), CostModel.load()
+    model, bundled = LayerCostModel.fit(table), LayerCostModel.load()
     errors = []
     for layer in layers_of(PUBLISHED):
         for bits in ((4, 6), (8, 8)):
@@ -68,7 +68,7 @@ def test_the_model_of_the_table() -> None:
 @settings(max_examples=20)
 def test_totals_are_sums_of_layers(seed: int) -> None:
     head, tail = ends(SMALL, 3, 10, 28)
-    table = CostModel.load().table(SMALL, head, tail)
+    table = LayerCostModel.load().table(SMALL, head, tail)
     costs = NetworkCosts(SMALL, table, head, tail)
     networks = Networks.sample(SMALL, 1, np.random.default_rng(seed))
     total = table.head.latency + table.tail.latency
@@ -141,7 +141,7 @@ def test_a_table_survives_its_file(tmp_path: Path) -> None:
 
 def test_a_table_without_energy_offers_none() -> None:
     head, tail = ends(SMALL, 1, 10, 28)
-    full = CostModel.load().table(SMALL, head, tail)
+    full = LayerCostModel.load().table(SMALL, head, tail)
     table = CostTable({key: Cost(cost.latency) for key, cost in full.entries.items()})
     assert "energy" not in NetworkCosts(SMALL, table, head, tail).names
 
@@ -154,7 +154,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
         CostTable.load(tmp_path / "bad.json")
     with pytest.raises(ConfigurationError, match="lacks the latency of layers of block s1b1"):
         NetworkCosts(SMALL, CostTable({"head": Cost(1.0), "tail": Cost(1.0)}))
-    whole = CostModel.load().table(SMALL, *ends(SMALL, 1, 10, 28)).entries
+    whole = LayerCostModel.load().table(SMALL, *ends(SMALL, 1, 10, 28)).entries
     key = key_of(SMALL.all_blocks[0].layers(3, SMALL.all_blocks[0].channels[0])[0], 8, 8)
     with pytest.raises(ConfigurationError, match="lacks the energy of layers of block"):
         NetworkCosts(SMALL, CostTable({**whole, key: Cost(whole[key].latency)}))
@@ -166,9 +166,9 @@ def test_a_model_needs_enough_layers(tmp_path: Path) -> None:
     entries = {key_of(Layer(8, 8 * i, 7), 8, 8): Cost(i, i) for i in range(1, len(FEATURES))}
     table = CostTable({**entries, "head": Cost(1.0), "tail": Cost(1.0)})
     with pytest.raises(DataError, match="do not tell"):
-        CostModel.fit(table)
+        LayerCostModel.fit(table)
     with pytest.raises(DataError, match="no costs of pointwise-W3A8"):
-        CostModel.load().cost(Layer(8, 8, 7), 3, 8)
+        LayerCostModel.load().cost(Layer(8, 8, 7), 3, 8)
 
 
 def test_a_machine_is_timed_into_the_same_table(tmp_path: Path) -> None:

@@ -67,6 +67,14 @@ def test_trains_as_many_numbers_as_its_formula_says(method: str) -> None:
     assert attach(make_backbone("bert"), method).count() == COUNTS[method]
 
 
+@pytest.mark.parametrize("layers", [1, 2, L, L + 3])
+def test_the_last_blocks_are_tuned_and_no_embeddings(layers: int) -> None:
+    block = 4 * (D * D + D) + (D * F + F) + (F * D + D) + 2 * 2 * D
+    handle = attach(make_backbone("bert"), "top-k", layers=layers)
+    assert handle.count() == min(layers, L) * block
+    assert not any("embeddings" in name for name in handle.weights)
+
+
 def test_shared_projections_are_counted_once() -> None:
     def count(share: str) -> int:
         return attach(make_backbone("bert"), "adapter", bottleneck=8, share=share).count()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bequest.errors import StudyError, UnknownNameError
 from bequest.evaluators.elastic.evaluator import ends
-from bequest.evaluators.hardware.model import CostModel
+from bequest.evaluators.hardware.model import LayerCostModel
 from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.search.joint.archive import Archive
@@ -25,7 +25,7 @@ from bequest.spaces.elastic import SMALL
 from bequest.spaces.elastic_genes import Networks
 
 HEAD, TAIL = ends(SMALL, 1, 10, 28)
-COSTS = NetworkCosts(SMALL, CostModel.load().table(SMALL, HEAD, TAIL), HEAD, TAIL)
+COSTS = NetworkCosts(SMALL, LayerCostModel.load().table(SMALL, HEAD, TAIL), HEAD, TAIL)
 
 
 def score(networks: Networks) -> np.ndarray:
@@ -176,7 +176,7 @@ def test_limits_that_no_network_meets_together_are_named() -> None:
     table = CostTable(
         {
             key: Cost(cost.latency if "-W8" in key else 1.0, cost.energy)
-            for key, cost in CostModel.load().table(SMALL, HEAD, TAIL).entries.items()
+            for key, cost in LayerCostModel.load().table(SMALL, HEAD, TAIL).entries.items()
         }
     )
     costs = NetworkCosts(SMALL, table, HEAD, TAIL)

@@ -24,7 +24,7 @@ from bequest.evaluators.elastic.budget import ElasticBudget
 from bequest.evaluators.elastic.evaluator import ElasticEvaluator, ends
 from bequest.evaluators.elastic.model import QuantisedModel
 from bequest.evaluators.elastic.training import Shrinking
-from bequest.evaluators.hardware.model import CostModel
+from bequest.evaluators.hardware.model import LayerCostModel
 from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.evaluators.image.training import Budget
@@ -176,7 +176,7 @@ def test_limits_are_compared_as_numbers(make: MakeStudy, tmp_path: Path) -> None
 
 
 def test_other_costs_are_other_conditions(evaluator: ElasticEvaluator, tmp_path: Path) -> None:
-    table = CostModel.load().table(evaluator.geometry, *ends(evaluator.geometry, 1, 10, 8))
+    table = LayerCostModel.load().table(evaluator.geometry, *ends(evaluator.geometry, 1, 10, 8))
     other = ElasticEvaluator(evaluator.task, budget=evaluator.budget, table=table)
     assert other.conditions == {"table": table.digest} | evaluator.conditions
     slower = CostTable({key: Cost(10 * cost.latency) for key, cost in table.entries.items()})

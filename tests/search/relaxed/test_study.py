@@ -92,7 +92,7 @@ def test_a_study_killed_in_its_search_goes_on_as_if_nothing_had_happened(
     assert done.returncode == -signal.SIGKILL
     resumed = make_relaxed_study(storage=url)
     assert resumed.trials == []
-    assert len(list(resumed.record.folder.glob("*/relaxed.pt"))) == 1
+    assert (resumed.record.folder / "relaxed.pt").exists()
     resumed.run(trials=4, progress=False)
     whole = make_relaxed_study(name="whole").run(trials=4, progress=False)
     assert found(resumed) == found(whole)
