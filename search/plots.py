@@ -55,7 +55,7 @@ def _pictures(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Draw]:
     found["optimization_history"] = _plot("optimization_history", plain, options)
     if len(done) >= ENOUGH_FOR_IMPORTANCE and len({t.values[0] for t in done}) > 1:
         found["param_importances"] = _plot("param_importances", plain, options)
-    if any(t.intermediate_values for t in plain.get_trials(deepcopy=False)):
+    if any(len(t.intermediate_values) > 1 for t in plain.get_trials(deepcopy=False)):
         found["intermediate_values"] = _plot("intermediate_values", plain, {})
     found["slice"] = _plot("slice", plain, options)
     return found

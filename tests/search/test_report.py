@@ -51,6 +51,19 @@ def test_an_empty_study_has_a_page(make_study: MakeStudy, tmp_path: Path) -> Non
     assert "No trial is complete yet." in text
 
 
+@pytest.mark.parametrize(("epochs", "drawn"), [(1, False), (2, True)])
+def test_learning_curves_of_one_point_are_left_out(
+    make_study: MakeStudy, tmp_path: Path, epochs: int, drawn: bool
+) -> None:
+    def train(config: dict[str, Any], report: Callable[[int, float], None]) -> float:
+        for epoch in range(epochs):
+            report(epoch, float(config["x"]))
+        return float(config["x"])
+
+    page = make_study(train).run(trials=3, progress=False).report(tmp_path / "r.html").read_text()
+    assert ("Learning curves" in _text(page)) == drawn
+
+
 def test_a_browser_draws_the_pictures(make_study: MakeStudy, tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
