@@ -15,9 +15,10 @@ def cost_table(
     task: Annotated[str, typer.Argument(help="Images, as `bequest tasks` lists them.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The JSON file to write.")],
     watts: Annotated[
-        float | None, typer.Option(help="What the machine draws; without it no energy is known.")
+        float | None,
+        typer.Option(min=0, help="What the machine draws; without it no energy is known."),
     ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of a layer on a CPU.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a layer on a CPU.")] = 1,
     size: Size = None,
     data_root: DataRoot = None,
     as_json: Json = False,

@@ -56,17 +56,18 @@ def _evaluator(name: str, args: argparse.Namespace) -> ElasticEvaluator:
 
 
 def predictor(args: argparse.Namespace, result: Result) -> None:
-    """Pairwise accuracy of the quantised predictor, with floats before and without."""
+    """Pairwise accuracy of the quantised predictor, with floats before and without.
+
+    Networks are measured once, on one once-for-all network; each seed splits them anew.
+    """
     for name in args.tasks.split(","):
         evaluator = _evaluator(name, args)
         search = JointSearch(evaluator, Settings(floats=FLOATS), seed=0)
         evaluator.once_for_all(0)
         geometry = evaluator.geometry
         floats = search.floats.grow(FLOATS, random_network(geometry, 0))
-        # A file of its own: a study's holds networks that a predictor chose.
-        search.quantised.path = search.quantised.path.with_suffix(".drawn.jsonl")
         wanted = max(SIZES) + TESTED
-        quantised = search.quantised.grow(wanted, random_network(geometry, 1))
+        quantised = search.drawn.grow(wanted, random_network(geometry, 1))
         found: dict[tuple[str, int], list[float]] = {}
         for seed in range(args.seeds):
             order = np.random.default_rng(seed).permutation(wanted)

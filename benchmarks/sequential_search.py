@@ -10,21 +10,22 @@ from dataclasses import replace
 import numpy as np
 
 from bequest.evaluators.hardware.totals import NetworkCosts
-from bequest.search.joint.collection import Collection
+from bequest.search.joint.active import BATCH, SHORT, grow_actively, least_known
 from bequest.search.joint.evolution import MARGIN, Evolution
 from bequest.search.joint.phase import JointSearch
 from bequest.search.joint.predictor import Knowledge, Samples
 from bequest.search.limits import Limit
 from bequest.spaces.elastic import BITS, ROLES
-from bequest.spaces.elastic_genes import Networks, joined
+from bequest.spaces.elastic_genes import Networks
 
 
 class OneAfterAnother:
     """Architecture at 8 bits and full width, then channels, then bits: the rival of joint search.
 
     It has what joint search has: the same networks in float32, the same fine-tuned ones that were
-    drawn at random, as many more that are chosen by the same rule (least known) of its own last
-    stage, the same score, and the same rounds in all, shared by limits and stages. Each of the
+    drawn at random, as many more that are chosen in the same way on and near the front of its own
+    last stage (see `least_known`), one batch for each limit, the same score, and the same rounds in
+    all, shared by limits and stages. Each of the
     first two stages takes a third of the way (on a logarithmic scale) from the largest network's
     latency to the limit, or as much of it as it can; where bits cannot do the rest, both are done
     again under tighter limits.
@@ -48,12 +49,7 @@ class OneAfterAnother:
         self.calls = self.restarts = 0
         search.predictor.restore(floats)
         self.bases = {ms: self._architecture(ms) for ms in self.limits}
-        drawn = search.quantised.samples(search.drawn)
-        search.predictor.transfer(drawn)
-        own = self._measured(drawn)
-        networks = joined([drawn.networks, own.networks])
-        both = Samples(networks, np.concatenate([drawn.accuracies, own.accuracies]))
-        search.predictor.restore(floats).transfer(both)
+        search.predictor.restore(floats).transfer(self._measured(floats))
 
     def best(self, ms: float) -> Networks:
         """The last stage's best few under a limit."""
@@ -75,46 +71,43 @@ class OneAfterAnother:
             self.restarts += 1
         raise RuntimeError(f"one after another, nothing reaches {ms} ms")
 
-    def _measured(self, drawn: Samples) -> Samples:
-        """Fine-tuned networks of the last stage: feasible bits, of which least is known."""
-        rng = np.random.default_rng([self.search.seed, 3])
-        wanted = self.search.settings.quantised - len(drawn)
-        chosen = []
-        for ms, base in self.bases.items():
-            some = joined([base] * 2_000)
-            some.bits[:] = Networks.sample(base.geometry, len(some), rng).bits
-            some = some.mended()
-            lowest = joined([base] * 200)  # few random bits meet a tight limit
-            lowest.bits[:] = np.where(rng.random(lowest.bits.shape) < 0.8, 0, lowest.bits)
-            pool = joined([some, lowest.mended()])
-            pool = pool[np.flatnonzero(self.costs.total(pool, "latency") <= ms)]
-            spread = self.search.predictor.predict(pool)[1]
-            groups = np.array_split(rng.permutation(len(pool)), wanted // len(self.bases))
-            chosen += [pool[[int(g[spread[g].argmax()])]] for g in groups if len(g)]
-        kept = self.search.quantised
-        digest = hashlib.sha256(b"".join(n.keys()[0] for n in chosen)).hexdigest()[:8]
-        path = kept.path.with_suffix(f".sequential-{digest}.jsonl")
-        evaluator, seed = self.search.evaluator, self.search.seed
-        collection = Collection(
-            path, kept.geometry, lambda some, row: evaluator.tuned_accuracy(some, row, seed)
-        )
-        return collection.grow(len(chosen), lambda number: chosen[number])
+    def _measured(self, floats: Knowledge) -> Samples:
+        """The drawn networks, and those of the last stage of which least is known."""
+        search = self.search
+        limits, bases = list(self.bases), list(self.bases.values())
+
+        def choose(samples: Samples, number: int) -> Networks:
+            search.predictor.restore(floats).transfer(samples)
+            which = number // BATCH % len(limits)
+            evolution = self._evolution(bases[which], ("bits",), limits[which], SHORT)
+            rng = np.random.default_rng([search.seed, 3, number])
+            return least_known(evolution, search.predictor, samples, rng)
+
+        keys = b"".join(base.keys()[0] for base in bases) + repr(limits).encode()
+        digest = hashlib.sha256(keys).hexdigest()[:8]
+        collection = search.tuned(search.drawn.path.with_suffix(f".sequential-{digest}.jsonl"))
+        drawn = search.drawn.samples(search.drawn_count)
+        return grow_actively(collection, search.settings.quantised - len(drawn), drawn, choose)
 
     def _stage(self, at: Networks, free: tuple[str, ...], goal: float) -> Evolution:
-        settings = self.search.settings.evolving
-        rounds = settings.rounds // (3 * len(self.limits))
-        evolution = Evolution(
+        rounds = self.search.settings.evolving.rounds // (3 * len(self.limits))
+        evolution = self._evolution(at, free, goal, rounds)
+        evolution.run()
+        self.calls += evolution.calls
+        return evolution
+
+    def _evolution(
+        self, at: Networks, free: tuple[str, ...], goal: float, rounds: int
+    ) -> Evolution:
+        return Evolution(
             self.costs,
             self.search.score,
             [Limit("latency", goal, "ms")],
-            replace(settings, rounds=rounds, rungs=1),
+            replace(self.search.settings.evolving, rounds=rounds, rungs=1),
             seed=self.search.seed,
             free=free,
             fixed=at,
         )
-        evolution.run()
-        self.calls += evolution.calls
-        return evolution
 
 
 def _least_by_bits(costs: NetworkCosts, networks: Networks) -> np.ndarray:

@@ -28,7 +28,7 @@ class seeded:
         self._gpu = torch.cuda.get_rng_state(self.gpu) if self.gpu else None
         seed_torch(self.seed, self.gpu)
         random.seed(self.seed)
-        np.random.seed(self.seed)  # noqa: NPY002
+        np.random.seed(self.seed % 2**32)  # noqa: NPY002
 
     def __exit__(self, *_: object) -> None:
         torch.set_rng_state(self._torch)

@@ -34,10 +34,10 @@ def check_asked(evaluator: Evaluator, seed: int) -> None:
     """See that a study can be begun.
 
     Raises:
-        StudyError: The seed is negative, or the task's direction is none.
+        StudyError: The seed is none that all libraries take, or the task's direction is none.
     """
-    if seed < 0:
-        raise StudyError(f"seed is {seed}: give 0 or more")
+    if not 0 <= seed < 2**32:
+        raise StudyError(f"seed is {seed}: give 0 or more, and less than 2**32")
     direction = evaluator.task.direction
     if direction not in ("maximize", "minimize"):
         raise StudyError(f"direction is {direction!r}: say 'maximize' or 'minimize'")

@@ -78,9 +78,14 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         self.budget = budget or ElasticBudget()
         # Images are averaged down to a size, never up.
         whole = max(task.height, task.width)
-        size = min(self.budget.fine_tuning.size or whole, whole)
-        self.geometry = replace(geometry_of(self.space), size=-(-size // 2))
-        self._ends = ends(self.geometry, task.channels, task.classes, size)
+        self._size = min(self.budget.fine_tuning.size or whole, whole)
+        if task.height != task.width and self._size == whole:
+            raise SpaceError(
+                f"images of {task.height} x {task.width} pixels: an elastic network takes square "
+                f"ones, give a size, for example {min(task.height, task.width)}"
+            )
+        self.geometry = replace(geometry_of(self.space), size=-(-self._size // 2))
+        self._ends = ends(self.geometry, task.channels, task.classes, self._size)
         self._table = table
         self.costs = self.costs_by(table or LayerCostModel.load().table(self.geometry, *self._ends))
         self._kept: dict[int, OnceForAll] = {}
@@ -151,6 +156,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         """Where the once-for-all network of a seed is kept."""
         facts = {
             "task": [self.task.name, self.task.digest, self.task.flips],
+            "size": self._size,
             "geometry": asdict(self.geometry),
             "shrinking": asdict(self.budget.shrinking),
             "seed": seed,

@@ -22,7 +22,7 @@ from scipy.optimize import nnls
 
 from ...errors import DataError
 from ...spaces.elastic import BITS, KERNELS, Geometry, Layer
-from .table import COSTS, HEAD, TAIL, Cost, CostTable, key_of
+from .table import COSTS, Cost, CostTable
 
 BUNDLED = Path(__file__).with_name("bitfusion.json")
 FEATURES = ("products", "inputs", "outputs", "weights", "layers")
@@ -62,16 +62,14 @@ class LayerCostModel:
             geometry: Whose blocks.
             head, tail: Layers before the first block and behind the last, of 8 bits.
         """
-        entries = {
-            key_of(layer, w, a): self.cost(layer, w, a)
-            for layer in layers_of(geometry)
-            for w, a in itertools.product(BITS, BITS)
-            if layer.kernel < KERNELS[-1] or a > BITS[0]
-        }
-        for part, layers in ((HEAD, head), (TAIL, tail)):
+
+        def whole(layers: Sequence[Layer]) -> Cost:
             costs = [self.cost(layer, FIXED_BITS, FIXED_BITS) for layer in layers]
-            entries[part] = Cost(sum(c.latency for c in costs), sum(c.energy for c in costs))
-        return CostTable(entries)
+            return Cost(sum(c.latency for c in costs), sum(c.energy for c in costs))
+
+        return CostTable.of_layers(
+            layers_of(geometry), self.cost, head=whole(head), tail=whole(tail)
+        )
 
     @classmethod
     def fit(cls, table: CostTable) -> LayerCostModel:

@@ -10,14 +10,15 @@ Source: Wang et al., *APQ*, CVPR 2020, whose table is of the BitFusion accelerat
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
-from ...spaces.elastic import Layer
+from ...spaces.elastic import BITS, KERNELS, Layer
 
 HEAD, TAIL = "head", "tail"
 COSTS = ("latency", "energy")
@@ -54,6 +55,25 @@ class CostTable:
             if part not in entries:
                 raise DataError(f"a cost table has no {part!r}: say what that part costs")
         self.entries = dict(entries)
+
+    @classmethod
+    def of_layers(
+        cls, layers: Iterable[Layer], cost: Callable[[Layer, int, int], Cost], **ends: Cost
+    ) -> CostTable:
+        """A table of layers with all weight and input bits.
+
+        Args:
+            layers: Without head and tail.
+            cost: Says what a layer costs with some bits; kernels of 7 have no 4-bit inputs.
+            **ends: ``head`` and ``tail``.
+        """
+        entries = {
+            key_of(layer, w, a): cost(layer, w, a)
+            for layer in layers
+            for w, a in itertools.product(BITS, BITS)
+            if layer.kernel < KERNELS[-1] or a > BITS[0]
+        }
+        return cls(entries | ends)
 
     def cost(self, layer: Layer, weight_bits: int, input_bits: int) -> Cost:
         """What a layer costs; NaN where the table has it not, so that the choice is invalid."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -10,9 +9,9 @@ import torch
 from torch import nn
 from torch.utils.benchmark import Timer
 
-from ...spaces.elastic import BITS, KERNELS, Geometry, Layer
+from ...spaces.elastic import Geometry, Layer
 from .model import layers_of
-from .table import HEAD, TAIL, Cost, CostTable, key_of
+from .table import Cost, CostTable
 
 Progress = Callable[[int, int], object]
 """Called with (layers timed, layers in all)."""
@@ -45,7 +44,6 @@ def timed_table(
         progress: Told after each layer.
     """
     layers = layers_of(geometry)
-    ends = {HEAD: list(head), TAIL: list(tail)}
     distinct = list(dict.fromkeys([*layers, *head, *tail]))
     times: dict[Layer, float] = {}
     for layer in distinct:
@@ -55,15 +53,12 @@ def timed_table(
     def cost(milliseconds: float) -> Cost:
         return Cost(milliseconds, math.nan if watts is None else watts * milliseconds)
 
-    entries = {
-        key_of(layer, w, a): cost(times[layer])
-        for layer in layers
-        for w, a in itertools.product(BITS, BITS)
-        if layer.kernel < KERNELS[-1] or a > BITS[0]
-    }
-    for part, its in ends.items():
-        entries[part] = cost(sum(times[layer] for layer in its))
-    return CostTable(entries)
+    return CostTable.of_layers(
+        layers,
+        lambda layer, w, a: cost(times[layer]),
+        head=cost(sum(times[layer] for layer in head)),
+        tail=cost(sum(times[layer] for layer in tail)),
+    )
 
 
 @torch.no_grad()

@@ -37,10 +37,10 @@ class NetworkCosts:
             ``tail``.
 
     Attributes:
-        names: The costs there are; ``energy`` is missing where the table has none.
+        names: The costs there are; ``energy`` is missing where the table's head has none.
 
     Raises:
-        ConfigurationError: The table lacks layers of the geometry.
+        ConfigurationError: The table lacks layers of the geometry, or a cost is below 0.
     """
 
     def __init__(
@@ -67,16 +67,19 @@ class NetworkCosts:
         self._check()
 
     def _check(self) -> None:
-        for b, block in enumerate(self.geometry.all_blocks):
-            count = len(block.channels)
-            for name in (n for n in ("latency", "energy") if n in self.names):
-                points = np.isnan(self._points[name][b, :count])
-                depths = np.isnan(self._depths[name][b, :, :count])
-                depths[-1, :, :, 0] = False  # kernel 7 with 4-bit inputs is no choice
-                if points.any() or depths.any():
+        for name in (n for n in ("latency", "energy") if n in self.names):
+            parts = {"head and tail": np.array([self._fixed[name]])}
+            for b, block in enumerate(self.geometry.all_blocks):
+                count = len(block.channels)
+                depths = self._depths[name][b, :, :count].copy()
+                depths[-1, :, :, 0] = 0.0  # kernel 7 with 4-bit inputs is no choice
+                found = [self._points[name][b, :count].ravel(), depths.ravel()]
+                parts[f"layers of block {block.name}"] = np.concatenate(found)
+            for part, costs in parts.items():
+                if not (np.isfinite(costs).all() and (costs >= 0).all()):
                     raise ConfigurationError(
-                        f"the cost table lacks the {name} of layers of block {block.name}: make "
-                        "one for these images, `bequest cost-table` does"
+                        f"the cost table lacks the {name} of {part}, or has a number below 0 "
+                        "there: make one for these images, `bequest cost-table` does"
                     )
 
     def __call__(self, networks: Networks, names: Sequence[str] | None = None) -> np.ndarray:

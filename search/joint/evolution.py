@@ -33,7 +33,8 @@ class Evolving:
     """How long evolution lasts, and how it breeds.
 
     Attributes:
-        rounds, children: Of so many rounds each brings so many new networks.
+        rounds, children: So many rounds breed so many children each; one that has been there
+            before is dropped.
         parents: So many of the best breed, for each target.
         mutation: The chance of a block, or of a depth, to mutate.
         rungs: Steps from the tightest limit to the loosest that is asked for, itself the last.
@@ -119,8 +120,7 @@ class Evolution:
             self._round(first=not number)
             after_round(number)
         if self.archive.networks is None:
-            asked = ", ".join(f"{n}={v:.4g}{UNITS[n]}" for n, v in self.asked[0].items())
-            raise StudyError(f"no network meets {asked} together: loosen one of them")
+            raise _unreachable(self.asked[0])
         return self.archive
 
     def best(self, target: dict[str, float], count: int = 1) -> Networks:
@@ -129,10 +129,12 @@ class Evolution:
         limits = np.array([target.get(name, np.inf) for name in self.archived])
         return self.archive.networks[self.archive.within(limits)[:count]]
 
-    def meets_some(self, networks: Networks) -> np.ndarray:
-        """Which networks meet at least one target ``[n]`` bool."""
-        costs = self.costs(networks, self.names)
-        return np.asarray((costs[:, None] <= self._targets * (1 + 1e-9)).all(-1).any(-1))
+    def mutants(self, networks: Networks, rng: np.random.Generator) -> Networks:
+        """A mutant of each network, in the genes that are searched; those that meet a target."""
+        made = self._with_fixed(mutate(networks, self.settings.mutation, rng)).mended()
+        costs = self.costs(made, self.names)
+        meets = (costs[:, None] <= self._targets * (1 + 1e-9)).all(-1).any(-1)
+        return made[np.flatnonzero(meets)]
 
     # Breeding -----------------------------------------------------------------------------------
 
@@ -142,9 +144,7 @@ class Evolution:
         goals = self._targets[chosen]
         first = first or self._pool is None
         raw = Networks.sample(self.costs.geometry, count, rng) if first else self._bred(chosen)
-        for name, genes in self._fixed.items():
-            getattr(raw, name)[:] = genes
-        children = self._repair(raw, goals, rng)
+        children = self._repair(self._with_fixed(raw), goals, rng)
         costs = self.costs(children, self.names)
         feasible = (costs <= goals * (1 + 1e-9)).all(1)
         self.repaired[0] += count
@@ -170,6 +170,12 @@ class Evolution:
         mutants = mutate(first, self.settings.mutation, rng)
         half = len(chosen) // 2
         return joined([mutants[:half], crossed[half:]])
+
+    def _with_fixed(self, networks: Networks) -> Networks:
+        """The same networks, changed in place: what is not searched is as it was given."""
+        for name, genes in self._fixed.items():
+            getattr(networks, name)[:] = genes
+        return networks
 
     def _new(self, networks: Networks) -> np.ndarray:
         """Which were never scored; they are remembered."""
@@ -223,3 +229,24 @@ def targets(costs: NetworkCosts, limits: Sequence[Limit]) -> list[dict[str, floa
     return [
         dict(zip(values, combined, strict=True)) for combined in itertools.product(*values.values())
     ]
+
+
+def check_targets(costs: NetworkCosts, limits: Sequence[Limit]) -> None:
+    """See that some network meets each target; nothing needs to be trained for that.
+
+    Raises:
+        StudyError: A limit leaves no network, or those of a target do together.
+        UnknownNameError: A limit names no cost.
+    """
+    for target in targets(costs, limits):
+        together = [Limit(name, value, UNITS[name]) for name, value in target.items()]
+        Evolution(costs, _alike, together, Evolving(rounds=3, rungs=1)).run()
+
+
+def _alike(networks: Networks) -> np.ndarray:
+    return np.zeros(len(networks))
+
+
+def _unreachable(target: dict[str, float]) -> StudyError:
+    asked = ", ".join(f"{name}={value:.4g}{UNITS[name]}" for name, value in target.items())
+    return StudyError(f"no network meets {asked} together: loosen one of them")

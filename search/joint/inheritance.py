@@ -7,6 +7,8 @@ records of the elastic space itself, as trials are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...banks.bank import Bank
@@ -40,6 +42,8 @@ def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]
     before = {design_key(space, config) for config in scores.configs}
     found = []
     for task in scores.tasks:
+        if task.facts.get("task", task.name) == evaluator.task.name:
+            continue  # under other conditions: its networks in float32 may be the same
         # The bank also reads fine-tuned networks as architectures: they had few bits.
         configs, values = [], []
         for its, record in bank.records(task.name):
@@ -55,7 +59,11 @@ def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]
 
 
 def leave(
-    bank: Bank, evaluator: ElasticEvaluator, seed: int, floats: Collection, quantised: Collection
+    bank: Bank,
+    evaluator: ElasticEvaluator,
+    seed: int,
+    floats: Collection,
+    quantised: Sequence[Collection],
 ) -> int:
     """Add what was measured to a bank; what is there already stays once.
 
@@ -67,7 +75,7 @@ def leave(
     parts = []
     for collection, space, source in (
         (floats, architectures(evaluator), "cut from a once-for-all network"),
-        (quantised, evaluator.space, "fine-tuned for a predictor"),
+        *((some, evaluator.space, "fine-tuned for a predictor") for some in quantised),
     ):
         names = {parameter.name for parameter in space.parameters}
         records = []

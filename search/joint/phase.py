@@ -1,8 +1,8 @@
 """The first phase of a joint search: measure, learn, transfer, evolve; what is done stays done.
 
 Source: Wang et al., *APQ*, CVPR 2020. The once-for-all network, its cuts and the fine-tuned
-networks are kept in files beside each other in the Bequest home, so that a search that was stopped,
-or another one with other limits, measures nothing twice.
+networks are kept in files beside each other in the Bequest home, so that a search that was stopped
+measures nothing twice, and another one with other limits only what it chooses itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,15 @@ import numpy as np
 from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...evaluators.elastic.training import ProgressiveShrinking
 from ...spaces import Config
-from ...spaces.elastic_genes import Networks, joined
-from .breeding import mutate
+from ...spaces.elastic_genes import Networks
+from .active import BATCH, SHORT, grow_actively, least_known
 from .collection import Collection, random_network
-from .evolution import Evolution, targets
+from .evolution import Evolution
 from .predictor import Predictor, Samples, pairwise_accuracy
 from .settings import Settings
 
 EVERY = 5
 """Every fifth sample is left out to judge the predictor, before it learns that one, too."""
-
-BATCH = 10
-"""So many networks are chosen actively before the predictor learns again."""
-
-SHORT = 30
-"""Rounds of the evolution that looks for networks to learn from."""
 
 Note = Callable[[dict[str, Any]], object]
 """Takes down what is known so far, as plain values."""
@@ -83,18 +78,28 @@ class JointSearch:
         self.geometry = evaluator.geometry
         self.predictor = Predictor(self.geometry, settings.fitting, seed=seed)
         place = evaluator.checkpoint(seed).with_suffix("")
-        tuning = json.dumps(asdict(evaluator.budget.fine_tuning), sort_keys=True)
-        digest = hashlib.sha256(tuning.encode()).hexdigest()[:8]
+        tuning = _digest(asdict(evaluator.budget.fine_tuning))
         self.floats = Collection(
             place.with_name(f"{place.name}-cut-{evaluator.budget.judging}.jsonl"),
             self.geometry,
             lambda networks, row: evaluator.cut_accuracy(networks, row, seed),
         )
-        self.quantised = Collection(
-            place.with_name(f"{place.name}-tuned-{digest}.jsonl"),
+        self.drawn = self.tuned(place.with_name(f"{place.name}-tuned-{tuning}.jsonl"))
+        self.chosen = self.tuned(self.drawn.path.with_suffix(f".{self._choice()}.jsonl"))
+
+    def tuned(self, path: Path) -> Collection:
+        """A collection of fine-tuned networks in a file."""
+        return Collection(
+            path,
             self.geometry,
-            lambda networks, row: evaluator.tuned_accuracy(networks, row, seed),
+            lambda networks, row: self.evaluator.tuned_accuracy(networks, row, self.seed),
         )
+
+    def _choice(self) -> str:
+        """A name for all that decides which networks the predictor chooses."""
+        settings = {k: v for k, v in self.settings.described().items() if k != "candidates"}
+        limits = sorted(str(limit) for limit in self.settings.limits)
+        return _digest([settings, limits, self.evaluator.conditions])
 
     def run(self, note: Note) -> dict[str, Any]:
         """Do what is missing, and say what was found.
@@ -112,7 +117,6 @@ class JointSearch:
         def trained(training: ProgressiveShrinking) -> None:
             tell(epochs=[asdict(epoch) for epoch in training.epochs])
 
-        targets(self.evaluator.costs, self.settings.limits)  # refused before anything is trained
         self.evaluator.once_for_all(self.seed, trained)
         quality = self.learn_floats(lambda count: None if count % 20 else tell(floats=count))
         tell(floats=self.settings.floats, predictor=quality)
@@ -141,7 +145,7 @@ class JointSearch:
         }
 
     @property
-    def drawn(self) -> int:
+    def drawn_count(self) -> int:
         """So many of the fine-tuned networks are drawn at random, before the predictor chooses."""
         return max(BATCH, round((1 - self.settings.active) * self.settings.quantised))
 
@@ -162,39 +166,22 @@ class JointSearch:
 
     def learn_bits(self, after_each: Callable[[int], object] = lambda _: None) -> dict[str, Any]:
         """Measure fine-tuned networks, some chosen by the predictor; learn them from floats."""
-        settings = self.settings
         learned = self.predictor.knowledge
         draw = random_network(self.geometry, self.seed + 1)
-        drawn = self.drawn
-        samples = self.quantised.grow(drawn, draw, after_each)
-        for start in range(drawn, settings.quantised, BATCH):
-            end = min(start + BATCH, settings.quantised)
-            if len(self.quantised.rows()) < end:  # a batch that was stopped is chosen as before
-                self.predictor.restore(learned).transfer(samples)
-                wanted = self._unsure(end - start, start)
-                self.quantised.grow(end, _from(wanted, start), after_each)
-            samples = self.quantised.samples(end)
+        drawn = self.drawn.grow(self.drawn_count, draw, after_each)
+
+        def choose(samples: Samples, number: int) -> Networks:
+            self.predictor.restore(learned).transfer(samples)
+            rng = np.random.default_rng([self.seed, 2, number])
+            return least_known(self.evolution(SHORT), self.predictor, samples, rng)
+
+        wanted = self.settings.quantised - self.drawn_count
+        samples = grow_actively(self.chosen, wanted, drawn, choose, after_each)
         kept = np.arange(len(samples)) % EVERY > 0
         self.predictor.restore(learned).transfer(samples[kept])
         quality = self._quality(samples[~kept], "quantised")
         self.predictor.restore(learned).transfer(samples)
         return quality
-
-    def _unsure(self, count: int, number: int) -> Networks:
-        """Of networks on the front and near it, those of which the predictor knows least.
-
-        Near are mutants that cost no more than what is asked for. One is taken of each of ``count``
-        random groups, so that they are not all alike.
-        """
-        rng = np.random.default_rng([self.seed, 2, number])
-        evolution = self.evolution(SHORT)
-        front = evolution.run().networks
-        assert front is not None
-        mutants = mutate(front, evolution.settings.mutation, rng)
-        pool = joined([front, mutants[evolution.meets_some(mutants)]])
-        spread = self.predictor.predict(pool)[1]
-        groups = np.array_split(rng.permutation(len(pool)), count)
-        return pool[[int(group[spread[group].argmax()]) for group in groups]]
 
     def _quality(self, samples: Samples, name: str) -> dict[str, Any]:
         said, spread = self.predictor.predict(samples.networks)
@@ -257,6 +244,5 @@ class JointSearch:
         return {name: columns[:, k].round(6).tolist() for k, name in enumerate(names)}
 
 
-def _from(networks: Networks, start: int) -> Callable[[int], Networks]:
-    """The network of each number, where the first one has the number ``start``."""
-    return lambda number: networks[[number - start]]
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]

@@ -22,7 +22,7 @@ from ...errors import EvaluationError
 from ...evaluators.seeding import seeded
 from ...spaces.elastic import Geometry
 from ...spaces.elastic_encoding import encode, widths
-from ...spaces.elastic_genes import Networks
+from ...spaces.elastic_genes import Networks, joined
 from ...threads import one_thread
 from .bits_process import BitsProcess
 
@@ -75,6 +75,11 @@ class Samples:
     def __getitem__(self, index: np.ndarray | slice) -> Samples:
         return Samples(self.networks[index], self.accuracies[index])
 
+    def extended(self, other: Samples) -> Samples:
+        """These, and others behind them."""
+        accuracies = np.concatenate([self.accuracies, other.accuracies])
+        return Samples(joined([self.networks, other.networks]), accuracies)
+
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
@@ -93,9 +98,6 @@ class Predictor:
         fitting: How it is trained.
         seed: Of weights and batches.
 
-    Attributes:
-        calls: How many networks were predicted so far.
-
     Example:
         >>> predictor = Predictor(SMALL).fit(floats)  # doctest: +SKIP
         >>> predictor.transfer(quantised).predict(networks)  # doctest: +SKIP
@@ -108,7 +110,6 @@ class Predictor:
         self.geometry = geometry
         self.fitting = fitting or Fitting()
         self.seed = seed
-        self.calls = 0
         self._scale: tuple[float, float] | None = None
         self._bits: BitsProcess | None = None
         self._members: list[AccuracyNetwork] = []
@@ -147,7 +148,6 @@ class Predictor:
 
     def predict(self, networks: Networks) -> tuple[np.ndarray, np.ndarray]:
         """Accuracies and their spread, ``[n]`` both."""
-        self.calls += len(networks)
         known = None if self._bits and self._scale is None else self._in_floats(networks)
         if self._bits is None:
             assert known is not None

@@ -15,7 +15,7 @@ from ...evaluators.task import Evaluator
 from ..first_phase import Diary, FirstPhaseSampler, check_settings
 from ..limits import Limit, parse_limit
 from ..samplers import JOINT
-from .evolution import targets
+from .evolution import check_targets
 from .inheritance import earlier, leave
 from .phase import JointSearch
 from .settings import Settings
@@ -50,7 +50,7 @@ class JointSampler(FirstPhaseSampler):
         seed: int = 0,
     ) -> None:
         super().__init__(evaluator.space, diary, folder / "joint.lock", seed=seed)
-        targets(evaluator.costs, settings.limits)  # refused before anything is trained
+        check_targets(evaluator.costs, settings.limits)  # refused before anything is trained
         _warn_of_loose(settings.limits, evaluator.costs)
         _check_same(diary.read(), settings)
         self._evaluator: ElasticEvaluator | None = evaluator
@@ -65,7 +65,7 @@ class JointSampler(FirstPhaseSampler):
         search = JointSearch(evaluator, self._settings, seed=self.seed, earlier=others)
         found = search.run(diary.write)
         if bank is not None:
-            leave(bank, evaluator, self.seed, search.floats, search.quantised)
+            leave(bank, evaluator, self.seed, search.floats, [search.drawn, search.chosen])
         return found
 
     def __getstate__(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...errors import ConfigurationError
-from ..limits import Limit
+from ..limits import Limit, parse_limit
 from ..samplers import JOINT
 from .evolution import Evolving
 from .predictor import Fitting
@@ -17,7 +17,8 @@ class Settings:
     """A joint search; the defaults fit one CPU core.
 
     Attributes:
-        limits: What the networks may cost; several of one name are several targets.
+        limits: What the networks may cost, also as text (see `parse_limit`); several of one name
+            are several targets.
         floats: So many networks are measured as they are cut, in float32.
         quantised: So many are measured after fine-tuning with few bits.
         active: Of the latter, the share that the predictor chooses: networks near the front of
@@ -30,6 +31,7 @@ class Settings:
 
     Raises:
         ConfigurationError: There are too few samples to learn from.
+        StudyError: A limit is not of the form NAME=VALUE.
     """
 
     limits: tuple[Limit, ...] = ()
@@ -42,6 +44,8 @@ class Settings:
     candidates: int = 200
 
     def __post_init__(self) -> None:
+        limits = tuple(parse_limit(x) if isinstance(x, str) else x for x in self.limits)
+        object.__setattr__(self, "limits", limits)
         for name, least in (("floats", 20), ("quantised", 10), ("candidates", 1)):
             if getattr(self, name) < least:
                 raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -270,6 +271,20 @@ def test_a_once_for_all_network_is_trained_once(evaluator: ElasticEvaluator) -> 
     shuffled = bequest.ImageClassification(mixed, labels, name=evaluator.task.name)
     other = ElasticEvaluator(shuffled, budget=evaluator.budget)  # another split: it must not leak
     assert other.checkpoint(0).name != evaluator.checkpoint(0).name
+    smaller = replace(evaluator.budget, fine_tuning=replace(evaluator.budget.fine_tuning, size=7))
+    other = ElasticEvaluator(evaluator.task, budget=smaller)  # the stem halves 7 and 8 alike
+    assert other.geometry == evaluator.geometry
+    assert other.checkpoint(0).name != evaluator.checkpoint(0).name
+
+
+def test_images_are_square_or_made_so() -> None:
+    rng = np.random.default_rng(0)
+    wide = bequest.ImageClassification(rng.random((90, 1, 8, 20)), np.arange(90) % 3, name="wide")
+    with pytest.raises(SpaceError, match="images of 8 x 20 pixels: .* give a size, for example 8"):
+        ElasticEvaluator(wide)
+    budget = image_budget("elastic", size=8)
+    assert isinstance(budget, ElasticBudget)
+    assert ElasticEvaluator(wide, budget=budget).geometry.size == 4
 
 
 def test_the_space_is_chosen_by_its_name() -> None:

@@ -158,6 +158,9 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     key = key_of(SMALL.all_blocks[0].layers(3, SMALL.all_blocks[0].channels[0])[0], 8, 8)
     with pytest.raises(ConfigurationError, match="lacks the energy of layers of block"):
         NetworkCosts(SMALL, CostTable({**whole, key: Cost(whole[key].latency)}))
+    for part, cost in (("tail", Cost(math.nan, 1.0)), ("head", Cost(1.0, -1.0))):
+        with pytest.raises(ConfigurationError, match="of head and tail, or has a number below 0"):
+            NetworkCosts(SMALL, CostTable({**whole, part: cost}))
     silent = {name: Cost(cost.latency) for name, cost in whole.items()}
     assert "energy" not in NetworkCosts(SMALL, CostTable(silent)).names
 

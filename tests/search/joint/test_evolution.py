@@ -16,13 +16,13 @@ from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.search.joint.archive import Archive
 from bequest.search.joint.breeding import crossover, mutate
-from bequest.search.joint.evolution import MARGIN, Evolution, Evolving, targets
+from bequest.search.joint.evolution import MARGIN, Evolution, Evolving, check_targets, targets
 from bequest.search.joint.repair import Repair
 from bequest.search.joint.sensitivity import learn
 from bequest.search.limits import parse_limit
 from bequest.search.pareto import hypervolume, on_front
 from bequest.spaces.elastic import SMALL
-from bequest.spaces.elastic_genes import Networks
+from bequest.spaces.elastic_genes import Networks, joined
 
 HEAD, TAIL = ends(SMALL, 1, 10, 28)
 COSTS = NetworkCosts(SMALL, LayerCostModel.load().table(SMALL, HEAD, TAIL), HEAD, TAIL)
@@ -55,6 +55,17 @@ def test_children_are_feasible_down_to_the_smallest_network(seed: int, times: fl
     made = Repair(COSTS, names, SENSITIVITY)(networks, limits, rng)
     assert made.valid.all()
     assert (COSTS(made, names) <= limits).all(1).mean() >= 0.99
+
+
+@pytest.mark.parametrize("name", COSTS.names)
+@pytest.mark.parametrize("times", [MARGIN, 1.5])
+def test_every_cost_can_be_limited(name: str, times: float) -> None:
+    """The least energy is not that of the fewest bits."""
+    networks = Networks.sample(SMALL, 200, RNG)
+    limits = np.full((200, 1), COSTS.smallest(name) * times)
+    made = Repair(COSTS, (name,), SENSITIVITY)(networks, limits, RNG)
+    assert made.valid.all()
+    assert (COSTS.total(made, name) <= limits[:, 0] * (1 + 1e-9)).mean() >= 0.99
 
 
 def test_what_is_feasible_stays_as_it_is() -> None:
@@ -103,7 +114,6 @@ def test_crossover_takes_whole_blocks_of_either_parent() -> None:
 def test_depths_mutate_too() -> None:
     networks = Networks.default(SMALL, 200)
     made = mutate(networks, 0.1, RNG)
-    assert made.valid.all()
     assert (made.depth != networks.depth).any()
     changed = (made.kernel != networks.kernel) | (made.bits != networks.bits).any(2)
     assert 0.02 < changed.mean() < 0.15
@@ -185,6 +195,28 @@ def test_limits_that_no_network_meets_together_are_named() -> None:
     evolution = Evolution(costs, score, asked, Evolving(rounds=2, children=20), seed=0)
     with pytest.raises(StudyError, match=r"no network meets latency=.*ms, size=.*B together"):
         evolution.run()
+
+
+def test_each_target_is_tried_before_anything_is_trained() -> None:
+    within = [parse_limit("latency=0.2ms"), parse_limit("energy=0.15mJ")]
+    check_targets(COSTS, within)
+    tight = f"latency={1.11 * COSTS.smallest('latency')}ms"
+    energy = parse_limit(f"energy={1.11 * COSTS.smallest('energy')}mJ")
+    check_targets(COSTS, [parse_limit(tight)])
+    check_targets(COSTS, [energy])
+    with pytest.raises(StudyError, match=r"no network meets latency=.* together"):
+        check_targets(COSTS, [within[0], parse_limit(tight), energy])
+
+
+def test_mutants_are_of_the_space_and_of_what_is_searched() -> None:
+    base = Networks.sample(SMALL, 1, RNG)
+    evolution = Evolution(COSTS, score, free=("bits",), fixed=base)
+    made = evolution.mutants(joined([base] * 2_000), RNG)
+    assert len(made) > 1_000
+    assert made.valid.all()
+    for name in ("depth", "kernel", "channels"):
+        assert (getattr(made, name) == getattr(base, name)).all()
+    assert (made.bits != base.bits).any()
 
 
 def test_limits_combine_and_hopeless_ones_are_refused() -> None:

@@ -112,14 +112,36 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
     whole = make(name="whole")
     whole.optuna_study.sampler.prepare()
     kept = evaluator.checkpoint(0)
-    quantised = next(kept.parent.glob(f"{kept.stem}-tuned-*.jsonl"))
-    lines = quantised.read_text().splitlines(keepends=True)
-    quantised.write_text("".join(lines[:11]) + lines[11][:20])  # killed within a batch
+    (chosen,) = kept.parent.glob(f"{kept.stem}-tuned-*.*.jsonl")
+    lines = chosen.read_text().splitlines(keepends=True)
+    assert len(lines) == 2
+    chosen.write_text(lines[0] + lines[1][:20])  # killed within a batch
     again = make(name="again")
     again.optuna_study.sampler.prepare()
-    rows = [json.loads(line)["config"] for line in quantised.read_text().splitlines()]
+    rows = [json.loads(line)["config"] for line in chosen.read_text().splitlines()]
     assert rows == [json.loads(line)["config"] for line in lines]
     assert again.record.joint["candidates"] == whole.record.joint["candidates"]
+
+
+def test_other_limits_choose_other_networks_to_learn_from(
+    make: MakeStudy, evaluator: ElasticEvaluator
+) -> None:
+    kept = evaluator.checkpoint(0)
+    files: list[Path] = []
+    for name, limit in (("small", "size=30kB"), ("fast", "latency=0.12ms")):
+        before = {*kept.parent.glob("*.jsonl")}
+        asked = replace(SHORT, limits=(parse_limit(limit),), quantised=14)
+        make(name=name, sampler=asked).optuna_study.sampler.prepare()
+        files += {*kept.parent.glob(f"{kept.stem}-tuned-*.*.jsonl")} - before
+    chosen = [[json.loads(row)["config"] for row in f.read_text().splitlines()] for f in files]
+    assert [len(configs) for configs in chosen] == [4, 4]
+    assert chosen[0] != chosen[1]
+    (drawn,) = {*kept.parent.glob(f"{kept.stem}-tuned-*.jsonl")} - {
+        *kept.parent.glob(f"{kept.stem}-tuned-*.*.jsonl")
+    }
+    assert len(drawn.read_text().splitlines()) == 10  # serve all
+    for config in chosen[0] + chosen[1]:
+        evaluator.space.validate(config)
 
 
 def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
@@ -131,6 +153,9 @@ def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
     assert spaces.count(architectures(evaluator)) == 20
     assert spaces.count(evaluator.space) == 12 + 1
     assert earlier(bank, evaluator, bank.mark) == []  # a task does not inherit from itself
+    longer = replace(evaluator.budget, fine_tuning=replace(evaluator.budget.fine_tuning, epochs=2))
+    again = ElasticEvaluator(evaluator.task, budget=longer)
+    assert earlier(bank, again, bank.mark) == []  # nor under other conditions
     other = ElasticEvaluator(evaluator.task, budget=evaluator.budget)
     other.task = type("Other", (), {"name": "other"})()  # type: ignore[assignment]
     (samples,) = earlier(bank, other, bank.mark)
@@ -164,6 +189,13 @@ def test_each_limit_has_its_winner(make: MakeStudy, tmp_path: Path) -> None:
     assert model.facts.config == study.trials[rows[0]["trial"]].config
     with pytest.raises(StudyError, match=r"no complete trial within latency 0.001"):
         study.fit_best(within={"latency": 1e-3})
+
+
+def test_limits_may_be_text_and_seeds_large(make: MakeStudy) -> None:
+    asked = replace(SHORT, limits=("latency=120us",))  # type: ignore[arg-type]
+    study = make(name="seeded", sampler=asked, seed=2**32 - 1).run(trials=1, progress=False)
+    assert study.record.joint["limits"] == ["latency=0.12ms"]
+    assert study.best.metrics["latency"] <= 0.12
 
 
 def test_limits_are_compared_as_numbers(make: MakeStudy, tmp_path: Path) -> None:
