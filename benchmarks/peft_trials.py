@@ -1,9 +1,11 @@
 """Parts ``search`` and ``transfer`` of `peft_search`: studies of 30 trials, real trainings.
 
 ``search``: the best of 30 trials without a bank, beside LoRA's default, full fine-tuning's, and a
-search of AutoPEFT's space (adapters, prefixes and both together, with sizes and layers) for as many
-trials; all are tested on the whole test part, on the same splits. AutoPEFT itself has one learning
-rate for all and switches for single layers; here its space has our rates and first layers.
+search of what our space has of AutoPEFT's (adapters, prefixes, and MAM, which is both together) for
+as many trials; all are tested on the whole test part, on the same splits. Both searches begin with
+the defaults of their methods, ours therefore with LoRA and full fine-tuning among others. AutoPEFT
+itself has one learning rate for all, switches for single layers, and serial and parallel adapters
+at once; here its space has our rates and first layers.
 
 ``transfer``: the same search with a bank of the other tasks (for TREC-6 without TREC-50: the same
 questions); after how many trials has it what 30 trials found without? A search that never has it
@@ -33,7 +35,7 @@ from bequest.evaluators.text.training import TextBudget
 from bequest.search.study import Study
 from bequest.search.trial import Trial
 from bequest.spaces import Config, Space
-from bequest.spaces.peft import USUAL
+from bequest.spaces.peft import USUAL, peft_space
 
 from .harness import Result, Summary
 from .peft_methods import default_of
@@ -47,6 +49,9 @@ KIN = {"trec6": ("trec50",)}
 
 TRIALS = 30
 BAR_TRIALS = 5
+LAYERS = 6
+"""Blocks of MiniLM."""
+
 AUTOPEFT = ("adapter", "prefix", "mam")
 ARMS = {"search": "gp", "autopeft": "gp", "transfer": "transfer"}
 DEFAULTS = ("lora", "full", "probe")
@@ -56,14 +61,22 @@ def evaluator_of(task: str, args: argparse.Namespace, arm: str = "search") -> Te
     """On some training texts, as the bank was made."""
     return TextEvaluator(
         bequest.load_task(task, args.data_root),
-        methods=AUTOPEFT if arm == "autopeft" else USUAL,
+        space=autopeft_space() if arm == "autopeft" else peft_space(LAYERS, USUAL),
         budget=TextBudget(args.epochs, args.examples),
     )
 
 
+def autopeft_space() -> Space:
+    """AutoPEFT's methods, each with a default, as the other methods have."""
+    first, *rest = map(default_of, AUTOPEFT)
+    parameters = peft_space(LAYERS, AUTOPEFT).parameters
+    return Space("peft", parameters, default=first, more_defaults=rest)
+
+
 def study_of(task: str, arm: str, seed: int, args: argparse.Namespace) -> Study:
     """A stored study; run to its end."""
-    place: Path = args.work / f"{task}-{arm}-{seed}"
+    # Its bank learns of its own trials: others of another budget must not be found there.
+    place: Path = args.work / f"{task}-{arm}-{seed}-{args.epochs}x{args.examples}"
     place.mkdir(parents=True, exist_ok=True)
     bank: Any = "none"
     if arm == "transfer":
@@ -165,12 +178,16 @@ def draw_fronts(trials: dict[str, list[Trial]], path: Path) -> None:
 
     from bequest.search.objectives import front_of
 
+    # Each method looks the same in all panels.
+    looks = {m: (plt.get_cmap("tab10")(i % 10), "os^D"[i // 10]) for i, m in enumerate(USUAL)}
     figure, axes = plt.subplots(1, len(trials), figsize=(4 * len(trials), 3.6), squeeze=False)
     for axis, (task, found) in zip(axes.flat, trials.items(), strict=True):
         for name in dict.fromkeys(t.config["method"] for t in found):
             mine = [t for t in found if t.config["method"] == name and t.value is not None]
             memory = [max(t.metrics["activation_bytes"], 1.0) / 2**20 for t in mine]
-            axis.scatter(memory, [t.value for t in mine], s=14, label=name)
+            colour, marker = looks[name]
+            values = [t.value for t in mine]
+            axis.scatter(memory, values, s=14, color=colour, marker=marker, label=name)
         front = front_of(found, "maximize", ["activation_bytes"])
         memory = [max(t.metrics["activation_bytes"], 1.0) / 2**20 for t in front]
         axis.step(memory, [t.value for t in front], "k-", where="pre", linewidth=0.8)
