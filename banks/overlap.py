@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import ConfigurationError
 from ..spaces import Config, Space
+from ..spaces.parameter import plain_name
 
 SHARED = 0.5
 """A space that has less than this share of the target's parameters says too little of it."""
@@ -13,9 +14,9 @@ class Overlap:
     """How the configurations of one space are read as those of another.
 
     A parameter that both have keeps its value, and a configuration whose value the target does not
-    allow is left behind. A parameter that only the source has is dropped (what it decided, the
-    target does not have). A parameter that only the target has takes the value of the target's
-    default configuration.
+    allow is left behind; ``x`` and ``x_from_3``, which a limit has raised, are one parameter. A
+    parameter that only the source has is dropped (what it decided, the target does not have). A
+    parameter that only the target has takes the value of the target's default configuration.
 
     Args:
         source: Where configurations come from.
@@ -30,10 +31,10 @@ class Overlap:
         self.source = source
         self.target = target
         self.same = source.hash == target.hash
-        names = {p.name for p in source.parameters}
+        names = {plain_name(p.name): p.name for p in source.parameters}
         wanted = [p.name for p in target.parameters]
-        self.dropped = sorted(names - set(wanted))
-        self.filled = [name for name in wanted if name not in names]
+        self.dropped = sorted(names[n] for n in names.keys() - set(map(plain_name, wanted)))
+        self.filled = [name for name in wanted if plain_name(name) not in names]
         self.refused = self._refusal(len(wanted))
 
     def _refusal(self, wanted: int) -> str | None:
@@ -61,13 +62,14 @@ class Overlap:
         """The configuration as the target has it; ``None`` where a value is not allowed there."""
         if self.same:
             return config
-        given = {**(self.target.default or {}), **config}
+        given = {plain_name(name): value for name, value in (self.target.default or {}).items()}
+        given |= {plain_name(name): value for name, value in config.items()}
         carried: Config = {}
         for p in self.target.parameters:
             if self.target.is_active(p, carried):
-                if p.name not in given:
+                if plain_name(p.name) not in given:
                     return None
-                carried[p.name] = given[p.name]
+                carried[p.name] = given[plain_name(p.name)]
         try:
             return self.target.validate(carried)
         except ConfigurationError:

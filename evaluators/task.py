@@ -106,6 +106,14 @@ class Limited(Protocol):
     """The most that a configuration may cost, by name; studies within others have other names."""
 
 
+@runtime_checkable
+class Selective(Limited, Protocol):
+    """One that knows beforehand what it would refuse, so that samplers need not propose it."""
+
+    def allows(self, config: Config) -> bool:
+        """Whether a configuration meets the limits, as predicted."""
+
+
 def limits_of(evaluator: Evaluator) -> dict[str, float]:
     """The limits that an evaluator keeps."""
     return dict(evaluator.limits) if isinstance(evaluator, Limited) else {}

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from ..errors import StudyError
 from .record import StudyRecord
-from .trial import COMPLETE, FAILED, PRUNED, Trial
+from .trial import COMPLETE, FAILED, PRUNED, Trial, is_refusal
 
 TOLERATED = 4
 """So many failures are nobody's concern yet."""
@@ -35,6 +35,7 @@ class FailureWatch:
         if failures < TOLERATED:
             return  # the usual case, and a cheap look
         now = [t for t in _ended(self._record) if t.slot not in self._before]
+        now = [t for t in now if not is_refusal(t.error)]  # a limit did what it is for
         failed = [t for t in now if t.state == FAILED]
         if len(failed) >= TOLERATED and 2 * len(failed) > len(now):
             self._record.explain_away(t.slot for t in failed)

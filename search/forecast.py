@@ -61,7 +61,8 @@ class ForecastPruner(BasePruner):
             if step in other.intermediate_values
         ]
         now = sign * trial.intermediate_values[step]
-        chance = chance_to_win(curves, self._group_of(trial), now)
+        best = max((sign * (other.value or 0.0) for other in done), default=-np.inf)
+        chance = chance_to_win(curves, self._group_of(trial), now, best)
         return chance is not None and chance < self.chance
 
     def _group_of(self, trial: FrozenTrial) -> object:
@@ -83,13 +84,16 @@ class Curve:
     end: float
 
 
-def chance_to_win(curves: Sequence[Curve], group: object, now: float) -> float | None:
+def chance_to_win(
+    curves: Sequence[Curve], group: object, now: float, best: float = -np.inf
+) -> float | None:
     """The probability that a curve ends above all that have ended.
 
     Args:
-        curves: Of complete trials.
+        curves: Of complete trials that have the step.
         group: The new curve's.
         now: Its value at the same step.
+        best: The best end of trials that do not have it (a probe's, say).
 
     Returns:
         ``None`` where too little is known.
@@ -110,7 +114,7 @@ def chance_to_win(curves: Sequence[Curve], group: object, now: float) -> float |
     end = mean_y[own] + slope * (now - mean_x[own])
     far = (now - mean_x[own]) ** 2 / spread if spread > 0 else 0.0
     deviation = np.sqrt(variance * (1 + 1 / alike + far))
-    best = float(y.max())
+    best = max(best, float(y.max()))
     if deviation == 0:
         return float(end > best)
     return float(student.sf((best - end) / deviation, freedom))

@@ -18,6 +18,7 @@ LONGEST = 60
 
 COMPARED = (
     "task",
+    "data",
     "conditions",
     "limits",
     "space_hash",
@@ -51,6 +52,7 @@ def describe(
     return {
         "version": __version__,
         "task": task.name,
+        "data": getattr(task, "digest", None),
         "metric": task.metric,
         "direction": task.direction,
         "conditions": conditions_of(evaluator),
@@ -103,8 +105,8 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
             facts = {**now, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
             study.set_user_attr(METADATA, facts)
         stored = study.user_attrs[METADATA]
-    # Older studies had one objective, and did not say under which conditions and limits.
-    stored = {"minimize": [], **{n: now[n] for n in ("conditions", "limits")}, **stored}
+    # Older studies had one objective, and did not say on which data, under which conditions.
+    stored = {"minimize": [], **{n: now[n] for n in ("data", "conditions", "limits")}, **stored}
     for name in COMPARED:
         if stored[name] != now[name]:
             raise StudyError(

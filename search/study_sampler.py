@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from optuna.samplers import BaseSampler
 
 from ..banks.bank import Bank
-from ..evaluators.task import Evaluator
+from ..evaluators.task import Evaluator, Selective
 from . import record
 from .heritage import Heritage
 from .samplers import JOINT, RELAXED, make_sampler
+from .samplers.base import SpaceSampler
 from .slots import SlotStudy
 
 if TYPE_CHECKING:
@@ -101,4 +102,7 @@ def make_study_sampler(
         place = diary.with_attribute(record.JOINT)
         kept, mark = bank() or (None, 0)
         return make_joint_sampler(joint, evaluator, place, folder, bank=kept, mark=mark, seed=seed)
-    return make_sampler(name, evaluator.space, seed, heritage())
+    made = make_sampler(name, evaluator.space, seed, heritage())
+    if isinstance(made, SpaceSampler) and isinstance(evaluator, Selective) and evaluator.limits:
+        made.allows = evaluator.allows
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from optuna.distributions import (
 
 if TYPE_CHECKING:
     import optuna
+
+_RAISED = re.compile(r"_from_\d+$")
 
 Value = bool | int | float | str
 Config = dict[str, Value]
@@ -34,6 +37,11 @@ class Parameter:
     name: str
     distribution: BaseDistribution
     condition: Condition | None = None
+
+
+def plain_name(name: str) -> str:
+    """The name of a choice without the ``_from_3`` that says where a limit lets it begin."""
+    return _RAISED.sub("", name)
 
 
 def suggest(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution) -> Value:

@@ -165,8 +165,9 @@ def peft_space(
         layers: Blocks of the backbone.
         methods: What is searched, of `KNOBS`.
         lowest: The first layer from which a method may reach upwards, where a limit forbids lower
-            ones; 0 where it is missing. Default configurations begin there, too.
-        keep: Which default configurations stay.
+            ones; 0 where it is missing.
+        keep: Which default configurations may stay: each begins at the lowest block with which it
+            may.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -192,8 +193,14 @@ def peft_space(
     parameters += _layer_parameters(layers, chosen, lowest or {})
     parameters += _common(tuple(m for m in chosen if m != "probe"))
     known = Space("peft", parameters)
-    raised = [_from_layer((lowest or {}).get(str(c["method"]), 0), c) for c in DEFAULTS]
-    fitting = [config for config in raised if _fits(known, config) and keep(config)]
+    lows = lowest or {}
+    raised = [
+        [_from_layer(lows.get(str(c["method"]), 0), c, lo) for lo in _starts(c, layers)]
+        for c in DEFAULTS
+        if c["method"] in chosen
+    ]
+    found = (next((c for c in each if _fits(known, c) and keep(c)), None) for each in raised)
+    fitting = [config for config in found if config is not None]
     default = fitting[0] if fitting else None
     return Space("peft", parameters, default=default, more_defaults=fitting[1:])
 
@@ -211,12 +218,18 @@ def _layer_parameters(
     return found
 
 
-def _from_layer(low: int, config: Config) -> Config:
-    """A configuration that begins at a block, or where it did if that is higher."""
-    if low == 0 or "layer_lo" not in config:
+def _starts(config: Config, layers: int) -> range:
+    """The blocks at which a configuration may begin, its own first."""
+    own = int(config.get("layer_lo", 0))
+    return range(own, layers if "layer_lo" in config else own + 1)
+
+
+def _from_layer(low: int, config: Config, start: int) -> Config:
+    """A configuration that begins at a block, in a space whose first one for the method is low."""
+    if "layer_lo" not in config:
         return config
     rest = {name: value for name, value in config.items() if name != "layer_lo"}
-    return {**rest, f"layer_lo_from_{low}": max(low, int(config["layer_lo"]))}
+    return {**rest, ("layer_lo" if low == 0 else f"layer_lo_from_{low}"): start}
 
 
 def _common(methods: tuple[str, ...]) -> list[Parameter]:

@@ -24,7 +24,7 @@ def load(entry: Entry, data_root: Path | None) -> TextClassification:
     names = folder / "labels.json"
     classes = json.loads(names.read_text()) if names.exists() else None
     return TextClassification(
-        train, name=entry.name, classes=classes, validation=validation, test=test
+        train, name=entry.name, classes=classes, validation=validation, test=test, public=True
     )
 
 

@@ -109,12 +109,13 @@ def describe_architecture(model: nn.Module) -> ArchSpec:
     layers = tuple(_layer(path, block) for path, block in blocks)
     entry = model.get_submodule(layers[0].entry)
     embeddings = _word_embeddings(model)
+    heads = _heads(model, layers[0])
     inside = tuple(f"{layer.path}." for layer in layers)
     return ArchSpec(
         layers=layers,
         width=size(entry)[0],
-        heads=_heads(model, layers[0]),
-        inner=size(entry)[1] // (3 if layers[0].fused else 1),
+        heads=heads,
+        inner=_inner(model, size(entry)[1], heads, fused=layers[0].fused is not None),
         embeddings=embeddings,
         norms=tuple(n for n, m in model.named_modules() if is_norm(m) and not n.startswith(inside)),
         tokens=embeddings is not None,
@@ -209,6 +210,14 @@ def _word_embeddings(model: nn.Module) -> str | None:
         return None
     named = model.named_modules(remove_duplicate=False)
     return next(str(name) for name, module in named if module is found)
+
+
+def _inner(model: nn.Module, outputs: int, heads: int, *, fused: bool) -> int:
+    """The width of all heads together; a fused projection may have fewer of keys and values."""
+    if not fused:
+        return outputs
+    others = getattr(getattr(model, "config", None), "num_key_value_heads", None) or heads
+    return heads * (outputs // (heads + 2 * others))
 
 
 def _heads(model: nn.Module, layer: LayerSpec) -> int:

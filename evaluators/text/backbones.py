@@ -16,6 +16,9 @@ from .tasks import Texts
 __all__ = ["MINILM", "Backbone", "load_backbone"]
 
 
+LINE_BREAK = "\n"
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A pre-trained encoder or decoder of texts, without a head.
@@ -31,9 +34,16 @@ class Backbone:
     tokenizer: Any
 
     def encode(self, texts: Texts, length: int) -> list[list[int]]:
-        """Token ids of each text or pair, cut at ``length`` tokens."""
+        """Token ids of each text or pair, cut at ``length`` tokens.
+
+        Where the tokenizer puts nothing between the texts of a pair (decoders'), their end is
+        marked as that of a text is.
+        """
+        second, special = texts.second, self.tokenizer.num_special_tokens_to_add
+        if second is not None and special(pair=True) == special(pair=False):
+            second = [f"{self.tokenizer.eos_token or LINE_BREAK}{text}" for text in second]
         encoded = self.tokenizer(
-            texts.first, texts.second, truncation=True, max_length=length, padding=False
+            texts.first, second, truncation=True, max_length=length, padding=False
         )
         found: list[list[int]] = encoded["input_ids"]
         return found

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from ...spaces import Space
@@ -30,6 +31,9 @@ STATISTICS = "text-statistics"
 
 LONGEST_PROMPT = 64
 """Positions that methods put before a text, at most; they have to have room, too."""
+
+CANDIDATES = 500
+"""So many texts of the most characters are looked at for the one of the most tokens."""
 
 RESERVED = 2
 """Positions that some backbones (RoBERTa's) do not use."""
@@ -94,8 +98,9 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """Another backbone, other epochs, examples, length."""
-        other = {} if self.backbone_name == MINILM else {"backbone": self.backbone_name}
+        """Data that are not public, another backbone, other epochs, examples, length."""
+        other = {} if self.task.public else {"data": self.task.digest[:8]}
+        other |= {} if self.backbone_name == MINILM else {"backbone": self.backbone_name}
         return other | unusual(self.budget, TextBudget())
 
     def fingerprints(self) -> dict[str, Sequence[float]]:
@@ -131,6 +136,16 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
 
     def _tokens(self, texts: Texts) -> Tokens:
         return Tokens.of(texts, self.backbone, self.length)
+
+    def _longest(self, examples: Tokens) -> int:
+        """Among the many that a seed may draw, those of the most characters are looked at."""
+        given = self.task.parts_given
+        whole = given["train"] + given["validation"] if "validation" in given else given["train"]
+        characters = [len(text) for text in whole.first]
+        if whole.second is not None:
+            characters = [n + len(text) for n, text in zip(characters, whole.second, strict=True)]
+        most = np.argsort(characters)[-CANDIDATES:]
+        return max(*self._tokens(whole.at(most)).lengths, *examples.lengths)
 
     def _cost_model(self) -> CostModel:
         vocabulary = int(self.backbone.tokenizer.vocab_size)

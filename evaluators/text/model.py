@@ -88,6 +88,8 @@ class TextModel:
         ):
             wanted = "pairs of texts" if self.facts.pairs else "a list of texts"
             raise DataError(f"the model takes {wanted}, and got {type(texts).__name__} of others")
+        if not len(texts):
+            return torch.zeros(0, len(self.facts.classes))
         labels = np.zeros(len(texts), dtype=np.int64)
         if self.facts.pairs:
             given = Texts([t[0] for t in texts], [t[1] for t in texts], labels)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pandas as pd
 
 from ...errors import DataError
 
-_AS_WRITTEN: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
-"""Only an empty cell is empty: ``None`` and ``NA`` are words."""
+_AS_WRITTEN: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "dtype": str}
+"""Only an empty cell is empty (``None`` and ``NA`` are words), and ``007`` is no number."""
+
+_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 READERS: dict[str, Callable[..., Any]] = {
     ".csv": lambda path: pd.read_csv(path, **_AS_WRITTEN),
@@ -75,7 +78,7 @@ def _read_tsv(path: Path) -> pd.DataFrame:
     """
     quoted = _tsv(path, csv.QUOTE_MINIMAL)
     if quoted is not None:
-        text = quoted.select_dtypes(exclude="number").astype(str)
+        text = quoted.astype(str)
         if not text.apply(lambda column: column.str.contains("\n")).any(axis=None):
             return quoted
     plain = _tsv(path, csv.QUOTE_NONE)
@@ -119,3 +122,38 @@ def check_table(frame: pd.DataFrame, columns: Mapping[str, str], part: str, name
             )
     if not len(frame):
         raise DataError(f"task {name!r}: the {part} data has no row")
+
+
+def plain_labels(frames: Mapping[str, pd.DataFrame], column: str, name: str) -> None:
+    """Make the labels of all parts values of one kind, in place.
+
+    They are integers where all are, also where a file has them as text; where numbers and words are
+    mixed, all are words.
+
+    Args:
+        frames: The parts.
+        column: The labels'.
+        name: The task's name, for messages.
+
+    Raises:
+        DataError: A label is a list or another thing that is no plain value.
+    """
+    found = {part: frame[column].astype(object).tolist() for part, frame in frames.items()}
+    distinct: set[Any] = set()
+    for part, values in found.items():
+        try:
+            distinct.update(values)
+        except TypeError:
+            kind = type(next(v for v in values if not isinstance(v, Hashable))).__name__
+            raise DataError(
+                f"task {name!r}: column {column!r} of the {part} data holds a {kind} as a label: "
+                "give one class for each example, as a word or a number"
+            ) from None
+    texts = {value for value in distinct if isinstance(value, str)}
+    if all(map(_NUMBER.fullmatch, texts)) and not any(isinstance(v, float) for v in distinct):
+        read: dict[Any, Any] = {text: int(text) for text in texts}
+    else:
+        read = {value: str(value) for value in distinct} if texts else {}
+    for part, frame in frames.items():
+        values = pd.Series([read.get(v, v) for v in found[part]], dtype=object, index=frame.index)
+        frames[part][column] = values

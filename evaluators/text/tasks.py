@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from ...errors import DataError
-from .tables import check_table, read_table
+from .tables import check_table, plain_labels, read_table
 
 HELD_OUT = 0.2
 """The share of the training data that stands in for a missing validation or test part."""
@@ -60,6 +63,8 @@ class TextClassification:
             training data stands in, drawn by the seed with the classes' shares kept.
         classes: Names of classes that are numbered from 0; by default those of a Hugging Face
             dataset, else the labels themselves.
+        public: Whether everybody has the same data under this name; studies and banks tell others
+            apart by their `digest`, too.
 
     Raises:
         DataError: A column is missing, there is one class only, a text is empty, or a label of the
@@ -86,8 +91,10 @@ class TextClassification:
         validation: Any = None,
         test: Any = None,
         classes: Sequence[str] | None = None,
+        public: bool = False,
     ) -> None:
         self.name = name
+        self.public = public
         if classes is None:  # a Hugging Face dataset knows them
             classes = getattr(dict(getattr(data, "features", None) or {}).get(label), "names", None)
         columns = {"text": text, "label": label} | ({"second text": pair} if pair else {})
@@ -95,6 +102,7 @@ class TextClassification:
         frames = {p: read_table(t, name) for p, t in tables.items() if t is not None}
         for part, frame in frames.items():
             check_table(frame, columns, part, name)
+        plain_labels(frames, label, name)
         self._values = sorted(frames["train"][label].unique().tolist(), key=_order)
         self._check_classes(frames, label)
         self.classes = self._named(classes)
@@ -149,6 +157,16 @@ class TextClassification:
         labels = np.array([number[value] for value in frame[label].tolist()], dtype=np.int64)
         second = frame[pair].astype(str).tolist() if pair else None
         return Texts(frame[text].astype(str).tolist(), second, labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells texts, labels and parts from others, their order included."""
+        found = hashlib.blake2b(digest_size=8)
+        for part, texts in self.parts_given.items():
+            rows = [part, texts.first, texts.second, texts.labels.tolist()]
+            found.update(json.dumps(rows).encode())
+        found.update(json.dumps(self.classes).encode())
+        return found.hexdigest()
 
     @property
     def pairs(self) -> bool:

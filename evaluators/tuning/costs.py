@@ -21,7 +21,8 @@ class TuningCosts:
     Args:
         name: The backbone's.
         model: Predicts steps on it.
-        examples: The training examples.
+        examples: Training examples.
+        longest: Of the longest that may be among them.
         epochs: Of a training.
         classes: Outputs of the head.
         kept: Whether the frozen backbone's states are computed once and kept.
@@ -32,6 +33,7 @@ class TuningCosts:
         name: str,
         model: CostModel,
         examples: Examples,
+        longest: int,
         epochs: int,
         classes: int,
         *,
@@ -40,7 +42,7 @@ class TuningCosts:
         self.name = name
         self.epochs = epochs
         self.examples = len(examples)
-        self.longest = max(examples.lengths)
+        self.longest = longest
         self.mean = round(sum(examples.lengths) / len(examples))
         self.classes = classes
         self.kept = kept

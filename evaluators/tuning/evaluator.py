@@ -159,6 +159,10 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         """What a configuration costs, predicted, the head among its trainable numbers."""
         return self.costs.of(method_of(config))
 
+    def allows(self, config: Config) -> bool:
+        """Whether a configuration meets the limits, as predicted."""
+        return exceeded(self.cost(config), self.limits) is None
+
     @property
     def costs(self) -> TuningCosts:
         """Predicts costs on this task's examples."""
@@ -170,11 +174,20 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
                 self.backbone.name,
                 self._cost_model(),
                 examples,
+                self._longest(examples),
                 epochs,
                 self._classes,
                 kept=FrozenStates.fits(examples, len(arch.layers), arch.width),
             )
         return self._costs
+
+    def _longest(self, examples: Part) -> int:
+        """The length of the longest training example that any seed may draw.
+
+        Args:
+            examples: Those of one seed.
+        """
+        return max(examples.lengths)
 
     # Training -----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ is a trial's place in the sequence; in a plain Optuna study it is the trial's nu
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from ...spaces import Config, Parameter, Space
 from ...spaces.encoding import draw
 from .scalarise import draw_weights, scalarised
+
+TRIES = 30
+"""Proposals that are not allowed, before one of them is a trial (and refused)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,13 @@ class SpaceSampler(BaseSampler):
         space: What can be chosen; where it is ``None``, the parameters that all finished trials
             share (so the first trial is drawn at random).
         seed: With the slot, the only source of randomness.
+
+    Attributes:
+        allows: Says what may become a trial; by default everything. What may not counts as failed
+            for the next proposal.
     """
+
+    allows: Callable[[Config], bool] | None = None
 
     reads_history = True
     """Whether `propose` looks at earlier trials; where it does not, none are read for it."""
@@ -84,9 +93,20 @@ class SpaceSampler(BaseSampler):
         several = len(study.directions)
         weights = draw_weights(several, rng) if several > 1 else None
         history = observations(study, trial, space, weights) if self.reads_history else []
-        config = self.propose(space, history, rng)
+        config = self._allowed(space, history, rng)
         self._proposals[trial._trial_id] = config
         return space.distributions(config)
+
+    def _allowed(
+        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
+    ) -> Config:
+        config = self.propose(space, history, rng)
+        for _ in range(TRIES if self.allows else 0):
+            if self.allows is None or self.allows(config):
+                break
+            history = [*history, Observation(config, None, TrialState.FAIL)]
+            config = self.propose(space, history, rng)
+        return config
 
     def sample_relative(
         self,

@@ -21,6 +21,7 @@ from bequest.banks.record import BankTask, Record
 from bequest.errors import BankError, ConfigurationError, UnknownNameError
 from bequest.spaces import Condition, Config, Parameter, Space
 from bequest.spaces.gnn import gnn_space
+from bequest.spaces.peft import peft_space
 
 SPACE = Space(
     "small",
@@ -221,6 +222,18 @@ def test_a_value_that_the_target_does_not_allow_is_left_behind() -> None:
     overlap = Overlap(SPACE, narrow)
     assert overlap.carry(GCN) == GCN
     assert overlap.carry({**GCN, "rate": 0.75}) is None
+
+
+def test_a_parameter_that_a_limit_has_raised_is_the_same_parameter() -> None:
+    free = peft_space(methods=["probe", "lora"])
+    raised = peft_space(methods=["probe", "lora"], lowest={"lora": 2})
+    low, high = ({**free.defaults[1], "layer_lo": layer} for layer in (1, 4))
+    assert Overlap(free, raised).carry(low) is None
+    carried = Overlap(free, raised).carry(high)
+    assert carried is not None
+    assert carried["layer_lo_from_2"] == 4
+    assert Overlap(raised, free).carry(carried) == free.validate(high)
+    assert Overlap(free, raised).filled == Overlap(free, raised).dropped == []
 
 
 def test_spaces_with_little_in_common_are_refused_with_the_reason() -> None:

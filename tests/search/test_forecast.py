@@ -170,3 +170,14 @@ def test_a_training_that_is_over_is_not_pruned(pruner: str) -> None:
     steps = [max(t.curve) for t in study.trials if t.state == "pruned"]
     assert steps, "short trainings are pruned, too"
     assert max(steps) < 10
+
+
+def test_the_bar_is_the_best_of_all_trials() -> None:
+    curves = [Curve("lora", 0.5 + i / 100, 0.6 + i / 100 + 0.01 * (i % 2)) for i in range(8)]
+    alone = chance_to_win(curves, "lora", 0.57)
+    assert alone is not None
+    assert alone > 0.05
+    assert chance_to_win(curves, "lora", 0.57, best=0.6) == alone
+    beaten = chance_to_win(curves, "lora", 0.57, best=0.95)  # say a probe's, which has no curve
+    assert beaten is not None
+    assert beaten < 0.01

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bequest.errors import SpaceError, UnknownNameError
-from bequest.spaces import Space
+from bequest.spaces import Config, Space
 from bequest.spaces.named import make_space
 from bequest.spaces.peft import KNOBS, RATES, WHOLE, method_of, peft_space, smallest
 
@@ -30,6 +30,15 @@ def test_defaults_begin_where_a_limit_allows() -> None:
 def test_defaults_that_a_limit_forbids_are_left_out() -> None:
     space = peft_space(methods=["probe", "lora"], keep=lambda config: config["method"] != "lora")
     assert [config["method"] for config in space.defaults] == ["probe"]
+
+
+def test_a_default_begins_at_the_lowest_block_with_which_it_may() -> None:
+    def keep(config: Config) -> bool:
+        return config["method"] == "probe" or method_of(config).layer_lo >= 4
+
+    space = peft_space(methods=["probe", "lora", "lst"], lowest={"lora": 1}, keep=keep)
+    assert [c["method"] for c in space.defaults] == ["probe", "lora", "lst"]
+    assert space.defaults[1]["layer_lo_from_1"] == space.defaults[2]["layer_lo"] == 4
 
 
 @pytest.mark.parametrize("method", KNOBS)

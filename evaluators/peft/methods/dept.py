@@ -1,7 +1,8 @@
 """DePT: a short prompt and a low-rank change of the input's embeddings.
 
 Shi and Lipani, *DePT: Decomposed Prompt Tuning* (ICLR 2024): ``E + A B`` with ``A [S, r]``, ``B [r,
-D]``, learned at a rate of its own; the sequence grows by fewer positions than with a plain prompt.
+D]`` (D of the word embeddings, in ELECTRA less than the hidden size), learned at a rate of its own;
+the sequence grows by fewer positions than with a plain prompt.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ def dept(
     """
     site.need_tokens("dept")
     hooks = Hooks(site.model, site.arch)
+    words = site.model.get_submodule(site.arch.embeddings or "")
+    assert isinstance(words, nn.Embedding)
     low_rank = nn.ParameterDict(
         {
             "a": nn.Parameter(torch.randn(positions, rank) / rank**0.5),
-            "b": nn.Parameter(torch.zeros(rank, site.width)),
+            "b": nn.Parameter(torch.zeros(rank, words.embedding_dim)),
         }
     )
 

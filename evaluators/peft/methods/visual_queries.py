@@ -13,11 +13,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from ....errors import ArchitectureError
 from ..arch import is_linear
 from ..attention import Attention, AttentionHook, heads_of, joined
 from ..handle import Handle, Site
 from ..hooks import Hooks
 from ..readout import Readout
+
+INTERLEAVED = "query_key_value"
+"""Fused projections of this name (GPT-NeoX, BLOOM, Falcon) go by head, not by role."""
 
 
 class Queries(Readout):
@@ -47,7 +51,15 @@ def vqt(site: Site, *, tokens: int = 4, aggregation: str = "mean") -> Handle:
         site: Where.
         tokens: T, queries a block.
         aggregation: ``"mean"`` over a block's queries, or ``"concat"``.
+
+    Raises:
+        ArchitectureError: Queries, keys and values are interleaved in one projection.
     """
+    if (site.layers[0].fused or "").endswith(INTERLEAVED):
+        raise ArchitectureError(
+            f"the projection {site.layers[0].fused!r} mixes queries, keys and values head by head, "
+            "which vqt cannot take apart: use 'lst' or 'prefix' instead"
+        )
     hooks = Hooks(site.model, site.arch)
     readout = Queries(site, tokens, aggregation)
     for place, layer in enumerate(site.layers):

@@ -10,10 +10,16 @@ from torch import Tensor, nn
 from transformers import (
     BertConfig,
     BertModel,
+    ElectraConfig,
+    ElectraModel,
     GPT2Config,
     GPT2Model,
+    GPTNeoXConfig,
+    GPTNeoXModel,
     LlamaConfig,
     LlamaModel,
+    Phi3Config,
+    Phi3Model,
     T5Config,
     T5EncoderModel,
     ViTConfig,
@@ -91,6 +97,11 @@ MAKERS: dict[str, Callable[[], nn.Module]] = {
         T5Config(vocab_size=50, d_model=32, d_kv=4, num_heads=4, num_layers=4, d_ff=64)
     ),
     "llama": lambda: LlamaModel(LlamaConfig(vocab_size=50, num_key_value_heads=2, **SIZES)),
+    "phi3": lambda: Phi3Model(
+        Phi3Config(vocab_size=50, num_key_value_heads=2, pad_token_id=0, **SIZES)
+    ),
+    "neox": lambda: GPTNeoXModel(GPTNeoXConfig(vocab_size=50, **SIZES)),
+    "electra": lambda: ElectraModel(ElectraConfig(vocab_size=50, embedding_size=16, **SIZES)),
     "gpt2": lambda: GPT2Model(GPT2Config(vocab_size=50, n_embd=32, n_layer=4, n_head=4)),
     "vit": lambda: ViTModel(ViTConfig(image_size=32, patch_size=8, **SIZES)),
     "timm": TimmLike,

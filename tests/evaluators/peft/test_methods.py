@@ -43,6 +43,22 @@ def test_other_backbones(method: str, kind: str) -> None:
     assert torch.equal(outputs(model, inputs), before)
 
 
+@pytest.mark.parametrize("kind", ["phi3", "neox", "electra"])
+@pytest.mark.parametrize("method", ["prefix", "mam", "dept", "apt", "lora", "adapter", "vqt"])
+def test_projections_and_embeddings_of_other_shapes(method: str, kind: str) -> None:
+    """Fewer heads of keys than of queries in one projection; narrow word embeddings."""
+    model, inputs = make_backbone(kind), make_inputs(kind)
+    before = outputs(model, inputs)
+    if (method, kind) == ("vqt", "neox"):
+        with pytest.raises(ArchitectureError, match="mixes queries, keys and values head by head"):
+            attach(model, method)
+        return
+    handle = put(method, model)
+    train(handle, inputs, steps=2)
+    handle.remove()
+    assert torch.equal(outputs(model, inputs), before)
+
+
 # Counts -------------------------------------------------------------------------------------------
 
 D, F, L = 32, 64, 4

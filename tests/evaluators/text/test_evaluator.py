@@ -27,6 +27,7 @@ from bequest.errors import (
     DataError,
     EvaluationError,
     SpaceError,
+    StudyError,
     UnknownNameError,
 )
 from bequest.evaluators.choice import make_evaluator
@@ -287,6 +288,54 @@ def test_a_text_without_tokens_is_refused(
         model.predict(["who", ""])
 
 
+@pytest.mark.parametrize("sampler", ["random", "evolution", "gp"])
+def test_what_a_limit_forbids_takes_no_trials(
+    task: TextClassification, backbone: str, sampler: str
+) -> None:
+    space = peft_space(4, ["probe", "lora", "lst"])
+    budget = TextBudget(epochs=1, examples=60)
+    limits = {"parameters": 1_000}
+    evaluator = TextEvaluator(task, backbone=backbone, space=space, budget=budget, limits=limits)
+    drawn = [space.sample(np.random.default_rng(i)) for i in range(50)]
+    assert 0.2 < np.mean([evaluator.allows(config) for config in drawn]) < 0.8
+    study = Study(evaluator, sampler=sampler, bank=False, storage="memory", tracking=False)
+    proposed = []
+    for _ in range(12):
+        trial = study.optuna_study.ask()
+        study.optuna_study.sampler.infer_relative_search_space(study.optuna_study, trial)
+        proposed.append(study.optuna_study.sampler._proposals[trial._trial_id])
+    assert all(evaluator.allows(config) for config in proposed)
+
+
+def test_refusals_do_not_stop_a_study(task: TextClassification, backbone: str) -> None:
+    evaluator = TextEvaluator(
+        task,
+        backbone=backbone,
+        space=peft_space(4, ["full", "probe"]),
+        limits={"parameters": 1_000},
+        budget=TextBudget(epochs=1, examples=60),
+    )
+    options: dict[str, Any] = {"bank": False, "storage": "memory", "tracking": False}
+    study = Study(evaluator, sampler="tpe", **options).run(trials=12, progress=False)
+    refused = [t for t in study.trials if t.error]
+    assert len(refused) >= 4
+    assert study.best.config["method"] == "probe"
+
+
+def test_the_memory_of_any_seed_is_limited(task: TextClassification, backbone: str) -> None:
+    long = pd.DataFrame({"text": ["who is the person " + "old " * 30], "label": ["human"]})
+    given = task.parts_given["train"]
+    rows = pd.DataFrame({"text": given.first, "label": [task.classes[i] for i in given.labels]})
+    mine = TextClassification(pd.concat([rows, long]), name="mine")
+    evaluators = [
+        TextEvaluator(some, backbone=backbone, budget=TextBudget(examples=30))
+        for some in (task, mine)
+    ]
+    drawn = [max(e.prepared(0).parts["train"].lengths) for e in evaluators]
+    assert max(drawn) < 20  # the long one is not among them
+    assert [e.costs.longest > 30 for e in evaluators] == [False, True]
+
+
 # Parts --------------------------------------------------------------------------------------------
 
 
@@ -349,9 +398,23 @@ def test_a_space_that_does_not_fit(task: TextClassification) -> None:
 
 def test_what_is_not_as_usual_is_said(task: TextClassification, backbone: str) -> None:
     usual = TextEvaluator(task)
-    assert usual.conditions == {}
+    assert usual.conditions == {"data": task.digest[:8]}
     other = TextEvaluator(task, backbone=backbone, budget=TextBudget(epochs=2))
-    assert other.conditions == {"backbone": backbone, "epochs": 2}
+    assert other.conditions == usual.conditions | {"backbone": backbone, "epochs": 2}
+
+
+def test_other_data_of_the_same_name_are_another_study(backbone: str, tmp_path: Path) -> None:
+    def study(kinds: list[str], name: str | None = None) -> Study:
+        rows = {"text": [f"{ASKED['time']} of {w}" for w in WORDS] * 4, "label": kinds * 30}
+        mine = TextClassification(pd.DataFrame(rows), name="train")
+        evaluator = TextEvaluator(mine, backbone=backbone, methods=["probe"])
+        place = f"sqlite:///{tmp_path / 's.db'}"
+        return Study(evaluator, name=name, bank=False, storage=place, tracking=False)
+
+    assert study(["a", "b"]).name == study(["a", "b"]).name != study(["b", "a"]).name
+    study(["a", "b"], name="mine")
+    with pytest.raises(StudyError, match="study 'mine' was begun with data"):
+        study(["b", "a"], name="mine")
 
 
 def test_sparse_tuning_changes_and_saves_only_what_it_selected(
@@ -415,3 +478,9 @@ def test_usual_methods_that_do_not_fit_are_left_out(
     assert evaluator(evaluator.space.defaults[1], seed=0).value > 0
     with pytest.raises(ArchitectureError):
         TextEvaluator(task, methods=["ia3"], **options)
+    # Its tokenizer puts nothing between the texts of a pair.
+    labels = np.zeros(2, dtype=np.int64)
+    pairs = Texts(["who", "who is"], ["is the city", "the city"], labels)
+    rows = evaluator.backbone.encode(pairs, 20)
+    assert rows[0] != rows[1]
+    assert evaluator.backbone.encode(Texts(["who"], None, labels[:1]), 20) == [rows[0][:1]]

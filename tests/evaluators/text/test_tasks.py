@@ -187,3 +187,53 @@ def test_a_label_without_a_name_is_refused(label: int) -> None:
     data.loc[0, "kind"] = label
     with pytest.raises(DataError, match=rf"label {label}, and 3 names"):
         make(data, validation=frame(4).assign(kind=0), classes=["a", "b", "c"])
+
+
+# Labels -------------------------------------------------------------------------------------------
+
+
+def write(path: Path, labels: list[Any]) -> Path:
+    texts = [f"{i:03}" for i in range(len(labels))]
+    pd.DataFrame({"question": texts, "kind": labels}).to_csv(path, index=False)
+    return path
+
+
+def test_cells_of_a_file_are_as_written(tmp_path: Path) -> None:
+    task = make(write(tmp_path / "a.csv", ["01", "1", "1.0"] * 10))
+    assert task.classes == ["01", "1", "1.0"]
+    assert task.parts_given["train"].first[:2] == ["000", "001"]
+
+
+def test_numbers_and_words_are_classes_of_one_kind(tmp_path: Path) -> None:
+    # Readers guess a column's type by pieces of the file.
+    long = write(tmp_path / "long.csv", [i % 3 for i in range(70_000)] + ["other"] * 20)
+    assert make(long).classes == ["0", "1", "2", "other"]
+    task = make(
+        write(tmp_path / "a.csv", [1, 2, "other"] * 10), test=write(tmp_path / "b.csv", [2, 1, 1])
+    )
+    assert task.classes == ["1", "2", "other"]
+    assert task.parts_given["test"].labels.tolist() == [1, 0, 0]
+    mixed = frame().assign(kind=[1, "1", 2, "2"] * 10)
+    assert make(mixed).classes == ["1", "2"]
+
+
+def test_numbers_in_files_are_in_order_and_take_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [10, 9, 0] * 10)
+    assert make(path).classes == ["0", "9", "10"]
+    assert make(write(path, [1, 0] * 10), classes=["no", "yes"]).classes == ["no", "yes"]
+
+
+def test_categories_that_nobody_has_are_no_classes() -> None:
+    kinds = pd.Categorical(["a", "b"] * 20, categories=["a", "b", "c"])
+    assert make(frame().assign(kind=kinds)).classes == ["a", "b"]
+
+
+def test_lists_as_labels_are_refused() -> None:
+    with pytest.raises(DataError, match="of the train data holds a list as a label"):
+        make(frame().assign(kind=[["a"], ["b"]] * 20))
+
+
+def test_the_digest_tells_data_apart(tmp_path: Path) -> None:
+    same, other = make(frame()), make(frame().assign(kind=["human", "place"] * 20))
+    assert make(frame()).digest == same.digest != other.digest
+    assert make(frame(), test=frame(10)).digest != same.digest
