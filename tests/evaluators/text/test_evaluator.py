@@ -482,6 +482,6 @@ def test_usual_methods_that_do_not_fit_are_left_out(
     labels = np.zeros(2, dtype=np.int64)
     pairs = Texts(["who", "who is"], ["is the city", "the city"], labels)
     rows = evaluator.backbone.encode(pairs, 20)
-    assert [row.index(words["<|endoftext|>"]) for row in rows] == [3, 5]
+    assert [row.index(words["<|endoftext|>"]) for row in rows] == [3, 6]
     alone = evaluator.backbone.encode(Texts(["who"], None, labels[:1]), 20)
     assert alone == [rows[0][:3]]
