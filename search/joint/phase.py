@@ -61,6 +61,12 @@ class JointSearch:
         seed: The study's.
         earlier: What other tasks' networks had in float32, for a predictor that does not start from
             nothing.
+
+    Attributes:
+        predictor: It learns from all below.
+        floats: Networks as they were cut, in float32.
+        drawn, chosen: Fine-tuned networks: random ones, which serve all searches of this task and
+            seed, and those that the predictor chose for these limits.
     """
 
     def __init__(
