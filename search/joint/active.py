@@ -18,7 +18,7 @@ SHORT = 30
 """Rounds of the evolution that looks for networks to learn from."""
 
 Choose = Callable[[Samples, int], Networks]
-"""The next `BATCH` networks or more, from all samples so far and the number of the first."""
+"""The next `BATCH` networks, from all samples so far and the number of the first."""
 
 
 def grow_actively(
@@ -58,11 +58,10 @@ def least_known(
     predictor: Predictor,
     samples: Samples,
     rng: np.random.Generator,
-    count: int = BATCH,
 ) -> Networks:
-    """Of new networks on a front and near it, those whose predictions spread most.
+    """Of new networks on a front and near it, `BATCH` whose predictions spread most.
 
-    Near are mutants that meet a target of the evolution. One network is taken of each of ``count``
+    Near are mutants that meet a target of the evolution. One network is taken of each of as many
     random groups, so that they are not all alike. Known ones are taken where there are not enough
     others.
 
@@ -71,17 +70,16 @@ def least_known(
         predictor: It has learned the samples.
         samples: Networks that are known.
         rng: Of mutants and groups.
-        count: How many.
     """
     front = evolution.run().networks
     assert front is not None
     pool = joined([front, evolution.mutants(front, rng)])
     seen = {*samples.networks.keys()}
     fresh = {key: row for row, key in enumerate(pool.keys()) if key not in seen}
-    pool = pool[sorted(fresh.values())] if len(fresh) >= count else pool
+    pool = pool[sorted(fresh.values())] if len(fresh) >= BATCH else pool
     spread = predictor.predict(pool)[1]
-    order = np.resize(rng.permutation(len(pool)), max(count, len(pool)))
-    return pool[[int(group[spread[group].argmax()]) for group in np.array_split(order, count)]]
+    order = np.resize(rng.permutation(len(pool)), max(BATCH, len(pool)))
+    return pool[[int(group[spread[group].argmax()]) for group in np.array_split(order, BATCH)]]
 
 
 def _numbered(networks: Networks, start: int) -> Callable[[int], Networks]:

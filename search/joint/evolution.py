@@ -120,7 +120,8 @@ class Evolution:
             self._round(first=not number)
             after_round(number)
         if self.archive.networks is None:
-            raise _unreachable(self.asked[0])
+            asked = ", ".join(f"{n}={v:.4g}{UNITS[n]}" for n, v in self.asked[0].items())
+            raise StudyError(f"no network meets {asked} together: loosen one of them")
         return self.archive
 
     def best(self, target: dict[str, float], count: int = 1) -> Networks:
@@ -245,8 +246,3 @@ def check_targets(costs: NetworkCosts, limits: Sequence[Limit]) -> None:
 
 def _alike(networks: Networks) -> np.ndarray:
     return np.zeros(len(networks))
-
-
-def _unreachable(target: dict[str, float]) -> StudyError:
-    asked = ", ".join(f"{name}={value:.4g}{UNITS[name]}" for name, value in target.items())
-    return StudyError(f"no network meets {asked} together: loosen one of them")
