@@ -8,8 +8,9 @@ itself has one learning rate for all, switches for single layers, and serial and
 at once; here its space has our rates and first layers.
 
 ``transfer``: the same search with a bank of the other tasks (for TREC-6 without TREC-50: the same
-questions); after how many trials has it what 30 trials found without? A search that never has it
-counts as 31. Studies are kept in ``--work`` and go on where they stopped.
+questions); after how many trials has it what 30 trials found without? A search ends when it has it,
+and after five trials at the least; one that never has it counts as 31. Studies are kept in
+``--work`` and go on where they stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,10 @@ def autopeft_space() -> Space:
     return Space("peft", parameters, default=first, more_defaults=rest)
 
 
-def study_of(task: str, arm: str, seed: int, args: argparse.Namespace) -> Study:
-    """A stored study; run to its end."""
+def study_of(
+    task: str, arm: str, seed: int, args: argparse.Namespace, goal: float = np.inf
+) -> Study:
+    """A stored study; run to its end, or until it has what it shall reach."""
     # Its bank learns of its own trials: others of another budget must not be found there.
     place: Path = args.work / f"{task}-{arm}-{seed}-{args.epochs}x{args.examples}"
     place.mkdir(parents=True, exist_ok=True)
@@ -90,8 +93,12 @@ def study_of(task: str, arm: str, seed: int, args: argparse.Namespace) -> Study:
         seed=seed,
         tracking=False,
     )
-    study.run(trials=TRIALS, progress=False)
-    print(task, arm, seed, study.best.value, study.best.config["method"], flush=True)
+    for trials in range(BAR_TRIALS, TRIALS + 1, BAR_TRIALS):
+        if len(study.trials) >= BAR_TRIALS and _best_so_far(study)[-1] >= goal:
+            break
+        study.run(trials=trials, progress=False)
+    best = study.best
+    print(task, arm, seed, len(study.trials), best.value, best.config["method"], flush=True)
     return study
 
 
@@ -123,12 +130,15 @@ def tested(task: str, name: str, config: Config, seed: int, args: argparse.Names
     return float(json.loads(path.read_text()))
 
 
-def _studies(arm: str, args: argparse.Namespace) -> Iterator[tuple[str, int, Study]]:
+def _studies(
+    arm: str, args: argparse.Namespace, goals: Mapping[tuple[str, int], float] | None = None
+) -> Iterator[tuple[str, int, Study]]:
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for seed in range(args.seeds):
         for task in args.tasks:
-            yield task, seed, study_of(task, arm, seed, args)
+            goal = np.inf if goals is None else goals[task, seed]
+            yield task, seed, study_of(task, arm, seed, args, goal)
 
 
 # Search -------------------------------------------------------------------------------------------
@@ -204,17 +214,15 @@ def draw_fronts(trials: dict[str, list[Trial]], path: Path) -> None:
 
 def transfer(args: argparse.Namespace, result: Result) -> None:
     """Trials with the bank until it has what 30 found without."""
-    without = {(task, seed): study for task, seed, study in _studies("search", args)}
+    without = {(task, seed): _best_so_far(study) for task, seed, study in _studies("search", args)}
+    goals = {place: at[-1] for place, at in without.items()}
     needed: dict[str, list[float]] = {}
     alone: dict[str, list[float]] = {}
-    for task, seed, study in _studies("transfer", args):
-        goal = without[task, seed].best.value
-        assert goal is not None
-        so_far = _best_so_far(study)
-        at = _best_so_far(without[task, seed])
-        needed.setdefault(task, []).append(_trials_to(goal, so_far))
-        alone.setdefault(task, []).append(_trials_to(goal, at))
-        for k in (1, 3, 5, 10, 30):
+    for task, seed, study in _studies("transfer", args, goals):
+        so_far, at = _best_so_far(study), without[task, seed]
+        needed.setdefault(task, []).append(_trials_to(at[-1], so_far))
+        alone.setdefault(task, []).append(_trials_to(at[-1], at))
+        for k in (1, 3, BAR_TRIALS):
             row = {"what": "best", "task": task, "seed": seed, "k": k}
             result.rows.append(row | {"transfer": so_far[k - 1], "without": at[k - 1]})
     for method, by_task in (("transfer", needed), ("without", alone)):
