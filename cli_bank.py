@@ -129,6 +129,10 @@ def check(
     trials: Annotated[int, typer.Option(help="Trials of each replayed search.")] = 30,
     seeds: Annotated[int, typer.Option(help="Repetitions of the methods that draw.")] = 5,
     space: Annotated[str | None, typer.Option(help="Only this space, by its name.")] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave this task out altogether (it has another's data); repeatable."),
+    ] = None,
     bank: BankUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -141,9 +145,14 @@ def check(
     spaces = {s.name: s for s in found.spaces()}
     if space is not None and space not in spaces:
         raise unknown_name("space in the bank", space, spaces)
+    out = without or []
+    names = {task.name for task in found.tasks}
+    for task in out:
+        if task not in names:
+            raise unknown_name("task in the bank", task, names)
     summaries = []
     for name in sorted(spaces) if space is None else [space]:
-        scores = _enough(found.scores(spaces[name])[0], LEAST_DESIGNS)
+        scores = _enough(found.scores(spaces[name])[0].without(out), LEAST_DESIGNS)
         if len(scores.tasks) < 3:
             if space is not None:
                 raise BankError(

@@ -6,6 +6,7 @@
 * ``methods``: the default of each family on ten tasks (`peft_methods`).
 * ``search``: 30 trials against defaults and AutoPEFT's space (`peft_trials`).
 * ``transfer``: the same with a bank of the other tasks (`peft_trials`).
+* ``bank``: what the bundled bank saves, replayed on its records (`peft_bank`).
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from bequest.spaces.peft import USUAL
 from bequest.threads import one_thread
 
 from .harness import Result
+from .peft_bank import saving
 from .peft_methods import TASKS, methods
 from .peft_trials import TASKS as FEW
 from .peft_trials import search, transfer
 
-PARTS = ("cost", "methods", "search", "transfer")
+PARTS = ("cost", "methods", "search", "transfer", "bank")
 BATCH, LENGTH = 16, 64
 """The step on which costs are measured, as in the methods' notes."""
 
@@ -102,7 +104,8 @@ def main() -> None:
     else:
         args.work.mkdir(parents=True, exist_ok=True)
         args.tasks = args.tasks or list(TASKS if args.part == "methods" else FEW)
-        {"methods": methods, "search": search, "transfer": transfer}[args.part](args, result)
+        parts = {"methods": methods, "search": search, "transfer": transfer, "bank": saving}
+        parts[args.part](args, result)
     result.write(args.out)
 
 

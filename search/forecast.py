@@ -1,7 +1,7 @@
 """A pruner for learning curves that cross: it asks where a curve will end, not where it is.
 
-Methods learn at their own pace: full fine-tuning is last after one epoch and level with the best
-after three, so a rung that compares values drops what would have won. Here the complete trials say
+Methods learn at their own pace: full fine-tuning is behind after one epoch and among the best after
+three, so a rung that compares values drops what would have won. Here the complete trials say
 how much a curve of this kind still gains from this step on, and a training ends early only where
 its end would hardly be the best.
 """

@@ -173,6 +173,11 @@ def test_bank_check_says_what_to_expect(bequest: Any, data_root: Path, tmp_path:
     assert len(summary["tasks"]) == 32
     assert summary["mean"]["transfer"] < summary["mean"]["random"]
 
+    citeseer = "graphgym-PyG/CiteSeer/node/trans/-/-"
+    fewer = ("--trials", "2", "--seeds", "1", "--without", citeseer)
+    (rest,) = json.loads(bequest("bank", "check", *fewer, *bank, "--json").stdout)
+    assert set(summary["tasks"]) - set(rest["tasks"]) == {citeseer}
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -182,6 +187,7 @@ def test_bank_check_says_what_to_expect(bequest: Any, data_root: Path, tmp_path:
         (("import", "sqlite:///x.db", "--format", "mlflow"), "name the MLflow experiment"),
         (("show", "--bank", "sqlite:////nowhere/b.db"), "cannot open the bank"),
         (("check", "--space", "gnnn", "--bank", "sqlite://"), "unknown space in the bank 'gnnn'"),
+        (("check", "--without", "trek50"), "unknown task in the bank 'trek50'"),
         (("append", "nothing"), "the store is empty"),
     ],
 )
