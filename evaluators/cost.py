@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 from torch_geometric.nn import MessagePassing
 
 
@@ -21,8 +25,9 @@ def count_parameters(network: nn.Module) -> int:
 def count_flops(run: Callable[[], Tensor], network: nn.Module) -> int:
     """Floating-point operations of one forward pass.
 
-    Matrix products; sparse ones by their stored entries. Where messages are gathered and scattered
-    instead, one multiplication and one addition for each number of each message.
+    Matrix products, attention's among them; sparse ones by their stored entries. Where messages are
+    gathered and scattered instead, one multiplication and one addition for each number of each
+    message.
 
     Args:
         run: Runs one forward pass.
@@ -58,10 +63,30 @@ def _sum_and_product(bias: Tensor, left: Tensor, right: Tensor, *rest: Any, **op
 _product._get_raw = True  # type: ignore[attr-defined]  # tensors, not shapes: the layout counts
 _sum_and_product._get_raw = True  # type: ignore[attr-defined]
 
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, **options: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward(
+    gradient: Any, query: Any, key: Any, value: Any, *args: Any, **options: Any
+) -> int:
+    found = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
+    return int(found)
+
+
+ATTENTION: dict[Any, Any] = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+"""The counter knows a GPU's attention, but not a CPU's."""
+
+
 _PRODUCTS: dict[Any, Any] = {
     torch.ops.aten.mm: _product,
     torch.ops.aten.addmm: _sum_and_product,
     torch.ops.aten._sparse_mm_reduce_impl: _product,
+    **ATTENTION,
 }
 
 

@@ -18,6 +18,9 @@ from ..errors import StudyError
 from ..spaces import Config, Space
 from .samplers.base import Observation, SpaceSampler, slot_of
 
+HANDED_DOWN = "handed_down"
+"""The diary's note that later studies have what the phase measured."""
+
 
 class Diary(Protocol):
     """Where a study keeps what its first phase has found."""
@@ -73,7 +76,17 @@ class FirstPhaseSampler(SpaceSampler):
             found = self._diary.read()
             if "candidates" not in found:
                 found = self.search(_Timed(self._diary, deadline))
+            if HANDED_DOWN not in found and self.hand_down():
+                self._diary.write({**found, HANDED_DOWN: True})
         self.candidates = [dict(row["config"]) for row in found["candidates"]]
+
+    def hand_down(self) -> bool:
+        """Leave to later studies what the phase has measured.
+
+        Returns:
+            Whether that was done; if not, it is tried again when the study goes on.
+        """
+        return False
 
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator

@@ -40,9 +40,17 @@ class SqlStorage(RDBStorage):
 
     Args:
         url: SQLAlchemy's, for example ``sqlite:///studies.db`` or ``postgresql://host/name``.
+
+    Raises:
+        StudyError: It is SQLite's in memory.
     """
 
     def __init__(self, url: str) -> None:
+        if url.startswith("sqlite") and sqlalchemy.make_url(url).database in (None, "", ":memory:"):
+            raise StudyError(
+                f"a study store in memory is storage={MEMORY!r}, not {url!r}: or give a file, "
+                "sqlite:///studies.db"
+            )
         connect = {"timeout": 60} if url.startswith("sqlite") else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -68,7 +68,7 @@ class StudyBank:
         facts = self._record.facts
         if facts["sampler"] not in INHERITING or self._record.minimize:
             return None
-        self._check_same()
+        self._check_same(self.bank)
         if self.bank is None:
             return None
         mark = self._mark(self.bank)
@@ -84,6 +84,7 @@ class StudyBank:
     def measurements(self) -> tuple[Bank, int] | None:
         """The bank for what a first phase measures, and its mark when the study began."""
         bank = self._addressee()
+        self._check_same(bank)
         return None if bank is None else (bank, self._mark(bank))
 
     def open(self) -> None:
@@ -125,13 +126,13 @@ class StudyBank:
         opinions = inheritance.opinions(best.config) if best and inheritance else None
         return explained(sampler.explain(history), opinions)
 
-    def _check_same(self) -> None:
+    def _check_same(self, bank: Bank | None) -> None:
         """See that a study goes on with the bank, or without one, as it was begun.
 
         Raises:
             StudyError: It does not.
         """
-        now = NO_BANK if self.bank is None else self.bank.identity
+        now = NO_BANK if bank is None else bank.identity
         begun = self._study.user_attrs.get(BANK)
         if begun is None:
             self._study.set_user_attr(BANK, now)

@@ -285,10 +285,10 @@ def method_of(config: Mapping[str, Any]) -> MethodChoice:
     return MethodChoice(method, knobs, int(layer), float(rate))
 
 
-def smallest(method: str) -> dict[str, Any]:
-    """A method's knobs at their cheapest: sizes at their lowest, choices at their first.
+def smallest(method: str) -> list[dict[str, Any]]:
+    """A method's knobs at their cheapest; several where one cost has its least here, one there.
 
-    Reductions and shared parts are cheapest at their last.
+    Sizes at their lowest, choices at their first; reductions and shared parts at their last.
     """
     found: dict[str, Any] = {}
     for knob, distribution in KNOBS[method].items():
@@ -297,4 +297,13 @@ def smallest(method: str) -> dict[str, Any]:
         else:
             assert isinstance(distribution, (IntDistribution, FloatDistribution))
             found[knob] = distribution.low
-    return found
+    return [{**found, **other} for other in _RIVALS.get(method, [{}])]
+
+
+_RIVALS: dict[str, list[dict[str, Any]]] = {
+    "lora": [{"where": "qv"}, {"where": "ffn"}],
+    "petalface": [{"where": "qv"}, {"where": "ffn"}],
+    "sherl": [{"late": late} for late in (1, 2, 3, 4)],
+    "das": [{"skip": 1}, {"skip": 2}],
+}
+"""Choices of which one has fewer parameters, another fewer activations or operations."""

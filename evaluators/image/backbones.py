@@ -14,7 +14,7 @@ from torch import nn
 from ...errors import ArchitectureError
 from ..peft.arch import describe_architecture
 from ..peft.registry import attach
-from ..tuning.hub import digest_of, load_pretrained
+from ..tuning.hub import digest_of, identity_of, load_pretrained
 
 REMEDY = "give a vision transformer, say google/vit-base-patch16-224"
 BYTE = 255.0
@@ -69,10 +69,12 @@ class ImageBackbone:
         """What tells the weights from others."""
         return digest_of(self.model)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """What tells the backbone from others: its name, or its class and weights."""
-        return self.name if self.named else f"{self.name} {self.digest[:8]}"
+        if self.named:
+            return identity_of(self.name, self.model)
+        return f"{self.name} {self.digest[:8]}"
 
 
 def load_image_backbone(source: str | nn.Module) -> ImageBackbone:

@@ -16,12 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import (
-    FlopCounterMode,
-    sdpa_backward_flop_count,
-    sdpa_flop_count,
-)
+from torch.utils.flop_counter import FlopCounterMode
 
+from ..cost import ATTENTION
 from ..seeding import seeded
 from .handle import Handle, Inputs
 from .registry import attach
@@ -125,24 +122,6 @@ class CostModel:
         return {"input_ids": ids, "attention_mask": mask}
 
 
-def _attention(query: Any, key: Any, value: Any, *args: Any, **options: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
-
-
-def _attention_backward(
-    gradient: Any, query: Any, key: Any, value: Any, *args: Any, **options: Any
-) -> int:
-    found = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
-    return int(found)
-
-
-_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-}
-"""The counter knows a GPU's attention, but not a CPU's."""
-
-
 def measure(handle: Handle, inputs: Inputs) -> Cost:
     """What one step of an attached method costs."""
     saved: dict[int, int] = {}
@@ -161,7 +140,7 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
         return tensor.detach()
 
     before = [(p, p.grad) for p in handle.trainable_parameters()]
-    with FlopCounterMode(display=False, custom_mapping=_ATTENTION) as counter:
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
         with saved_tensors_hooks(note, lambda tensor: tensor):
             features = handle.features(inputs)
         if features.requires_grad:

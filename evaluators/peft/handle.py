@@ -225,6 +225,9 @@ class Handle:
     def after_backward(self, loss: Callable[[], Tensor]) -> None:
         """Called after each backward pass: gradients may be masked, or estimated from losses."""
 
+    def finish(self) -> None:
+        """Called after the last step, for methods that end otherwise than they train."""
+
     # Ending -------------------------------------------------------------------------------------
 
     def remove(self) -> None:

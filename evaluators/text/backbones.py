@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from ...errors import ArchitectureError
 from ..peft.arch import describe_architecture
-from ..tuning.hub import MINILM, UNREADABLE, load_pretrained
+from ..tuning.hub import MINILM, UNREADABLE, identity_of, load_pretrained
 from .tasks import Texts
 
 __all__ = ["MINILM", "Backbone", "load_backbone"]
@@ -33,17 +34,28 @@ class Backbone:
     model: nn.Module
     tokenizer: Any
 
+    @cached_property
+    def identity(self) -> str:
+        """What tells the backbone from others."""
+        return identity_of(self.name, self.model)
+
     def encode(self, texts: Texts, length: int) -> list[list[int]]:
         """Token ids of each text or pair, cut at ``length`` tokens.
 
-        Where the tokenizer puts nothing between the texts of a pair (decoders'), their end is
-        marked as that of a text is.
+        A separator's name in a text is text. Where the tokenizer puts nothing between the texts of
+        a pair (decoders'), their end is marked as that of a text is.
         """
         second, special = texts.second, self.tokenizer.num_special_tokens_to_add
-        if second is not None and special(pair=True) == special(pair=False):
+        joined = second is not None and special(pair=True) == special(pair=False)
+        if second is not None and joined:
             second = [f"{self.tokenizer.eos_token or LINE_BREAK}{text}" for text in second]
         encoded = self.tokenizer(
-            texts.first, second, truncation=True, max_length=length, padding=False
+            texts.first,
+            second,
+            truncation=True,
+            max_length=length,
+            padding=False,
+            split_special_tokens=not joined,
         )
         found: list[list[int]] = encoded["input_ids"]
         return found

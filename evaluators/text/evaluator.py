@@ -100,7 +100,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     def conditions(self) -> dict[str, Any]:
         """Data that are not public, another backbone, other epochs, examples, length."""
         other = {} if self.task.public else {"data": self.task.digest[:8]}
-        other |= {} if self.backbone_name == MINILM else {"backbone": self.backbone_name}
+        other |= {} if self.backbone_name == MINILM else {"backbone": self.backbone.identity}
         return other | unusual(self.budget, TextBudget())
 
     def fingerprints(self) -> dict[str, Sequence[float]]:

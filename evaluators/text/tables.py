@@ -15,14 +15,21 @@ from ...errors import DataError
 _AS_WRITTEN: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "dtype": str}
 """Only an empty cell is empty (``None`` and ``NA`` are words), and ``007`` is no number."""
 
+_JSON_AS_WRITTEN: dict[str, Any] = {
+    "dtype": False,
+    "convert_dates": False,
+    "convert_axes": False,
+}
+"""JSON says itself what is a number."""
+
 _NUMBER = re.compile(r"0|-?[1-9][0-9]*")
 
 READERS: dict[str, Callable[..., Any]] = {
     ".csv": lambda path: pd.read_csv(path, **_AS_WRITTEN),
     ".tsv": lambda path: _read_tsv(path),
     ".parquet": pd.read_parquet,
-    ".json": pd.read_json,
-    ".jsonl": lambda path: pd.read_json(path, lines=True),
+    ".json": lambda path: pd.read_json(path, **_JSON_AS_WRITTEN),
+    ".jsonl": lambda path: pd.read_json(path, lines=True, **_JSON_AS_WRITTEN),
 }
 
 

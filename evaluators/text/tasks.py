@@ -142,15 +142,22 @@ class TextClassification:
 
     def _named(self, classes: Sequence[str] | None) -> list[str]:
         """The classes' names, by their numbers where names are given."""
-        if classes is None or not all(isinstance(value, int) for value in self._values):
+        if classes is None:
             return [str(value) for value in self._values]
-        unnamed = [value for value in self._values if not 0 <= value < len(classes)]
+        numbers = [int(v) if isinstance(v, float) and v.is_integer() else v for v in self._values]
+        other = next((value for value in numbers if not isinstance(value, int)), None)
+        if other is not None:
+            raise DataError(
+                f"task {self.name!r} has label {other!r}, and names are for classes that are "
+                "numbered from 0: leave the names out"
+            )
+        unnamed = [value for value in numbers if not 0 <= value < len(classes)]
         if unnamed:
             raise DataError(
                 f"task {self.name!r} has label {unnamed[0]}, and {len(classes)} names of classes "
                 "that are numbered from 0: name each, or leave the names out"
             )
-        return [str(classes[value]) for value in self._values]
+        return [str(classes[value]) for value in numbers]
 
     def _texts(self, frame: pd.DataFrame, text: str, pair: str | None, label: str) -> Texts:
         number = {value: i for i, value in enumerate(self._values)}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
-from ...errors import SpaceError
+from ...errors import ArchitectureError, SpaceError
 from ...spaces import Config, Space
 from ...spaces.peft import WHOLE, MethodChoice, method_of, peft_space, smallest
 from ..peft.cost import MIB, Cost, CostModel, exceeded
 from .batches import Examples
 from .training import MICRO_BATCH
 
-CHEAP = ("regularisation",)
+CHEAP = ("regularisation", "rate_ratio", "mu", "p", "first_share", "temperature", "alpha", "scale")
 """Knobs that cost nothing: predictions are shared by all their values."""
 
 
@@ -56,6 +57,9 @@ class TuningCosts:
         else one an epoch.
         """
         knobs = {k: v for k, v in choice.knobs.items() if k not in CHEAP}
+        density = knobs.pop("density", None)  # of the weights that are kept, whatever they are
+        if density is not None:
+            knobs["density"] = 1.0
         step, usual = (
             self._model.predict(
                 choice.method, knobs, layer_lo=choice.layer_lo, batch=MICRO_BATCH, length=length
@@ -63,10 +67,11 @@ class TuningCosts:
             for length in (self.longest, self.mean)
         )
         head = (step.width + 1) * self.classes
+        own = step.parameters if density is None else round(density * step.parameters)
         frozen = self._model.predict("probe", {}, batch=MICRO_BATCH, length=self.mean).flops
         once = frozen if step.frozen and (self.kept or choice.method == "probe") else 0.0
         flops = (once + self.epochs * (usual.flops - once)) * self.examples / MICRO_BATCH
-        return Cost(step.parameters + head, step.memory, flops, step.width, step.frozen)
+        return Cost(own + head, step.memory, flops, step.width, step.frozen)
 
     def space_within(
         self, limits: Mapping[str, float], methods: Collection[str], layers: int
@@ -80,11 +85,19 @@ class TuningCosts:
         lowest = {method: low for method, low in found.items() if low is not None}
         if not lowest:
             asked = ", ".join(f"{name}={value:.6g}" for name, value in limits.items())
-            least = self.of(_cheapest("probe", 0))
+            costs = [
+                self.of(choice)
+                for method in methods
+                for choice in self._cheapest(method, 0 if method in WHOLE else layers - 1)
+            ]
+            parameters, memory, flops = (
+                min(float(getattr(cost, name)) for cost in costs)
+                for name in ("parameters", "memory", "flops")
+            )
             raise SpaceError(
-                f"no method meets the limit {asked} on {self.name!r}: the probe needs "
-                f"parameters={least.parameters}, memory={least.memory / MIB:.3g}MiB, "
-                f"flops={least.flops / 1e9:.3g}G; allow more"
+                f"no method meets the limit {asked} on {self.name!r}: the least that one needs is "
+                f"parameters={parameters:.0f}, memory={memory / MIB:.3g}MiB, "
+                f"flops={flops / 1e9:.3g}G; allow more"
             )
 
         def kept(config: Config) -> bool:
@@ -100,7 +113,7 @@ class TuningCosts:
         """The first layer from which a method, at its cheapest, meets the limits."""
 
         def meets(layer_lo: int) -> bool:
-            return self.meets(_cheapest(method, layer_lo), limits)
+            return any(self.meets(choice, limits) for choice in self._cheapest(method, layer_lo))
 
         if meets(0):
             return 0
@@ -112,6 +125,13 @@ class TuningCosts:
             low, high = (low, middle) if meets(middle) else (middle + 1, high)
         return low
 
-
-def _cheapest(method: str, layer_lo: int) -> MethodChoice:
-    return MethodChoice(method, smallest(method), layer_lo, 0.0)
+    def _cheapest(self, method: str, layer_lo: int) -> list[MethodChoice]:
+        """A method at its cheapest, by one cost or another; what the backbone is too short for is
+        left out."""
+        found = []
+        for knobs in smallest(method):
+            choice = MethodChoice(method, knobs, layer_lo, 0.0)
+            with suppress(ArchitectureError):
+                self.of(choice)
+                found.append(choice)
+        return found

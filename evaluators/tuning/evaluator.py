@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import nn
 
-from ...errors import ArchitectureError, OverLimitError, unknown_name
+from ...errors import ArchitectureError, ConfigurationError, OverLimitError, unknown_name
 from ...spaces import Config, Space
 from ...spaces.peft import USUAL, MethodChoice, method_of, peft_space, smallest
 from ..peft.arch import describe_architecture
@@ -145,8 +145,8 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         with torch.random.fork_rng(devices=[]):
             for method in methods:
                 try:
-                    attach(model, method, **smallest(method)).remove()
-                except ArchitectureError:
+                    attach(model, method, **smallest(method)[0]).remove()
+                except (ArchitectureError, ConfigurationError):
                     if asked:
                         raise
                 else:
@@ -160,8 +160,11 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         return self.costs.of(method_of(config))
 
     def allows(self, config: Config) -> bool:
-        """Whether a configuration meets the limits, as predicted."""
-        return exceeded(self.cost(config), self.limits) is None
+        """Whether a configuration fits the backbone, and meets the limits as predicted."""
+        try:
+            return exceeded(self.cost(config), self.limits) is None
+        except (ArchitectureError, ConfigurationError):
+            return False
 
     @property
     def costs(self) -> TuningCosts:

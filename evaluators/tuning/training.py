@@ -88,9 +88,11 @@ def train(
         network.train()
         for index in random_batches(examples, settings.batch, generator):
             trainer.step(index, epoch)
+        if epoch == settings.epochs:
+            network.handle.finish()
+        trainer.check_finite(epoch)
         if watch is not None:
             watch(epoch)
-    trainer.check_finite(settings.epochs)
     network.eval()
     seconds = time.perf_counter() - started
     return Training(settings.epochs, settings.epochs, seconds, trainer.memory.bytes())

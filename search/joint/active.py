@@ -75,8 +75,9 @@ def least_known(
     assert front is not None
     pool = joined([front, evolution.mutants(front, rng)])
     seen = {*samples.networks.keys()}
-    fresh = {key: row for row, key in enumerate(pool.keys()) if key not in seen}
-    pool = pool[sorted(fresh.values())] if len(fresh) >= BATCH else pool
+    own = {key: row for row, key in enumerate(pool.keys())}
+    fresh = {key: row for key, row in own.items() if key not in seen}
+    pool = pool[sorted((fresh if len(fresh) >= BATCH else own).values())]
     spread = predictor.predict(pool)[1]
     order = np.resize(rng.permutation(len(pool)), max(BATCH, len(pool)))
     return pool[[int(group[spread[group].argmax()]) for group in np.array_split(order, BATCH)]]

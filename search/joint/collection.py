@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from ...errors import EvaluationError
 from ...spaces import Config
 from ...spaces.elastic import Geometry
 from ...spaces.elastic_genes import Networks
@@ -41,11 +42,17 @@ class Collection:
         if not self.path.exists():
             return []
         found = []
-        for line in self.path.read_text().splitlines():
+        lines = self.path.read_text().splitlines()
+        for number, line in enumerate(lines, 1):
             try:
                 found.append(json.loads(line))
             except json.JSONDecodeError:
-                break  # half a line, from a kill: what is left is measured again
+                if number == len(lines):
+                    break  # half a line, from a kill: that network is measured again
+                raise EvaluationError(
+                    f"line {number} of {len(lines)} in {self.path} is broken: take it out, or "
+                    "delete the file to measure its networks again"
+                ) from None
         return found
 
     def samples(self, count: int | None = None) -> Samples:
@@ -67,13 +74,18 @@ class Collection:
             count: How many there shall be in all.
             choose: Gives the network of a number (from 0), as the first of those it returns.
             after_each: Told how many there are.
+
+        Raises:
+            EvaluationError: The file is broken.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock")):
             rows = self.rows()
             whole = "".join(json.dumps(row) + "\n" for row in rows)
             if self.path.exists() and self.path.read_text() != whole:
-                self.path.write_text(whole)  # half a line at the end is cut off
+                part = self.path.with_suffix(".part")  # half a line at the end is cut off
+                part.write_text(whole)
+                part.replace(self.path)
             while len(rows) < count:
                 network = choose(len(rows))[:1]
                 began = time.process_time()

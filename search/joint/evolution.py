@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import StudyError
+from ...evaluators.budgets import check_positive
 from ...evaluators.hardware.totals import UNITS, NetworkCosts
 from ...spaces.elastic_genes import GENES, Networks, joined
 from ..limits import Limit, check_limits
@@ -47,6 +48,9 @@ class Evolving:
     mutation: float = 0.1
     rungs: int = 6
     noise: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("rounds", "children", "parents", "rungs"))
 
 
 class Evolution:
@@ -120,7 +124,8 @@ class Evolution:
             self._round(first=not number)
             after_round(number)
         if self.archive.networks is None:
-            asked = ", ".join(f"{n}={v:.4g}{UNITS[n]}" for n, v in self.asked[0].items())
+            loosest = dict(zip(self.names, self._targets.max(0), strict=True))
+            asked = ", ".join(f"{n}={v:.4g}{UNITS[n]}" for n, v in loosest.items())
             raise StudyError(f"no network meets {asked} together: loosen one of them")
         return self.archive
 

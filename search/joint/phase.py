@@ -105,7 +105,8 @@ class JointSearch:
         """A name for all that decides which networks the predictor chooses."""
         settings = {k: v for k, v in self.settings.described().items() if k != "candidates"}
         limits = sorted(str(limit) for limit in self.settings.limits)
-        return _digest([settings, limits, self.evaluator.conditions])
+        told = [[*map(bytes.hex, s.networks.keys()), *s.accuracies.tolist()] for s in self.earlier]
+        return _digest([settings, limits, self.evaluator.conditions, *told])
 
     def run(self, note: Note) -> dict[str, Any]:
         """Do what is missing, and say what was found.

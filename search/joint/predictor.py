@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import EvaluationError
+from ...evaluators.budgets import check_positive
 from ...evaluators.seeding import seeded
 from ...spaces.elastic import Geometry
 from ...spaces.elastic_encoding import encode, widths
@@ -45,6 +46,9 @@ class Fitting:
     batch: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("members", "steps", "batch"))
 
 
 class AccuracyNetwork(nn.Sequential):

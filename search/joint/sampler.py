@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ...banks.bank import Bank
-from ...errors import StudyError
+from ...errors import BequestError, StudyError
 from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...evaluators.hardware.totals import UNITS, NetworkCosts
 from ...evaluators.task import Evaluator
@@ -59,14 +61,30 @@ class JointSampler(FirstPhaseSampler):
         self._mark = mark
 
     def search(self, diary: Diary) -> dict[str, Any]:
+        return self._joint_search().run(diary.write)
+
+    def hand_down(self) -> bool:
+        if self._bank is None:
+            return False
+        assert self._evaluator is not None
+        try:
+            search = self._joint_search()
+            measured = search.floats, [search.drawn, search.chosen]
+            leave(self._bank, self._evaluator, self.seed, *measured)
+        except (BequestError, SQLAlchemyError) as error:
+            warnings.warn(
+                f"the bank did not take the measured networks ({str(error).splitlines()[0]}): "
+                "nothing is lost, it gets them when the study is run again",
+                stacklevel=2,
+            )
+            return False
+        return True
+
+    def _joint_search(self) -> JointSearch:
         evaluator, bank = self._evaluator, self._bank
         assert evaluator is not None
         others = [] if bank is None else earlier(bank, evaluator, self._mark)
-        search = JointSearch(evaluator, self._settings, seed=self.seed, earlier=others)
-        found = search.run(diary.write)
-        if bank is not None:
-            leave(bank, evaluator, self.seed, search.floats, [search.drawn, search.chosen])
-        return found
+        return JointSearch(evaluator, self._settings, seed=self.seed, earlier=others)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_evaluator": None, "_bank": None}

@@ -53,6 +53,8 @@ class Settings:
                 )
         if not 0 <= self.active <= 1:
             raise ConfigurationError(f"a share of active choices is {self.active}: give 0 to 1")
+        if self.caution < 0:
+            raise ConfigurationError(f"caution is {self.caution}: give 0 or more")
 
     def described(self) -> dict[str, Any]:
         """What candidates depend on beside the limits, as plain values."""

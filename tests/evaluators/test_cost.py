@@ -26,6 +26,13 @@ def test_dense_and_sparse_products_are_counted_by_their_entries() -> None:
     assert count_flops(lambda: x.to_sparse_csr() @ layer.weight.t(), layer) == 2 * 2 * 5
 
 
+def test_attention_is_counted_on_a_cpu() -> None:
+    query, key, value = torch.randn(3, 2, 4, 8, 16).unbind()  # inputs, heads, positions, width
+    attention = torch.nn.functional.scaled_dot_product_attention
+    products = 2 * (2 * 4 * 8 * 8 * 16)
+    assert count_flops(lambda: attention(query, key, value), nn.Identity()) == 2 * products
+
+
 def test_memory_is_weights_gradients_moments_and_what_is_saved() -> None:
     """One hidden layer saves its input, and its activation once, though two nodes need it."""
     network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))

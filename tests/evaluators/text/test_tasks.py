@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -97,6 +98,11 @@ def test_pairs() -> None:
 def test_numbered_classes_get_their_names() -> None:
     data = pd.DataFrame({"text": list("abcd") * 5, "label": [0, 1] * 10})
     assert TextClassification(data, name="n", classes=["no", "yes"]).classes == ["no", "yes"]
+    whole = data.assign(label=data["label"].astype(float))
+    assert TextClassification(whole, name="n", classes=["no", "yes"]).classes == ["no", "yes"]
+    words = data.assign(label=["0", "b"] * 10)
+    with pytest.raises(DataError, match="label '0', and names are for classes that are numbered"):
+        TextClassification(words, name="n", classes=["no", "yes"])
 
 
 def changed(column: str, value: Any, row: int = 3) -> pd.DataFrame:
@@ -201,6 +207,16 @@ def write(path: Path, labels: list[Any]) -> Path:
 def test_cells_of_a_file_are_as_written(tmp_path: Path) -> None:
     task = make(write(tmp_path / "a.csv", ["01", "1", "1.0"] * 10))
     assert task.classes == ["01", "1", "1.0"]
+    assert task.parts_given["train"].first[:2] == ["000", "001"]
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_json_is_as_written(tmp_path: Path, lines: bool) -> None:
+    rows = [{"question": f"{i:03}", "kind": ["01", "1"][i % 2]} for i in range(20)]
+    path = tmp_path / ("a.jsonl" if lines else "a.json")
+    path.write_text("\n".join(map(json.dumps, rows)) if lines else json.dumps(rows))
+    task = make(path)
+    assert task.classes == ["01", "1"]
     assert task.parts_given["train"].first[:2] == ["000", "001"]
 
 

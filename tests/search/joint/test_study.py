@@ -18,7 +18,7 @@ from bequest import Study
 from bequest.banks.bank import Bank
 from bequest.banks.record import name_under
 from bequest.cli import app
-from bequest.errors import ConfigurationError, StudyError
+from bequest.errors import BankError, ConfigurationError, EvaluationError, StudyError
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.elastic.budget import ElasticBudget
 from bequest.evaluators.elastic.evaluator import ElasticEvaluator, ends
@@ -31,6 +31,7 @@ from bequest.evaluators.image.training import Budget
 from bequest.search.joint.collection import Collection, random_network
 from bequest.search.joint.evolution import Evolving
 from bequest.search.joint.inheritance import architectures, earlier
+from bequest.search.joint.phase import JointSearch
 from bequest.search.joint.predictor import Fitting
 from bequest.search.joint.settings import Settings
 from bequest.search.limits import parse_limit
@@ -162,6 +163,35 @@ def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
     assert len(samples) == 20
     assert earlier(bank, other, 0) == []
     assert study.trials[0].state == "complete"
+    # What another task said moves the predictor, and what it chooses is kept apart.
+    searches = [JointSearch(evaluator, SHORT, seed=0, earlier=told) for told in ([], [samples])]
+    assert searches[0].drawn.path == searches[1].drawn.path
+    assert searches[0].chosen.path != searches[1].chosen.path
+    for search in searches:
+        search.learn_floats()
+    alone, taught = (s.predictor.predict(samples.networks)[0] for s in searches)
+    assert not np.allclose(alone, taught)
+
+
+def test_a_bank_that_does_not_answer_gets_the_networks_later(
+    make: MakeStudy, evaluator: ElasticEvaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = {"storage": f"sqlite:///{tmp_path / 's.db'}", "name": "giving"}
+    bank = Bank(f"sqlite:///{tmp_path / 'bank.db'}")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "bequest.search.joint.sampler.leave",
+            lambda *_: (_ for _ in ()).throw(BankError("the bank is locked")),
+        )
+        with pytest.warns(UserWarning, match="did not take the measured networks .*is locked"):
+            make(**place, bank=bank).optuna_study.sampler.prepare()
+    assert not bank.tasks
+    again = make(**place, bank=bank).optuna_study.sampler
+    again.prepare()
+    spaces = [space for space, _ in bank.records(name_under("digits", evaluator.conditions))]
+    assert spaces.count(architectures(evaluator)) == 20
+    with pytest.raises(StudyError, match="was begun with another bank"):
+        make(**place, bank=False)
 
 
 def test_mlflow_has_front_and_predictor(make: MakeStudy, tmp_path: Path) -> None:
@@ -284,3 +314,35 @@ def test_the_command_line_searches_by_a_machines_own_costs(tmp_path: Path) -> No
     path.write_text("{}")
     done = runner.invoke(app, elastic)
     assert "a cost table has no 'head'" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        lambda: Settings(caution=-1.0),
+        lambda: Settings(evolving=Evolving(rounds=0)),
+        lambda: Settings(fitting=Fitting(members=0)),
+    ],
+)
+def test_settings_that_make_no_sense(settings: Callable[[], Settings]) -> None:
+    with pytest.raises((ConfigurationError, EvaluationError), match="give"):
+        settings()
+
+
+def test_a_broken_line_is_not_passed_over(tmp_path: Path) -> None:
+    measured: list[int] = []
+
+    def measure(networks: Networks, row: int) -> float:
+        measured.append(row)
+        return 0.5
+
+    kept = Collection(tmp_path / "x.jsonl", SMALL, measure)
+    kept.grow(3, random_network(SMALL, 0))
+    lines = kept.path.read_text().splitlines(keepends=True)
+    kept.path.write_text("".join(lines[:2]) + lines[2][:10])  # killed while it wrote
+    kept.grow(3, random_network(SMALL, 0))
+    assert len(measured) == 4
+    kept.path.write_text(lines[0] + lines[1][:10] + "\n" + lines[2])
+    with pytest.raises(EvaluationError, match="line 2 of 3 .* is broken"):
+        kept.grow(4, random_network(SMALL, 0))
+    assert len(kept.path.read_text().splitlines()) == 3  # nothing is lost
