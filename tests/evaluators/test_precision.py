@@ -10,7 +10,7 @@ from transformers import BertConfig, BertModel
 
 from bequest.evaluators.peft import attach
 from bequest.evaluators.peft.cost import CostModel, measure
-from bequest.evaluators.tuning.precision import WORTH, LinearMaps, mixed_precision
+from bequest.evaluators.tuning.precision import WORTH, LinearMaps, _cpu_can, mixed_precision
 
 
 def _pass(layer: nn.Linear, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -82,9 +82,15 @@ def test_small_maps_and_other_functions_stay_as_they_are() -> None:
         assert torch.equal(functional.gelu(x), nn.GELU()(x))
 
 
-def test_cpu_has_it_where_it_pays() -> None:
-    capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    assert isinstance(mixed_precision(torch.device("cpu")), LinearMaps) == capable
+@pytest.mark.parametrize("amx", [True, False])
+def test_cpu_has_it_where_it_pays(monkeypatch: pytest.MonkeyPatch, amx: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    _cpu_can.cache_clear()
+    try:
+        assert isinstance(mixed_precision(torch.device("cpu")), LinearMaps) == amx
+    finally:
+        _cpu_can.cache_clear()
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "adapter", "bitfit"])
