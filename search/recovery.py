@@ -32,7 +32,7 @@ def claim(study: SlotStudy, budget: int) -> FrozenTrial | None:
     """Make the next trial, in the state RUNNING and owned by this process.
 
     The lowest slot whose trial was lost comes first, with that trial's configuration; then a fresh
-    slot below ``budget``. ``None`` when there is neither.
+    slot below ``budget``. ``None`` when there is neither, and no other host has left a trial.
     """
     while True:
         trials = study.all_trials()
@@ -41,6 +41,8 @@ def claim(study: SlotStudy, budget: int) -> FrozenTrial | None:
         of = slots(trials)
         lost = [t for t in by_slot(trials) if is_lost(t) and of[t.number] < budget]
         if not lost and len(set(of.values())) >= budget:
+            if recover(study, trials=trials):  # other hosts' trials, whose workers are silent
+                continue
             return None
         template = _template(lost[0] if lost else None)
         trial = create_trial(study._storage, study._study_id, template)

@@ -6,14 +6,19 @@ import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
-from bequest.search.storage import SqlStorage
+from bequest.search.ownership import owner
+from bequest.search.slots import OWNER
+from bequest.search.storage import SqlStorage, create_trial
 from bequest.search.study import Study
 from bequest.search.trial import Trial
 
@@ -137,3 +142,28 @@ def test_a_run_killed_again_and_again_in_one_slot_gives_it_up(
     assert {t.error for t in failed} == {
         "given up: the run was stopped or killed 10 times while this configuration was training"
     }
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_what_another_host_leaves_is_taken_over_when_it_is_silent(
+    make_study: MakeStudy, tmp_path: Path, silent: bool
+) -> None:
+    place = tmp_path / "s.db"
+    template = optuna.trial.create_trial(
+        state=TrialState.RUNNING, system_attrs={OWNER: {**owner(), "host": "elsewhere"}}
+    )
+
+    def train(config: dict[str, Any]) -> float:
+        inner = study.optuna_study
+        if len(study.trials) == 1:  # the other one begins, and dies, while this one works
+            begun = create_trial(inner._storage, inner._study_id, template)
+            if silent:
+                with sqlite3.connect(place) as store:
+                    beat = "UPDATE trial_heartbeats SET heartbeat = ? WHERE trial_id = ?"
+                    store.execute(beat, ("2020-01-01 00:00:00", begun._trial_id))
+        return 0.0
+
+    study = make_study(train, storage=f"sqlite:///{place}")
+    study.run(trials=3, progress=False)
+    middle = "complete" if silent else "running"
+    assert [t.state for t in study.trials] == ["complete", middle, "complete"]
