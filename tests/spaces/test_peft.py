@@ -47,11 +47,17 @@ def test_each_method_has_its_knobs_and_one_rate(method: str) -> None:
     for seed in range(5):
         config = space.sample(np.random.default_rng(seed))
         choice = method_of(config)
-        assert set(choice.knobs) == set(KNOBS[method]) == set(smallest(method))
+        assert set(choice.knobs) == set(KNOBS[method])
         rates = [(low, high) for low, high, members in RATES.values() if method in members]
         assert len(rates) == (method != "probe")
         assert all(low <= choice.learning_rate <= high for low, high in rates)
         assert ("layer_lo" in config) == (method not in WHOLE)
+    for knobs in smallest(method):
+        assert set(knobs) == set(KNOBS[method])
+        assert all(
+            KNOBS[method][n]._contains(KNOBS[method][n].to_internal_repr(v))
+            for n, v in knobs.items()
+        )
 
 
 def test_a_limit_raises_the_lowest_layer_of_some_methods() -> None:
