@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import BankError, BequestError
+from ..errors import BankError, BequestError, reason_of
 from ..spaces import Space
 from ..spaces.graphgym import EXPERIMENT, GRID, graphgym_space
 from ..spaces.nas_bench_graph import NasBenchGraphSpace, config_of_row
@@ -161,7 +161,7 @@ def _read_table(place: Path, name: str, columns: dict[str, pa.DataType]) -> list
     except FileNotFoundError:
         raise BankError(f"{str(place)!r} holds no whole bank: {path.name} is missing") from None
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise BankError(f"{str(path)!r} is damaged: {reason}") from error
     missing = [c for c in columns if c not in table.column_names]
     unknown = [c for c in table.column_names if c not in columns]
@@ -260,7 +260,7 @@ def _published(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
             f"no result table {str(path)!r}: give the path of the Parquet file"
         ) from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise BankError(f"{str(path)!r} is damaged: {str(error).splitlines()[0]}") from error
+        raise BankError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
     missing = [name for name in columns if name not in table]
     if missing:
         raise BankError(f"{str(path)!r} lacks {', '.join(missing)}: is it another table?")

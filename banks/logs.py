@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from ..databases import shown
-from ..errors import BankError, ConfigurationError, unknown_name
+from ..errors import BankError, ConfigurationError, reason_of, unknown_name
 from ..spaces import Condition, Config, Parameter, Space
 from .bank import Bank
 from .record import BankTask, Record
@@ -71,7 +71,7 @@ def _study_names(storage: str) -> list[str]:
             raise BankError(f"there is no study store {shown(storage)!r}: give its URL")
         return list(optuna.get_all_study_names(storage))
     except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise BankError(f"cannot read the study store {shown(storage)!r}: {reason}") from error
 
 

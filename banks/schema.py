@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..databases import shown, use_write_ahead_log
-from ..errors import BankError
+from ..errors import BankError, reason_of
 
 SCHEMA_VERSION = 1
 
@@ -87,7 +87,7 @@ def connect(url: str) -> sa.Engine:
             metadata.create_all(connection)
             _check_version(connection)
     except (sa.exc.SQLAlchemyError, ImportError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise BankError(f"cannot open the bank at {shown(url)}: {reason}") from error
     return engine
 

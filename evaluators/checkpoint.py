@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import StudyError
+from ..errors import StudyError, reason_of
 
 IDENTITY = "identity"
 
@@ -44,7 +44,7 @@ def load_checkpoint(
         saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
     except Exception as error:  # whatever torch raises of a file that is none of its own
         raise StudyError(
-            f"cannot read the checkpoint {str(path)!r} ({type(error).__name__}): delete it to "
+            f"cannot read the checkpoint {str(path)!r} ({reason_of(error)}): delete it to "
             "begin anew"
         ) from error
     if saved.get(IDENTITY) != identity:

@@ -24,7 +24,7 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 
 from ..databases import shown, use_write_ahead_log
-from ..errors import StudyError
+from ..errors import StudyError, reason_of
 from ..home import home
 from ..spaces import Config
 
@@ -172,7 +172,7 @@ def open_storage(storage: str | BaseStorage | None) -> BaseStorage:
     try:
         return optuna.storages.get_storage(_create_or_open(url))
     except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = reason_of(error)
         raise StudyError(
             f"cannot open the study store {shown(url)!r} ({reason}): give a SQLAlchemy URL such as "
             "sqlite:///studies.db or postgresql+psycopg://user@host/name"

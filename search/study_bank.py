@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..banks.bank import Bank
 from ..banks.record import name_under
-from ..errors import BequestError, StudyError
+from ..errors import BequestError, StudyError, reason_of
 from ..spaces import Space
 from .heritage import NO_BANK, Heritage, append_record, explained, open_bank
 from .record import INHERITED, StudyRecord, best_of
@@ -108,7 +108,7 @@ class StudyBank:
             if bank is not None:
                 append_record(bank, self._record)
         except (BequestError, SQLAlchemyError) as error:
-            reason = str(error).splitlines()[0]
+            reason = reason_of(error)
             warnings.warn(
                 f"the bank did not take the trials ({reason}): nothing is lost, `bequest bank "
                 f"append {self._record.name}` adds them",

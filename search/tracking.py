@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from ..errors import StudyError
+from ..errors import StudyError, reason_of
 from ..home import home
 from .mlflow_mirror import Mirror
 from .record import StudyRecord
@@ -202,5 +202,4 @@ class MlflowTracker(Generic[M]):
 
 
 def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+    return f"{type(error).__name__}: {reason_of(error)}"[:300]

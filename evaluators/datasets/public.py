@@ -8,6 +8,7 @@ lacks is not downloaded into it), and processed there.
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch_geometric
 from filelock import FileLock
 from torch_geometric import datasets, transforms
 
-from ...errors import DataError
+from ...errors import DataError, reason_of
 from ...home import home
 from .catalogue import Entry
 from .roots import ROOT_VARIABLE, roots
@@ -89,6 +90,11 @@ def _load(entry: Entry, label: str, data_root: Path | None, read: Any) -> Any:
             shutil.rmtree(folder, ignore_errors=True)
             if not known:
                 raise _missing(entry, label, data_root, error) from error
+            warnings.warn(
+                f"what was processed of {entry.name!r} cannot be read ({reason_of(error)}): it is "
+                "made anew",
+                stacklevel=2,
+            )
         try:
             return _linked_and_read(entry, label, data_root, read, folder)
         except Exception as error:  # as above: this time all was fetched anew
@@ -109,7 +115,7 @@ def _missing(entry: Entry, label: str, data_root: Path | None, error: Exception)
     searched = ", ".join(str(r) for r in roots(data_root)) or "no data root"
     source = _source(entry.folder, label, data_root)
     found = "nothing" if source is None else f"unreadable or incomplete files in {source}"
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = reason_of(error)
     wanted = f"{entry.folder}/{label}".rstrip("/")
     return DataError(
         f"no data for task {entry.name!r}: searched {searched} and found {found}, the download "

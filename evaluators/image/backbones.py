@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import ArchitectureError
+from ...errors import ArchitectureError, reason_of
 from ..peft.arch import describe_architecture
 from ..peft.registry import attach
 from ..tuning.hub import digest_of, identity_of, load_pretrained
@@ -59,7 +59,7 @@ class ImageBackbone:
             raise ArchitectureError(
                 f"backbone {self.name!r} cannot read images of {self.channels} x {height} x "
                 f"{width}: {REMEDY}, or a module with timm's forward_features "
-                f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+                f"({reason_of(error)})"
             ) from error
         finally:
             handle.remove()

