@@ -72,6 +72,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
 
 
 def reason_of(error: BaseException) -> str:
-    """The first sentence of what an error says; its kind where it says nothing."""
+    """The first line of what an error says; its kind where it says nothing."""
     lines = str(error).strip().splitlines()
-    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
+    return lines[0].rstrip(".") if lines else type(error).__name__
