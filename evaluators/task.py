@@ -111,7 +111,7 @@ class Selective(Limited, Protocol):
     """One that knows beforehand what it would refuse, so that samplers need not propose it."""
 
     def allows(self, config: Config) -> bool:
-        """Whether a configuration meets the limits, as predicted."""
+        """Whether a configuration can be built, and meets the limits, as predicted."""
 
 
 def limits_of(evaluator: Evaluator) -> dict[str, float]:

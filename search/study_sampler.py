@@ -103,6 +103,6 @@ def make_study_sampler(
         kept, mark = bank() or (None, 0)
         return make_joint_sampler(joint, evaluator, place, folder, bank=kept, mark=mark, seed=seed)
     made = make_sampler(name, evaluator.space, seed, heritage())
-    if isinstance(made, SpaceSampler) and isinstance(evaluator, Selective) and evaluator.limits:
+    if isinstance(made, SpaceSampler) and isinstance(evaluator, Selective):
         made.allows = evaluator.allows
     return made

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ...spaces import Space
-from ...spaces.peft import peft_space
+from ...errors import ArchitectureError
+from ...spaces import Config, Space
+from ...spaces.peft import method_of, peft_space
 from ..budgets import unusual
-from ..peft.cost import CostModel
+from ..peft.cost import Cost, CostModel
 from ..training_evaluator import Provenance
 from ..tuning.evaluator import TuningEvaluator
 from ..tuning.hub import digest_of
@@ -31,6 +32,9 @@ STATISTICS = "text-statistics"
 
 LONGEST_PROMPT = 64
 """Positions that methods put before a text, at most; they have to have room, too."""
+
+PROMPTS = ("prompt", "dept")
+"""The methods that do."""
 
 CANDIDATES = 500
 """So many texts of the most characters are looked at for the one of the most tokens."""
@@ -110,13 +114,31 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         features = prepared.features(tokens, "train")
         return {STATISTICS: list(text_statistics(tokens, features, prepared.classes).values())}
 
+    def cost(self, config: Config) -> Cost:
+        """See `TuningEvaluator.cost`; a prompt has to have room before the texts."""
+        choice = method_of(config)
+        prompt = int(choice.knobs["length"]) if choice.method in PROMPTS else 0
+        if self._positions is not None and prompt + self.length > self._positions:
+            raise ArchitectureError(
+                f"a prompt of {prompt} positions before texts of {self.length} tokens does not fit "
+                f"{self.backbone.name!r}, which has room for {self._positions}: cut the texts "
+                "(length of TextBudget), or take a shorter prompt"
+            )
+        return super().cost(config)
+
     @property
     def length(self) -> int:
         """Tokens after which texts are cut: the budget's, or what the backbone has room for."""
-        positions = getattr(self.backbone.model.config, "max_position_embeddings", None)
-        if not isinstance(positions, int):
+        if self._positions is None:
             return self.budget.length
-        return min(self.budget.length, positions - RESERVED - min(LONGEST_PROMPT, positions // 2))
+        prompt = min(LONGEST_PROMPT, (self._positions + RESERVED) // 2)
+        return min(self.budget.length, self._positions - prompt)
+
+    @property
+    def _positions(self) -> int | None:
+        """How many tokens the backbone has room for; ``None`` where it does not say."""
+        positions = getattr(self.backbone.model.config, "max_position_embeddings", None)
+        return positions - RESERVED if isinstance(positions, int) else None
 
     def _load(self) -> Backbone:
         return load_backbone(self.backbone_name)

@@ -156,7 +156,12 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
     # Costs --------------------------------------------------------------------------------------
 
     def cost(self, config: Config) -> Cost:
-        """What a configuration costs, predicted, the head among its trainable numbers."""
+        """What a configuration costs, predicted, the head among its trainable numbers.
+
+        Raises:
+            ArchitectureError: The configuration does not fit the backbone.
+            ConfigurationError: Neither does one of its knobs.
+        """
         return self.costs.of(method_of(config))
 
     def allows(self, config: Config) -> bool:
@@ -201,10 +206,9 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         return self._prepared[seed]
 
     def _train(self, config: Config, seed: int, report: Report | None) -> Trained:
-        if self.limits:
-            reason = exceeded(self.cost(config), self.limits)
-            if reason is not None:
-                raise OverLimitError(f"not trained: {reason}")
+        reason = exceeded(self.cost(config), self.limits)
+        if reason is not None:
+            raise OverLimitError(f"not trained: {reason}")
         prepared = self.prepared(seed)
         parts: dict[str, tuple[Examples, str]] = {p: (prepared.parts[p], p) for p in PARTS}
         return self._train_on(config, seed, parts, report)

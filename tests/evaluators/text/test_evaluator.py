@@ -24,6 +24,7 @@ from transformers import (
 from bequest import Study, load_model
 from bequest.errors import (
     ArchitectureError,
+    ConfigurationError,
     DataError,
     EvaluationError,
     SpaceError,
@@ -373,6 +374,35 @@ def test_what_a_limit_forbids_takes_no_trials(
         study.optuna_study.sampler.infer_relative_search_space(study.optuna_study, trial)
         proposed.append(study.optuna_study.sampler._proposals[trial._trial_id])
     assert all(evaluator.allows(config) for config in proposed)
+
+
+def test_what_does_not_fit_the_backbone_takes_no_trials(
+    task: TextClassification, backbone: str, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    shutil.copytree(backbone, small)
+    sizes = {**SIZES, "hidden_size": 12, "num_attention_heads": 2}
+    words = len((small / "vocab.txt").read_text().splitlines())
+    made = BertModel(BertConfig(vocab_size=words, max_position_embeddings=64, **sizes))
+    made.save_pretrained(small)
+    evaluator = TextEvaluator(
+        task,
+        backbone=str(small),
+        methods=["prompt", "compacter", "das"],
+        budget=TextBudget(epochs=1, examples=30),
+    )
+    reasons = set()
+    for method, changes in (("prompt", {"prompt_length": 60}), ("compacter", {"compacter_phm": 8})):
+        unfit = evaluator.space.validate({**config(evaluator, method), **changes})
+        with pytest.raises((ArchitectureError, ConfigurationError)) as caught:
+            evaluator(unfit, seed=0)
+        reasons.add(str(caught.value))
+    assert any(r.startswith("a prompt of 60 positions before texts of 30") for r in reasons)
+    assert any(r.startswith("phm is 8") for r in reasons)
+    study = Study(evaluator, sampler="random", bank=False, storage="memory", tracking=False)
+    study.run(trials=15, progress=False)
+    assert not [t.error for t in study.trials if t.error]
+    assert {t.config["method"] for t in study.trials} == {"prompt", "compacter", "das"}
 
 
 def test_refusals_do_not_stop_a_study(task: TextClassification, backbone: str) -> None:
