@@ -146,7 +146,9 @@ def _blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
         if isinstance(module, (nn.ModuleList, nn.Sequential)) and len(module):
             children = list(module.named_children())
             alike = len({type(child) for _, child in children}) == 1
-            if alike and all(_find(child, QUERY | FUSED) for _, child in children):
+            # In timm's mixtures of convolutions and attention the blocks lie deeper.
+            whole = "." not in path or not hasattr(model, "forward_features")
+            if whole and alike and all(_find(child, QUERY | FUSED) for _, child in children):
                 return [(f"{path}.{name}", child) for name, child in children]
     raise ArchitectureError(
         f"{type(model).__name__} has no list of transformer blocks that Bequest recognises: give "
@@ -174,6 +176,13 @@ def _layer(path: str, block: nn.Module) -> LayerSpec:
         raise ArchitectureError(
             f"block {path!r} ({type(block).__name__}) has projections {', '.join(linears)}: "
             "query, key, value, one output and a feed-forward network of two or three are needed"
+        )
+    own = [name for name, _ in block.get_submodule(core).named_parameters(recurse=False)]
+    if fused and "q_bias" in own:  # BEiT's: the projection's weights are used, it is never called
+        raise ArchitectureError(
+            f"the attention of block {path!r} ({type(block).__name__}) has biases of its own "
+            f"({', '.join(own)}) and may not call its projection {fused!r}: take the same backbone "
+            "of Hugging Face"
         )
     whole = [None if name is None else f"{path}.{name}" for name in inputs]
     query_path, key_path, value_path = (None, None, None) if fused else whole

@@ -7,6 +7,7 @@ anew.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from ...errors import ArchitectureError
 from .arch import LayerSpec
@@ -100,7 +102,10 @@ def _redirect_hugging_face(model: nn.Module, core: nn.Module) -> Callable[[], No
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import eager_mask
 
-    if not getattr(core, "config", None) or not getattr(model, "_supports_sdpa", False):
+    # Falcon has its own classes, and would silently go on as before.
+    dispatches = hasattr(sys.modules[type(core).__module__], "ALL_ATTENTION_FUNCTIONS")
+    known = dispatches and getattr(core, "config", None) is not None
+    if not known or not getattr(model, "_supports_sdpa", False):
         raise ArchitectureError(
             f"the attention of {type(model).__name__} ({type(core).__name__}) cannot be rewritten: "
             "choose a method without prefixes, or a backbone with scaled-dot-product attention"
@@ -146,24 +151,66 @@ def _dispatched(
 
 
 def _redirect_timm(model: nn.Module, core: nn.Module) -> Callable[[], None]:
-    """timm's attention has no dispatch: its forward pass is written once more."""
+    """timm's attention has no dispatch: what it hands to PyTorch's attention is taken over."""
     if "forward" in vars(core):
         return lambda: None
     part: Any = core
+    whole = part.forward
 
-    def forward(x: Tensor, attn_mask: Tensor | None = None, **options: Any) -> Tensor:
-        batch, length, width = x.shape
-        shape = (batch, length, 3, part.num_heads, width // part.num_heads)
-        query, key, value = part.qkv(x).reshape(shape).permute(2, 0, 3, 1, 4).unbind(0)
-        query, key = part.q_norm(query), part.k_norm(key)
-        dropout = part.attn_drop.p if part.training else 0.0
-        output = _run(core, Attention(query, key, value, attn_mask, part.scale, dropout))
-        output = output.transpose(1, 2).reshape(batch, length, width)
-        result: Tensor = part.proj_drop(part.proj(getattr(part, "norm", nn.Identity())(output)))
-        return result
+    def forward(*args: Any, **options: Any) -> Any:
+        taken = _Taken(core)
+        with taken:
+            output = whole(*args, **options)
+        if taken.count != 1:
+            raise ArchitectureError(
+                f"{type(core).__name__} of {type(model).__name__} calls PyTorch's "
+                f"scaled_dot_product_attention {taken.count} times in a pass, not once: choose a "
+                "method without prefixes (or switch its fused attention on)"
+            )
+        return output
 
     part.forward = forward
     return lambda: delattr(part, "forward")
+
+
+class _Taken(TorchFunctionMode):
+    """While it is on, a module's hooks compute its attention, whatever went before (norms, rotary
+    positions) and whatever comes after."""
+
+    def __init__(self, core: nn.Module) -> None:
+        super().__init__()
+        self.core, self.count = core, 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func is not functional.scaled_dot_product_attention:
+            return func(*args, **given)
+        self.count += 1
+        return _run(self.core, _as_called(*args, **given))
+
+
+def _as_called(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Attention:
+    """The arguments of PyTorch's attention."""
+    bias = attn_mask
+    if is_causal:
+        ones = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device)
+        bias = ones.tril()
+    if bias is not None and bias.dtype == torch.bool:
+        bias = torch.zeros_like(bias, dtype=query.dtype).masked_fill(~bias, float("-inf"))
+    if bias is not None:
+        bias = bias[(None,) * (4 - bias.dim())]
+    usual = query.shape[-1] ** -0.5 if scale is None else scale
+    return Attention(query, key, value, bias, usual, dropout_p)
 
 
 def heads_of(x: Tensor, heads: int) -> Tensor:

@@ -7,15 +7,19 @@ Zhong et al., *PANDA* (2022); black-box prompts after Oh et al., *BlackVIP* (CVP
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ....errors import ConfigurationError
+from ....errors import ArchitectureError, ConfigurationError
 from ..handle import Handle, Site
 from ..hooks import Hooks
 from ..spsa import Spsa
+
+FIXED = {"rope", "rel_pos_bias", "relative_position_bias"}
+"""Modules, by name, that give attention a position for every patch (timm's DINOv3, BEiT)."""
 
 
 class Prompt(nn.Module):
@@ -199,9 +203,20 @@ def attach_prompt(
 def _insert(
     site: Site, hooks: Hooks, prompt: nn.Module, change: Callable[[Tensor], Tensor] | None
 ) -> None:
+    name = type(site.model).__name__
     if site.arch.embeddings is not None:
+        if "inputs_embeds" not in signature(site.model.forward).parameters:
+            raise ArchitectureError(
+                f"{name} takes word ids alone, no embeddings that a prompt could go before: use "
+                "'prefix' instead"
+            )
         hooks.inputs(_before_words(site, prompt, change))
         return
+    if any(path.rpartition(".")[2] in FIXED for path, _ in site.model.named_modules()):
+        raise ArchitectureError(
+            f"the attention of {name} knows the place of each patch, and a prompt has none: use "
+            "'prefix' instead"
+        )
 
     def insert(states: Tensor) -> Tensor:
         edge = 1 if site.arch.class_token else 0  # the class token stays first

@@ -126,7 +126,7 @@ def _skipping(
                 return whole(*args, **options)
             x = args[0] if args else options["hidden_states"]
             x = x + adapter(x)
-            return (x, *rest) if rest else x
+            return (x, *rest[0]) if rest else x
 
         return forward
 
@@ -134,10 +134,11 @@ def _skipping(
 
 
 def _noting(rest: list[Any]) -> Callable[[Any], Any]:
-    """Keep what a block gives beside its states (T5's positions): a skipped one passes it on."""
+    """Keep in which form a block gives its states: alone or, with T5's positions or nothing beside
+    them, in a tuple. A skipped block does likewise."""
 
     def note(output: Any) -> Any:
-        rest[:] = [] if isinstance(output, Tensor) else output[1:]
+        rest[:] = [] if isinstance(output, Tensor) else [output[1:]]
         return output
 
     return note
