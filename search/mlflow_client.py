@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import posixpath
+import re
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,9 @@ from ..home import home
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MAX_PARAMS, MAX_METRICS, MAX_TEXT = 100, 900, 6000
-"""What an MLflow server takes in one batch (1,000 of both together), and in one value (longer ones
-are cut silently)."""
+MAX_PARAMS, MAX_METRICS, MAX_TEXT, MAX_NAME = 100, 900, 6000, 240
+"""What an MLflow server takes in one batch (1,000 of both together), in one value (longer ones are
+cut silently), and in a name."""
 
 
 def connect(uri: str) -> MlflowClient:
@@ -61,6 +63,22 @@ def link_to(uri: str, experiment_id: str, run_id: str) -> str:
     """A run's page; on a local database, as ``bequest ui`` serves it."""
     base = uri if uri.startswith("http") else "http://127.0.0.1:5000"
     return f"{base.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def accepted_names(names: Iterable[str]) -> list[str]:
+    """What parameters and metrics are called in MLflow, which takes few characters.
+
+    Other characters become ``_``; two names stay two, the first one as it is.
+    """
+    found: list[str] = []
+    for name in names:
+        known = re.sub(r"[^\w./\- :]", "_", name)[:MAX_NAME]
+        if known != posixpath.normpath(known) or known.startswith((".", "/")):
+            known = re.sub(r"^\.+|/", "_", known) or "_"
+        while known in found:
+            known += "_"
+        found.append(known)
+    return found
 
 
 def _write_ahead(uri: str) -> None:

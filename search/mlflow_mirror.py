@@ -19,6 +19,7 @@ from .mlflow_client import (
     MAX_METRICS,
     MAX_PARAMS,
     MAX_TEXT,
+    accepted_names,
     connect,
     experiment,
     link_to,
@@ -130,12 +131,15 @@ class Mirror:
 
         run_id = self.unfinished.pop(trial.number, None) or self._create_child(trial)
         ended = milliseconds(trial.finished)
-        metrics = [Metric(name, value, ended, 0) for name, value in trial.metrics.items()]
+        given = [OBJECTIVE, f"{self.study.metric}_curve", *trial.metrics]
+        objective, curve, *names = accepted_names(given)
+        values = trial.metrics.values()
+        metrics = [Metric(n, value, ended, 0) for n, value in zip(names, values, strict=True)]
         if trial.value is not None:
-            metrics.append(Metric(OBJECTIVE, trial.value, ended, 0))
-        name = f"{self.study.metric}_curve"
-        metrics += [Metric(name, value, ended, step) for step, value in trial.curve.items()]
-        params = [Param(key, str(value)[:MAX_TEXT]) for key, value in trial.config.items()]
+            metrics.append(Metric(objective, trial.value, ended, 0))
+        metrics += [Metric(curve, value, ended, step) for step, value in trial.curve.items()]
+        knobs = zip(accepted_names(trial.config), trial.config.values(), strict=True)
+        params = [Param(name, str(value)[:MAX_TEXT]) for name, value in knobs]
         # One batch is the common case; a server refuses larger ones.
         batches = max(1, -(-len(metrics) // MAX_METRICS), -(-len(params) // MAX_PARAMS))
         for i in range(batches):
@@ -224,7 +228,7 @@ class Mirror:
                     pip_requirements=["bequest"],
                 )
             self.client.log_artifacts(self.parent_id, str(target), "model")
-        for name, value in metrics.items():
+        for name, value in zip(accepted_names(metrics), metrics.values(), strict=True):
             self.client.log_metric(self.parent_id, name, value)
         self._register()
 

@@ -151,7 +151,7 @@ class MlflowTracker(Generic[M]):
         assert self._thread is not None
         self._thread.join(timeout=LAST_FLUSH_SECONDS)
         if not self._thread.is_alive():
-            self._attempt(lambda mirror: mirror.finish("FINISHED" if finished else "KILLED"))
+            self._attempt(lambda mirror: _end(mirror, "FINISHED" if finished else "KILLED"))
         if self.error is not None:
             warnings.warn(
                 f"MLflow at {self.uri} could not be written ({self.error}): nothing is lost, "
@@ -162,8 +162,7 @@ class MlflowTracker(Generic[M]):
     def sync(self) -> int:
         try:
             self._mirror = self._open(self.uri)
-            written = self._mirror.write()
-            self._mirror.finish("FINISHED")
+            written = _end(self._mirror, "FINISHED")
         except Exception as error:  # whatever MLflow, its store or the network throws
             raise StudyError(f"MLflow at {self.uri} cannot be written: {_reason(error)}") from error
         return written
@@ -199,6 +198,13 @@ class MlflowTracker(Generic[M]):
             self.error = _reason(error)
             self._mirror = None
             self._retry_at = time.time() + RETRY_SECONDS
+
+
+def _end(mirror: Mirrored, status: str) -> int:
+    """Write what is missing and end the runs: they end only where nothing is missing."""
+    written = mirror.write()
+    mirror.finish(status)
+    return written
 
 
 def _reason(error: Exception) -> str:

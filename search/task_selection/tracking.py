@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..mlflow_client import MAX_TEXT, connect, experiment, link_to, milliseconds
+from ..mlflow_client import (
+    MAX_TEXT,
+    accepted_names,
+    connect,
+    experiment,
+    link_to,
+    milliseconds,
+)
 from ..tracking import Tracker, tracker_of
 from .findings import Findings
 from .store import Source
@@ -101,11 +108,9 @@ class SelectionMirror:
         name = f"source {place}: context {source.index}"
         run = self.client.create_run(self.experiment_id, began, tags, name)
         context = self.selection.contexts[source.index]
-        params = [Param("context", str(source.index))]
-        params += [
-            Param(name, f"{value:g}")
-            for name, value in zip(self.selection.dimensions, context, strict=True)
-        ]
+        names = accepted_names(["context", *self.selection.dimensions])
+        numbers = [str(source.index), *(f"{value:g}" for value in context)]
+        params = [Param(name, number) for name, number in zip(names, numbers, strict=True)]
         values = {
             "V": source.value,
             "expected_gain": source.expected_gain,

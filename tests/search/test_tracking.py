@@ -136,6 +136,39 @@ def test_long_curves_and_many_metrics_go_in_batches(
     assert len(children[0].data.metrics) == 52
 
 
+def test_names_that_mlflow_does_not_take_are_changed(
+    make_study: MakeStudy, client: MlflowClient
+) -> None:
+    def train(config: dict[str, Any]) -> Outcome:
+        return Outcome(1.0, {"loss (log)": 2.0, "loss [log]": 3.0, "objective": 4.0, "../up": 5.0})
+
+    study = make_study(train, tracking=None).run(trials=1)
+    assert study.tracker.error is None
+    _, (child,) = _runs(client)
+    metrics = {"objective": 1.0, "loss _log_": 2.0, "loss _log__": 3.0, "objective_": 4.0}
+    assert {k: child.data.metrics[k] for k in metrics} == metrics
+    assert child.data.metrics["__up"] == 5.0
+
+
+def test_a_trial_that_cannot_be_written_is_not_passed_over(
+    make_study: MakeStudy, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **options: Any) -> None:
+        raise ValueError("no such batch")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_batch", broken)
+        study = make_study(_train, tracking=None)
+        with pytest.warns(UserWarning, match="no such batch.*nothing is lost"):
+            study.run(trials=3)
+    parent, _ = _runs(client)
+    assert parent.info.status == "RUNNING"
+    study.tracker.sync()
+    parent, children = _runs(client)
+    assert parent.info.status == "FINISHED"
+    assert [c.info.status in ("FINISHED", "FAILED") for c in children] == [True] * 3
+
+
 def test_the_file_store_is_refused(make_study: MakeStudy) -> None:
     with pytest.raises(StudyError, match="is a folder, which MLflow no longer keeps up"):
         make_study(tracking="./mlruns").run(trials=1)
