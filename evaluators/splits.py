@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+
+from ..errors import DataError
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,79 @@ def stratified_split(labels: Tensor, seed: int) -> Split:
         labels: ``[n]`` int64.
         seed: Decides the split.
     """
-    index = np.arange(len(labels))
     y = labels.numpy()
-    train, rest = train_test_split(index, test_size=0.4, random_state=seed, stratify=_strata(y))
-    validation, test = train_test_split(
-        rest, test_size=0.5, random_state=seed, stratify=_strata(y[rest])
-    )
-    return Split(*(torch.from_numpy(np.sort(part)) for part in (train, validation, test)))
+    train, rest = _divided(y, math.ceil(0.4 * len(y)), seed)
+    validation, test = _divided(y[rest], math.ceil(0.5 * len(rest)), seed)
+    parts = (train, rest[validation], rest[test])
+    return Split(*(torch.from_numpy(np.sort(part)) for part in parts))
 
 
-def _strata(y: np.ndarray) -> np.ndarray | None:
-    """Classes too small to be split are pooled; one example alone joins the rarest class."""
+def hold_out(y: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the rest and of ``count`` held out, classes' shares kept as far as they can be.
+
+    An example that is its class's only one stays in the rest, which is learned from.
+
+    Args:
+        y: Classes ``[n]`` int64.
+        count: How many are held out; fewer where too many are their class's only ones.
+        seed: Decides which.
+    """
+    free, alone = _alone(y)
+    if not len(alone):
+        rest, held = _divided(y, count, seed)
+    elif len(free) <= count:
+        rest, held = alone, free
+    else:
+        left, drawn = _divided(y[free], count, seed)
+        rest, held = np.concatenate([free[left], alone]), free[drawn]
+    return np.sort(rest), np.sort(held)
+
+
+def some_of(y: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of ``count`` examples, classes' shares kept; a class's only example is among them."""
+    free, alone = _alone(y)
+    if len(alone) >= count:
+        return alone[:count]
+    drawn = free if len(y) <= count else free[_divided(y[free], count - len(alone), seed)[1]]
+    return np.sort(np.concatenate([drawn, alone]))
+
+
+def check_numbering(y: np.ndarray, name: str) -> None:
+    """See that classes are numbers, not names: networks have an output up to the largest.
+
+    Raises:
+        DataError: By far the most numbers below the largest one are no class.
+    """
+    held = len(np.unique(y))
+    if int(y.max()) >= 10 * held + 1000:
+        raise DataError(
+            f"task {name!r} has {held} classes, numbered up to {int(y.max())}: number them from 0 "
+            f"to {held - 1}, for example by numpy.unique(labels, return_inverse=True)"
+        )
+
+
+def _alone(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the examples with others of their class, and of those without."""
+    alone = np.bincount(y)[y] < 2
+    return np.flatnonzero(~alone), np.flatnonzero(alone)
+
+
+def _divided(y: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the rest and of ``count`` drawn."""
+    strata = _strata(y, min(count, len(y) - count))
+    index = np.arange(len(y))
+    rest, drawn = train_test_split(index, test_size=count, random_state=seed, stratify=strata)
+    return rest, drawn
+
+
+def _strata(y: np.ndarray, least: int) -> np.ndarray | None:
+    """Classes too small to be divided are pooled; one example alone joins the rarest class.
+
+    ``None`` where the smaller part, of ``least`` examples, cannot have one of each.
+    """
     counts = np.bincount(y)
     strata = np.where(counts[y] < 2, -1, y)
     if (strata == -1).sum() == 1 and counts.max() > 1:
         strata = np.where(strata == -1, np.where(counts < 2, len(y), counts).argmin(), strata)
     _, sizes = np.unique(strata, return_counts=True)
-    return strata if sizes.min() >= 2 else None
+    return strata if sizes.min() >= 2 and len(sizes) <= least else None

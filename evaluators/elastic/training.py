@@ -160,7 +160,7 @@ class ProgressiveShrinking:
         cuts = drawn(self.geometry, phase, np.random.default_rng([self.seed, epoch]))
         total = settings.epochs[phase] * max(1, len(self.images) // settings.batch_size)
         done = place * max(1, len(self.images) // settings.batch_size)
-        shift = self.images.x.shape[-1] // 8
+        shift = self.images.shift
         losses = []
         for batch in batches(
             self.images, settings.batch_size, generator, flips=self.flips, shift=shift

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from ..models import read_model, write_model
 from .cell_network import GraphCellNetwork, Recipe
 from .network import GraphNetwork
 from .problems import score_links
-from .tasks import one_hot_degrees
+from .tasks import one_hot_degrees, undirected
 
 KIND = "graph"
 
@@ -68,7 +69,7 @@ class GraphModel:
         """Probabilities ``[nodes or graphs, classes]``, or ``[pairs]`` for links.
 
         Raises:
-            DataError: The number of features is not the model's.
+            DataError: The number of features is not the model's, or something is missing.
         """
         graph = self._prepare(data)
         if self.facts.level == "graph":
@@ -91,9 +92,18 @@ class GraphModel:
                 raise DataError(
                     f"the model takes {self.facts.inputs} features a node, the data has {has}"
                 )
-        if self.facts.level != "graph":
-            return graphs[0]
-        return Batch.from_data_list([Data(x=g.x.float(), edge_index=g.edge_index) for g in graphs])
+        if self.facts.level == "graph":
+            prepared = [Data(x=g.x.float(), edge_index=g.edge_index.long()) for g in graphs]
+            return Batch.from_data_list(prepared)
+        if len(graphs) != 1:
+            raise DataError(f"the model takes one graph, and got {len(graphs)}: give them singly")
+        graph = copy(graphs[0])
+        graph.edge_index = graph.edge_index.long()
+        if self.facts.level == "link":
+            if graph.get("edge_label_index") is None:
+                raise DataError("say which pairs of nodes: set data.edge_label_index, [2, pairs]")
+            graph.edge_index = undirected(graph.edge_index, int(graph.num_nodes))
+        return graph
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json``; read by `bequest.load_model`."""

@@ -7,6 +7,8 @@ seed modulo ten), else stratified 60/20/20 by seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,16 @@ from torch_geometric.transforms import RandomLinkSplit
 from torch_geometric.utils import degree, to_undirected
 
 from ...errors import DataError
+from ..digests import digest_of_arrays
 from ..seeding import seeded
-from ..splits import Split, stratified_split
-from .checks import check_graph, check_masks, check_stratified, whole_labels
+from ..splits import Split, hold_out, stratified_split
+from .checks import check_graph, check_graphs, check_masks, check_stratified, whole_labels
 
 MAX_DEGREE = 64
 """Graphs without node features get one-hot degrees; higher ones share the last place."""
+
+HELD_OUT = 0.2
+"""Of the training nodes, where there is no public validation part."""
 
 STRATIFIED = "stratified 60/20/20 by seed"
 
@@ -30,10 +36,14 @@ STRATIFIED = "stratified 60/20/20 by seed"
 class NodeClassification:
     """Predict the class of every node of one graph; scored by accuracy.
 
+    Weights and features of edges are not used.
+
     Args:
         data: A PyTorch Geometric `Data` with ``x [nodes, features]``, ``edge_index [2, edges]``,
             ``y [nodes]`` and, where there is a public split, ``train_mask``, ``val_mask`` and
-            ``test_mask`` (``[nodes]``, or ``[nodes, splits]`` for several).
+            ``test_mask`` (``[nodes]``, or ``[nodes, splits]`` for several). Without ``val_mask`` a
+            fifth of the training nodes is held out by the seed. Nodes outside the masks may have
+            the class -1: unknown.
         name: What the task is called.
 
     Raises:
@@ -48,24 +58,43 @@ class NodeClassification:
     def __init__(self, data: Data, *, name: str) -> None:
         self.name = name
         check_graph(data, name)
-        self.data = data
+        self.data = copy(data)
+        self.data.edge_index = data.edge_index.long()
         if data.y is None or data.y.numel() != data.num_nodes:
             raise DataError(f"task {name!r} has no class for each node: set data.y, [nodes]")
-        self.labels = whole_labels(data.y.view(-1), name)
+        y = data.y.view(-1)
+        masks = {part: data.get(f"{part}_mask") for part in ("train", "val", "test")}
+        self._masks: dict[str, Tensor] = {p: mask for p, mask in masks.items() if mask is not None}
+        if self._masks:
+            check_masks(self._masks, len(y), name)
+            # Nodes outside the masks may have no class.
+            self.labels = torch.full((len(y),), -1)
+            known = y != -1
+            for mask in self._masks.values():
+                known |= mask.view(len(y), -1).bool().any(1)
+            self.labels[known] = whole_labels(y[known], name)
+        else:
+            self.labels = whole_labels(y, name)
+            check_stratified(self.labels, name)
         self.classes = int(self.labels.max()) + 1
         self.features = int(data.x.shape[1])
-        masks = [data.get(f"{part}_mask") for part in ("train", "val", "test")]
-        self._masks = None if any(mask is None for mask in masks) else masks
-        if self._masks is None:
-            check_stratified(self.labels, name)
-        else:
-            check_masks(self._masks, int(data.num_nodes), name)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells the graph, its classes and its public split from others."""
+        tensors = (self.data.x, self.data.edge_index, self.labels, *self._masks.values())
+        return digest_of_arrays(tensor.numpy() for tensor in tensors)
 
     def split(self, seed: int) -> Split:
         """The public split where there is one, else a stratified one."""
-        if self._masks is None:
+        if not self._masks:
             return stratified_split(self.labels, seed)
-        return Split(*(_nonzero(mask, seed) for mask in self._masks))
+        parts = {part: _nonzero(mask, seed) for part, mask in self._masks.items()}
+        if "val" not in parts:
+            train = parts["train"]
+            rest, held = hold_out(self.labels[train].numpy(), round(HELD_OUT * len(train)), seed)
+            parts |= {"train": train[rest], "val": train[held]}
+        return Split(parts["train"], parts["val"], parts["test"])
 
     def describe(self) -> dict[str, Any]:
         """Plain facts for people and records."""
@@ -77,24 +106,25 @@ class NodeClassification:
             "features": self.features,
             "classes": self.classes,
             "split": self._split_name(),
-            "majority_share": _majority(self.labels),
+            "majority_share": _majority(self.labels[self.labels >= 0]),
         }
 
     def _split_name(self) -> str:
-        if self._masks is None:
+        if not self._masks:
             return STRATIFIED
-        mask = self._masks[0]
-        if mask.dim() == 1 or mask.shape[1] == 1:
-            return "public"
-        return f"public, number seed mod {mask.shape[1]}"
+        held = "" if "val" in self._masks else ", validation a fifth of the training nodes by seed"
+        splits = max(mask.view(len(self.labels), -1).shape[1] for mask in self._masks.values())
+        return ("public" if splits == 1 else f"public, number seed mod {splits}") + held
 
 
 class GraphClassification:
     """Predict the class of whole graphs; scored by accuracy.
 
+    Weights and features of edges are not used.
+
     Args:
         dataset: PyTorch Geometric `Data` objects with ``edge_index``, ``y`` (one class) and ``x``;
-            where ``x`` is missing, one-hot degrees (capped at 64) take its place.
+            where all lack ``x``, one-hot degrees (capped at 64) take its place.
         name: What the task is called.
 
     Raises:
@@ -111,10 +141,10 @@ class GraphClassification:
         graphs = list(dataset)
         if len(graphs) < 10:
             raise DataError(f"task {name!r} has {len(graphs)} graphs: at least 10 are needed")
-        if any(graph.y is None or graph.y.numel() != 1 for graph in graphs):
-            raise DataError(f"task {name!r} has graphs without one class: set graph.y, [1]")
-        self.labels = whole_labels(torch.cat([graph.y.view(-1) for graph in graphs]), name)
-        self.degrees_as_features = any(graph.x is None for graph in graphs)
+        check_graphs(graphs, name)
+        classes = [torch.as_tensor(graph.y).view(-1) for graph in graphs]
+        self.labels = whole_labels(torch.cat(classes), name)
+        self.degrees_as_features = graphs[0].x is None
         self.graphs = [self.prepare(graph) for graph in graphs]
         for graph in self.graphs:
             check_graph(graph, name)
@@ -131,7 +161,16 @@ class GraphClassification:
     def prepare(self, graph: Data) -> Data:
         """The graph as networks take it: float features and edges, nothing else."""
         x = one_hot_degrees(graph) if self.degrees_as_features else graph.x.float()
-        return Data(x=x, edge_index=graph.edge_index)
+        return Data(x=x, edge_index=graph.edge_index.long())
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells the graphs and their classes from others, their order included."""
+        sizes = torch.tensor([[g.num_nodes, g.num_edges] for g in self.graphs])
+        x, edges = (
+            torch.cat([g[f] for g in self.graphs], d) for f, d in (("x", 0), ("edge_index", 1))
+        )
+        return digest_of_arrays(t.numpy() for t in (sizes, x, edges, self.labels))
 
     def split(self, seed: int) -> Split:
         """A stratified split."""
@@ -156,7 +195,7 @@ class LinkPrediction:
     """Tell the links of one graph from pairs that are not linked; scored by ROC AUC.
 
     Of the links, 10 % are held out for validation and 20 % for the test, with as many random pairs;
-    messages pass along training links only.
+    messages pass along training links only. Weights and features of links are not used.
 
     Args:
         data: A PyTorch Geometric `Data` with ``x [nodes, features]`` and ``edge_index``; links have
@@ -175,14 +214,24 @@ class LinkPrediction:
     def __init__(self, data: Data, *, name: str) -> None:
         self.name = name
         check_graph(data, name)
-        edges = to_undirected(data.edge_index, num_nodes=data.num_nodes)
-        edges = edges[:, edges[0] != edges[1]]
-        if edges.shape[1] < 40:
+        nodes = int(data.num_nodes)
+        edges = undirected(data.edge_index, nodes)
+        links = edges.shape[1] // 2
+        if links < 20:
+            raise DataError(f"task {name!r} has {links} links: at least 20 are needed")
+        unlinked = nodes * (nodes - 1) // 2 - links
+        if unlinked < 0.3 * links:
             raise DataError(
-                f"task {name!r} has {edges.shape[1] // 2} links: at least 20 are needed"
+                f"task {name!r} has {links} links and {unlinked} pairs of nodes without one: too "
+                "few to tell apart"
             )
         self.data = Data(x=data.x, edge_index=edges)
         self.features = int(data.x.shape[1])
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells the graph from others."""
+        return digest_of_arrays((self.data.x.numpy(), self.data.edge_index.numpy()))
 
     def split(self, seed: int) -> tuple[Data, Data, Data]:
         """Training, validation and test graphs with ``edge_label_index`` and ``edge_label``."""
@@ -212,6 +261,12 @@ def one_hot_degrees(graph: Data) -> Tensor:
     """``[nodes, 65]``: the in-degree of each node, 64 and more as one."""
     degrees = degree(graph.edge_index[1], graph.num_nodes).long().clamp(max=MAX_DEGREE)
     return torch.nn.functional.one_hot(degrees, MAX_DEGREE + 1).float()
+
+
+def undirected(edge_index: Tensor, nodes: int) -> Tensor:
+    """Links in both directions, each once, without loops: ``[2, 2 * links]``."""
+    edges: Tensor = to_undirected(edge_index.long(), num_nodes=nodes)
+    return edges[:, edges[0] != edges[1]]
 
 
 def _nonzero(mask: Tensor, seed: int) -> Tensor:

@@ -81,7 +81,7 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
             seed=seed,
             batch_size=self.budget.batch_size,
             flips=self.task.flips,
-            shift=images.x.shape[-1] // 8,
+            shift=images.shift,
         )
         supernet = cell_supernet(self.space, self.shape, halves, seed=seed, **options)
         supernet.network.to(self.device)

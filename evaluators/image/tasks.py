@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional
 
 from ...errors import DataError
+from ..digests import digest_of_arrays
+from ..splits import check_numbering, hold_out, some_of
 
 VALIDATION_SHARE = 0.2
 """Of the training images; without test images, as many of all are held out as test images."""
@@ -35,6 +35,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def shift(self) -> int:
+        """By how many pixels images are usually shifted: an eighth of the shorter side."""
+        return min(self.x.shape[2:]) // 8
+
     def to(self, device: torch.device) -> Images:
         """The same images on a device."""
         return Images(self.x.to(device), self.y.to(device))
@@ -45,7 +50,7 @@ class Images:
 
     def halves(self, seed: int) -> tuple[Images, Images]:
         """Two halves with the classes' shares kept, drawn by the seed."""
-        first, second = _held_out(self.y.cpu().numpy(), len(self) - len(self) // 2, seed)
+        first, second = hold_out(self.y.cpu().numpy(), len(self) - len(self) // 2, seed)
         return self.at(second), self.at(first)
 
     def at(self, index: np.ndarray | Tensor) -> Images:
@@ -110,11 +115,7 @@ class ImageClassification:
     @cached_property
     def digest(self) -> str:
         """What tells the images and labels from others, their order included."""
-        found = hashlib.blake2b(digest_size=8)
-        for array in (self.images, self.labels, *(self.test or ())):
-            found.update(f"{array.dtype} {array.shape}".encode())
-            found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        return found.hexdigest()
+        return digest_of_arrays((self.images, self.labels, *(self.test or ())))
 
     def parts(
         self, seed: int, images: int | None = None, size: int | None = None
@@ -152,7 +153,7 @@ class ImageClassification:
             for part, most in (("train", examples), ("validation", half), ("test", examples)):
                 x, y = parts[part]
                 if len(y) > most:
-                    drawn = _held_out(y, most, seed)[1]
+                    drawn = some_of(y, most, seed)
                     parts[part] = x[drawn], y[drawn]
         return parts
 
@@ -164,22 +165,32 @@ class ImageClassification:
         pool = np.arange(len(self.labels))
         test = self.test
         if test is None:
-            pool, held = _held_out(self.labels, _share(len(self.labels)), seed)
+            pool, held = hold_out(self.labels, _share(len(self.labels)), seed)
             test = self.images[held], self.labels[held]
         if images is not None and images < len(pool):
-            pool = pool[_held_out(self.labels[pool], images, seed)[1]]
-        rest, held = _held_out(self.labels[pool], _share(len(pool)), seed)
+            pool = pool[some_of(self.labels[pool], images, seed)]
+        classes = len(np.unique(self.labels))
+        if len(pool) <= classes:
+            raise DataError(
+                f"task {self.name!r} has {classes} classes: {len(pool)} images cannot show them "
+                "all for training and some for validation; give more"
+            )
+        rest, held = hold_out(self.labels[pool], _share(len(pool)), seed)
         train, validation = pool[rest], pool[held]
-        missing = set(range(self.classes)) - set(self.labels[train].tolist())
+        missing = self.missing(self.labels[train])
         if missing:
             raise DataError(
-                f"task {self.name!r} has no training image of class {min(missing)}: give more"
+                f"task {self.name!r} has no training image of class {missing[0]}: give more"
             )
         return {
             "train": (self.images[train], self.labels[train]),
             "validation": (self.images[validation], self.labels[validation]),
             "test": test,
         }
+
+    def missing(self, labels: np.ndarray) -> list[int]:
+        """The classes of the task that do not occur among some labels."""
+        return sorted(set(self.labels.tolist()) - set(labels.tolist()))
 
     def describe(self) -> dict[str, Any]:
         """Plain facts for people and records."""
@@ -269,22 +280,14 @@ def _share(count: int) -> int:
     return max(1, round(VALIDATION_SHARE * count))
 
 
-def _held_out(labels: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the rest and of ``count`` held out, classes' shares kept where they can be."""
-    counts = np.bincount(labels)
-    classes = int((counts > 0).sum())
-    splits = counts[counts > 0].min() >= 2 and min(count, len(labels) - count) >= classes
-    rest, held = train_test_split(
-        np.arange(len(labels)),
-        test_size=count,
-        random_state=seed,
-        stratify=labels if splits else None,
-    )
-    return np.sort(rest), np.sort(held)
-
-
 def _checked(images: Any, labels: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    x, y = np.asarray(images), np.asarray(labels)
+    try:
+        x, y = np.asarray(images), np.asarray(labels)
+    except ValueError as error:  # ragged
+        raise DataError(
+            f"task {name!r} has images of different sizes: bring them to one size first"
+        ) from error
+    x = x.astype(np.uint8) if x.dtype == bool else x
     if x.ndim == 3:
         x = x[:, None]
     if x.ndim != 4 or len(x) < 10:
@@ -308,4 +311,6 @@ def _checked(images: Any, labels: Any, name: str) -> tuple[np.ndarray, np.ndarra
             f"task {name!r} has labels of shape {list(y.shape)} for {len(x)} images: give each "
             "its class, numbered from 0"
         )
-    return x, y.astype(np.int64)
+    y = y.astype(np.int64)
+    check_numbering(y, name)
+    return x, y

@@ -79,7 +79,7 @@ def train(
     )
     memory = PeakMemory(network, optimizer, images.x.device)
     generator = torch.Generator().manual_seed(seed)
-    shift = images.x.shape[-1] // 8
+    shift = images.shift
     steps = budget.epochs * max(1, len(images) // budget.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     started = time.perf_counter()

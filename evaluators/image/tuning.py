@@ -109,10 +109,10 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
 
     def _prepare(self, seed: int) -> Prepared[Pixels]:
         raw = self.task.arrays(seed, self.budget.examples)
-        missing = set(range(self.task.classes)) - set(raw["train"][1].tolist())
+        missing = self.task.missing(raw["train"][1])
         if missing:
             raise DataError(
-                f"task {self.task.name!r} has no image of class {min(missing)} among "
+                f"task {self.task.name!r} has no image of class {missing[0]} among "
                 f"{len(raw['train'][1])} training images: train on more examples"
             )
         form = PixelForm.of(self.backbone, raw["train"][0])

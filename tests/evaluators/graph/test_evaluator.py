@@ -16,7 +16,13 @@ import torch
 from torch_geometric.data import Batch, Data
 
 import bequest
-from bequest import GraphClassification, GraphEvaluator, NodeClassification, load_model
+from bequest import (
+    GraphClassification,
+    GraphEvaluator,
+    LinkPrediction,
+    NodeClassification,
+    load_model,
+)
 from bequest.errors import ConfigurationError, DataError, EvaluationError, UnknownNameError
 from bequest.spaces.gnn import gnn_space
 
@@ -185,6 +191,30 @@ def test_a_saved_model_comes_back(
     assert torch.equal(again.predict(data), model.predict(data))
     expected = {"node": 60, "graph": 40, "link": 9}[kind]
     assert again.predict(data).shape == (expected,)
+
+
+def test_links_have_no_direction_for_a_model_either(graph: Data) -> None:
+    task = LinkPrediction(graph, name="mine")
+    evaluator = GraphEvaluator(task)
+    model = evaluator.fit({**(evaluator.space.default or {}), **SMALL, "layer": "gin"}, seed=1)
+    pairs = task.data.edge_index[:, :9]
+    once = task.data.edge_index[:, task.data.edge_index[0] < task.data.edge_index[1]]
+    loops = torch.arange(5).expand(2, -1)
+    given = torch.cat([once.flip(0), loops], dim=1).int()
+    told = [
+        model.predict(Data(x=task.data.x, edge_index=edges, edge_label_index=pairs))
+        for edges in (task.data.edge_index, given)
+    ]
+    assert torch.equal(*told)
+    with pytest.raises(DataError, match="set data.edge_label_index"):
+        model.predict(Data(x=task.data.x, edge_index=given))
+
+
+def test_a_model_of_nodes_takes_one_graph(node_task: NodeClassification) -> None:
+    evaluator = GraphEvaluator(node_task)
+    model = evaluator.fit({**(evaluator.space.default or {}), **SMALL}, seed=1)
+    with pytest.raises(DataError, match="takes one graph, and got 2"):
+        model.predict([node_task.data, node_task.data])
 
 
 def test_fit_finds_what_the_evaluation_found(node_task: NodeClassification) -> None:

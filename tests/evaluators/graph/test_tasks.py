@@ -17,7 +17,7 @@ from bequest import GraphClassification, LinkPrediction, NodeClassification
 from bequest.errors import DataError
 from bequest.evaluators.graph.tasks import one_hot_degrees
 from bequest.evaluators.seeding import seeded
-from bequest.evaluators.splits import stratified_split
+from bequest.evaluators.splits import hold_out, some_of, stratified_split
 
 
 def _masks(*ranges: tuple[int, int], nodes: int = 60) -> dict[str, torch.Tensor]:
@@ -42,6 +42,11 @@ def _masks(*ranges: tuple[int, int], nodes: int = 60) -> dict[str, torch.Tensor]
         ({"edge_index": torch.tensor([[0, 60], [1, 2]])}, "an edge to node 60, but .* 60 nodes"),
         ({"edge_index": torch.tensor([[0, -1], [1, 2]])}, "an edge to node -1"),
         (_masks((0, 9), (9, 19), (19, 59), nodes=59), r"train_mask of shape \[59\] for 60 nodes"),
+        ({"edge_index": torch.tensor([[0.0, 1.0], [1.0, 2.0]])}, "edges of type torch.float32"),
+        ({"x": np.ones((60, 2))}, "data.x that is no dense tensor"),
+        ({"x": torch.eye(60).to_sparse()}, "data.x that is no dense tensor"),
+        ({"y": torch.arange(60) * 1_000_000}, "60 classes, numbered up to 59000000: number them"),
+        ({"train_mask": torch.arange(60) < 30}, "has train_mask alone: give train_mask and"),
         (_masks((0, 20), (20, 20), (20, 60)), "empty val_mask: mark some nodes"),
         (_masks((0, 20), (19, 40), (40, 60)), "nodes in two of train_mask, val_mask and test_mask"),
     ],
@@ -74,6 +79,27 @@ def test_something_else_than_a_graph_is_refused() -> None:
         NodeClassification([1, 2], name="mine")  # type: ignore[arg-type]
 
 
+@given(st.lists(st.integers(0, 40), min_size=10, max_size=60), st.integers(0, 99))
+def test_any_labels_can_be_split(labels: list[int], seed: int) -> None:
+    parts = _parts(torch.tensor(labels), seed)
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(len(labels)))
+    assert all(len(part) for part in parts)
+
+
+@given(st.lists(st.integers(0, 9), min_size=10, max_size=60), st.integers(0, 99))
+def test_what_is_held_out_leaves_a_classs_only_example(labels: list[int], seed: int) -> None:
+    y = np.array(labels)
+    rest, held = hold_out(y, 4, seed)
+    assert sorted([*rest, *held]) == list(range(len(y)))
+    alone = {k for k in labels if labels.count(k) == 1}
+    assert alone <= set(y[rest].tolist())
+    assert len(held) == min(4, len(y) - len(alone))
+    drawn = some_of(y, 8, seed)
+    assert len(drawn) == len(set(drawn.tolist())) == 8
+    if len(alone) <= 8:
+        assert alone <= set(y[drawn].tolist())
+
+
 @given(st.lists(st.integers(0, 4), min_size=20, max_size=80), st.integers(0, 999))
 def test_stratified_splits_part_the_nodes(labels: list[int], seed: int) -> None:
     y = torch.tensor(labels)
@@ -99,6 +125,104 @@ def test_a_public_split_is_used(graph: Data) -> None:
     for seed in (0, 7):
         assert torch.equal(task.split(seed).validation, torch.arange(20, 30))
     assert task.describe()["split"] == "public"
+
+
+def test_public_test_nodes_stay_so_without_a_validation_mask(graph: Data) -> None:
+    masks = _masks((0, 40), (0, 0), (40, 60))
+    graph.update({name: mask for name, mask in masks.items() if name != "val_mask"})
+    task = NodeClassification(graph, name="mine")
+    assert "held" not in task.describe()["split"]
+    for seed in (0, 7):
+        split = task.split(seed)
+        assert torch.equal(split.test, torch.arange(40, 60))
+        assert (len(split.train), len(split.validation)) == (32, 8)
+        assert torch.equal(torch.cat([split.train, split.validation]).sort()[0], torch.arange(40))
+    assert not torch.equal(task.split(0).validation, task.split(7).validation)
+    assert "a fifth of the training nodes" in task.describe()["split"]
+    graph.train_mask = torch.arange(60) < 9
+    with pytest.raises(DataError, match="9 training nodes and no val_mask"):
+        NodeClassification(graph, name="mine")
+
+
+def test_small_integers_become_large_ones(graph: Data, graphs: list[Data]) -> None:
+    # 46,341 nodes and more: a place in the adjacency matrix is no 32-bit number.
+    for some in (graph, *graphs):
+        some.edge_index = some.edge_index.int()
+    whole = [kind(graph, name="mine").data for kind in (NodeClassification, LinkPrediction)]
+    whole += GraphClassification(graphs, name="mine").graphs
+    assert {some.edge_index.dtype for some in whole} == {torch.int64}
+
+
+def test_nodes_outside_the_masks_may_have_no_class(graph: Data) -> None:
+    graph.update(_masks((0, 20), (20, 30), (30, 50)))
+    graph.y[50:] = -1
+    task = NodeClassification(graph, name="mine")
+    assert task.classes == 3
+    assert 0.3 <= task.describe()["majority_share"] <= 0.5
+    graph.y[40] = -1
+    with pytest.raises(DataError, match="the label -1"):
+        NodeClassification(graph, name="mine")
+
+
+def test_one_test_mask_may_serve_all_splits(graph: Data) -> None:
+    place = (torch.arange(60).view(-1, 1) + torch.arange(4)) % 40
+    graph.train_mask, graph.val_mask = place < 20, place >= 20
+    graph.test_mask = torch.arange(60) >= 40
+    graph.train_mask[40:] = graph.val_mask[40:] = False
+    task = NodeClassification(graph, name="mine")
+    assert task.describe()["split"] == "public, number seed mod 4"
+    assert torch.equal(task.split(3).test, torch.arange(40, 60))
+    assert not torch.equal(task.split(2).train, task.split(3).train)
+
+
+def test_data_of_the_same_name_are_told_apart(graph: Data) -> None:
+    tasks = [NodeClassification(graph, name="mine"), LinkPrediction(graph, name="mine")]
+    graphs = [
+        Data(x=torch.ones(3, 2), edge_index=torch.tensor([[0], [1]]), y=i % 2) for i in range(12)
+    ]
+    tasks.append(GraphClassification(graphs, name="mine"))
+    before = [task.digest for task in tasks]
+    other = graph.clone()
+    other.x[0, 0] += 1
+    others = [NodeClassification(other, name="mine"), LinkPrediction(other, name="mine")]
+    others.append(GraphClassification(graphs[::-1], name="mine"))
+    assert [task.digest for task in others] != before
+    assert all(a.digest != b for a, b in zip(others, before, strict=True))
+    assert NodeClassification(graph.clone(), name="mine").digest == before[0]
+
+
+def test_edge_weights_are_not_used_and_it_says_so(graph: Data) -> None:
+    graph.edge_weight = torch.ones(graph.num_edges)
+    with pytest.warns(UserWarning, match="weights of edges, which are not used"):
+        NodeClassification(graph, name="mine")
+
+
+def test_a_complete_graph_has_no_links_to_tell() -> None:
+    edges = torch.combinations(torch.arange(12)).t()
+    with pytest.raises(DataError, match="66 links and 0 pairs of nodes without one"):
+        LinkPrediction(Data(x=torch.eye(12), edge_index=edges), name="mine")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": None}, "1 of 12 graphs without node features"),
+        ({"y": None}, "graphs without one class"),
+        ({"edge_index": None}, "a graph without edges"),
+        ({"edge_index": torch.tensor([[0.5], [1.5]])}, "edges that are no whole numbers"),
+    ],
+)
+def test_graphs_that_lack_something_are_refused(changes: dict[str, Any], message: str) -> None:
+    graphs = [
+        Data(x=torch.ones(3, 2), edge_index=torch.tensor([[0], [1]]), y=i % 2) for i in range(12)
+    ]
+    assert GraphClassification(graphs, name="mine").labels.tolist() == [0, 1] * 6
+    for name, value in changes.items():
+        graphs[5][name] = value
+    with pytest.raises(DataError, match=message):
+        GraphClassification(graphs, name="mine")
+    with pytest.raises(DataError, match="got a tuple among its graphs"):
+        GraphClassification([(1, 2), *graphs], name="mine")  # type: ignore[list-item]
 
 
 def test_of_ten_public_splits_the_seed_picks_one(graph: Data) -> None:

@@ -49,6 +49,41 @@ def test_parts_are_disjoint_stratified_and_the_seeds() -> None:
     assert not torch.equal(again.x, other.x)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_rare_class_and_a_gap_in_the_labels_do_no_harm(seed: int) -> None:
+    labels = np.arange(100) % 4 + 1  # none of class 0
+    labels[17] = 7
+    images = RNG.integers(0, 256, (100, 3, 8, 8), dtype=np.uint8)
+    task = ImageClassification(images, labels, name="toy")
+    for budget in (None, 40):
+        parts = task.parts(seed, budget)
+        assert (parts["train"].y == 7).sum() == 1
+        counts = torch.bincount(parts["validation"].y, minlength=5)[1:5]
+        assert counts.max() - counts.min() <= 1
+    assert (task.arrays(seed, 10)["train"][1] == 7).sum() == 1
+
+
+def test_images_are_shifted_by_their_shorter_side() -> None:
+    images = Images(torch.zeros(2, 1, 8, 128), torch.zeros(2, dtype=torch.long))
+    assert images.shift == 1
+
+
+def test_too_small_a_budget_of_images_says_so() -> None:
+    with pytest.raises(DataError, match="4 classes: 4 images cannot show them all"):
+        make_task().parts(0, images=4)
+
+
+def test_truth_values_are_pixels_and_sizes_must_agree() -> None:
+    images = RNG.integers(0, 2, (20, 8, 8)).astype(bool)
+    task = ImageClassification(images, np.arange(20) % 2, name="toy")
+    assert task.images.max() == 1
+    ragged = [np.zeros((8, 8)), *[np.zeros((9, 9))] * 19]
+    with pytest.raises(DataError, match="different sizes"):
+        ImageClassification(ragged, np.arange(20) % 2, name="toy")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="2 classes, numbered up to 900000"):
+        ImageClassification(images, np.arange(20) % 2 * 900_000, name="toy")
+
+
 def test_a_public_test_part_stays_as_it_is() -> None:
     test = RNG.integers(0, 256, (12, 3, 8, 8), dtype=np.uint8)
     task = make_task(test_images=test, test_labels=np.arange(12) % 4)

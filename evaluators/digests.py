@@ -1,0 +1,17 @@
+"""What tells a task's data from others of the same name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def digest_of_arrays(arrays: Iterable[np.ndarray]) -> str:
+    """Sixteen hexadecimal digits of the arrays' types, shapes and values, their order included."""
+    found = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()
