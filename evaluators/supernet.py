@@ -20,7 +20,6 @@ from torch.nn import functional
 from ..errors import unknown_name
 from ..spaces.relaxation import Pick, Relaxation
 from .flat import FlatNetwork
-from .image.cell_network import MixedEdge
 
 GATES = ("softmax", "sigmoid")
 ALPHA_START = 1e-3
@@ -101,9 +100,9 @@ class Supernet:
 
     def set_progress(self, share: float) -> None:
         """Say how much of the search is over, from 0 to 1: decaying skips follow it."""
-        for edge in self.network.modules():
-            if isinstance(edge, MixedEdge):
-                edge.extra = 1.0 - share if self.decaying_skip else 0.0
+        edges: list[Any] = [part for part in self.network.modules() if hasattr(part, "extra")]
+        for edge in edges:
+            edge.extra = 1.0 - share if self.decaying_skip else 0.0
 
     # Losses -------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...errors import DataError, unknown_name
+from ...errors import ConfigurationError, DataError, unknown_name
 from ...threads import one_thread
 from .environments import CartPole, Environment, MountainCar, Pendulum, physics_of
 from .policies import Policies
@@ -86,6 +86,7 @@ class ControlFamily:
 
     Raises:
         UnknownNameError: There is no family of that name.
+        ConfigurationError: A number is not positive.
     """
 
     def __init__(
@@ -100,6 +101,9 @@ class ControlFamily:
     ) -> None:
         if name not in SETUPS:
             raise unknown_name("family", name, SETUPS)
+        for what, number in (("points", points), ("steps", steps), ("episodes", episodes)):
+            if number is not None and number < 1:
+                raise ConfigurationError(f"{what} is {number}: give 1 or more")
         setup = SETUPS[name]
         self.name, self.dimensions = name, setup.quantities
         self.environment = setup.environment

@@ -7,6 +7,7 @@ supernet's layers cannot be derived by twice.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -18,35 +19,48 @@ from .problem import Problem
 STEP = 0.05
 """The length of the finite difference in alpha: long beside float32's noise, short beside 1."""
 
-ITERATIONS = 5
+ITERATIONS = 12
+"""Enough for a few tens of alphas: the extreme eigenvalues come first."""
 
 
 def largest_eigenvalue(
     problem: Problem, weights: Tensor, alpha: Tensor, batch: Any, iterations: int = ITERATIONS
 ) -> float:
-    """By power iteration from a fixed start: the eigenvalue of largest size, with its sign.
+    """By Lanczos' iteration from a fixed start: the eigenvalue of largest size, with its sign; NaN
+    where the losses are.
+
+    Power iteration needs many times the steps where two eigenvalues are of like size.
 
     Args:
         problem: The losses.
         weights: ``[n]``.
         alpha: ``[m]``.
         batch: Of the validation half.
-        iterations: Two passes each.
+        iterations: At most, two passes each.
     """
-    generator = torch.Generator().manual_seed(0)
-    v = torch.randn(alpha.shape, generator=generator).to(alpha)
-    v = v / v.norm()
-    value = 0.0
-    for _ in range(iterations):
+
+    def product(v: Tensor) -> Tensor:
         slopes: list[Tensor] = []
         for sign in (1, -1):
-            moved = (alpha.detach() + sign * STEP * v).requires_grad_()
+            moved = (alpha.detach() + sign * STEP * v.to(alpha)).requires_grad_()
             loss = problem.validation_loss(weights.detach(), moved, batch)
             slopes += gradient(loss, moved)
-        product = (slopes[0] - slopes[1]) / (2 * STEP)
-        value = product.dot(v).item()
-        norm = product.norm()
-        if norm == 0:
+        return ((slopes[0] - slopes[1]) / (2 * STEP)).double()
+
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(alpha.shape, generator=generator).to(alpha).double()
+    basis = (v / v.norm()).unsqueeze(0)
+    images: list[Tensor] = []
+    for _ in range(min(iterations, alpha.numel())):
+        images.append(product(basis[-1]))
+        rest = images[-1].clone()
+        for _ in range(2):  # once leaves what rounding has put there
+            rest -= basis.T @ (basis @ rest)
+        if rest.norm() <= 1e-6 * images[-1].norm():
             break
-        v = product / norm
-    return value
+        basis = torch.cat([basis, (rest / rest.norm()).unsqueeze(0)])
+    small = basis[: len(images)] @ torch.stack(images).T
+    if not bool(small.isfinite().all()):  # the search has diverged
+        return math.nan
+    values = torch.linalg.eigvalsh((small + small.T) / 2)
+    return float(values[values.abs().argmax()])

@@ -209,7 +209,7 @@ class RelaxedSearch:
         save_checkpoint(path, self._identity(), {"epochs": epochs, "state": self.optimiser.state()})
 
     def _load(self, path: Path) -> None:
-        saved = load_checkpoint(path, self._identity())
+        saved = load_checkpoint(path, self._identity(), self.optimiser.w.device)
         self.epochs = [Epoch(**epoch) for epoch in saved["epochs"]]
         self.optimiser.load(saved["state"])
 

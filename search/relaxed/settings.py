@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from ...errors import ConfigurationError, unknown_name
+from ...evaluators.supernet import GATES
 from ...spaces import Space
 from ...spaces.nas_bench_graph import NasBenchGraphSpace
 from ..samplers import RELAXED as METHODS
@@ -38,6 +39,11 @@ class Cures:
     stop_by_eigenvalue: bool = False
 
     def __post_init__(self) -> None:
+        if self.gate not in GATES:
+            raise unknown_name("gate", self.gate, GATES)
+        for name in ("warmup", "max_skips"):
+            if (getattr(self, name) or 0) < 0:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}: give 0 or more")
         if self.zero_one and self.gate != "sigmoid":
             raise ConfigurationError(
                 f"the zero-one loss ({self.zero_one}) drives sigmoid gates: set gate='sigmoid'"

@@ -66,6 +66,9 @@ class GPMBTLSelector(Selector):
     dimension the gap has a given slope; in more, slopes for either side of each dimension are
     fitted to all cells observed.
 
+    Contexts that no row has measured do not count. What is pending is taken to turn out as
+    expected.
+
     Args:
         contexts: See `Selector`.
         slope: In one dimension, the loss an index of the grid.
@@ -81,21 +84,28 @@ class GPMBTLSelector(Selector):
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
         k = len(self.trained)
         if k == 0:
-            return self._middle(free)
+            far = MMBTLSelector(self.contexts)
+            return far._choose(free, pending) if pending else self._middle(free)
         if self.contexts.shape[1] > 1 and k < 3:
-            order = np.argsort(np.where(np.isnan(self._served), -np.inf, self._served)[free])
+            order = np.argsort(np.where(np.isnan(self._served), np.inf, self._served)[free])
             return int(free[order[0]])
-        return self._improving(free)
+        return self._improving(free, pending)
 
-    def _improving(self, free: np.ndarray) -> int:
-        mean, deviation = self._training(free)
-        hopeful = mean + math.sqrt(math.log(len(self.trained) + 1)) * deviation
-        served = np.where(np.isnan(self._served), -np.inf, self._served)
+    def _improving(self, free: np.ndarray, pending: list[int]) -> int:
+        asked = np.concatenate([free, np.array(pending, dtype=int)])
+        means, deviation = self._training(asked)
+        hopeful = (means + math.sqrt(math.log(len(self.trained) + 1)) * deviation)[: len(free)]
         left, right = self._sides()
+        known = ~np.isnan(self._served)
+        served = self._served[known]
+        for place, mean in zip(pending, means[len(free) :], strict=True):
+            expected = mean - self._gap(np.array([place]), left, right)[0, known]
+            served = np.maximum(served, expected)
         best, chosen = -np.inf, int(free[0])
         for start in range(0, len(free), BLOCK):
             part = free[start : start + BLOCK]
-            above = hopeful[start : start + BLOCK, None] - self._gap(part, left, right) - served
+            gaps = self._gap(part, left, right)
+            above = hopeful[start : start + BLOCK, None] - gaps[:, known] - served
             gains = np.maximum(above, 0).mean(1)
             if gains.max() > best:
                 best, chosen = float(gains.max()), int(part[gains.argmax()])
@@ -160,7 +170,7 @@ class MGPMBTLSelector(GPMBTLSelector):
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
         if len(self.trained) < MOUNTAIN_STEPS or self.looks_like_a_mountain():
             return self._mountain._choose(free, pending)
-        return self._improving(free)
+        return self._improving(free, pending)
 
     def looks_like_a_mountain(self) -> bool:
         """Whether training is equally good everywhere and transfer fades on either side."""

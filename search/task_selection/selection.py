@@ -61,8 +61,8 @@ class TaskSelection(Findings):
         train_batch: Takes contexts ``[q, d]`` and returns q models: used where several sources are
             trained at a time; without it they are trained one after another.
         dimensions: What the dimensions of the contexts are called.
-        selector: A name (see `SELECTORS`) or a `Selector`.
-        costs: What training on each context costs ``[N]``.
+        selector: A name (see `SELECTORS`) or a `Selector` of the same contexts.
+        costs: What training on each context costs ``[N]``; a `Selector` has its own.
         seed: Of the selector and of every training.
         folder: Where what was trained is kept; by default ``selections/NAME`` in the Bequest home.
         tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
@@ -74,7 +74,8 @@ class TaskSelection(Findings):
         sources: What was trained, in order.
 
     Raises:
-        SelectionError: A selection of that name was begun with other contexts, selector or seed.
+        SelectionError: A selection of that name was begun with other contexts, selector or seed; or
+            what is given does not fit together.
 
     Example:
         >>> import numpy as np
@@ -107,6 +108,10 @@ class TaskSelection(Findings):
         tracking: str | bool | None = None,
         conditions: Mapping[str, Any] | None = None,
     ) -> None:
+        if not 0 <= seed < 2**32:
+            raise SelectionError(f"seed is {seed}: give 0 or more, and less than 2**32")
+        if isinstance(selector, Selector):
+            _check_same(selector, contexts, costs)
         self.seed = seed
         self._trainings, self._evaluate = Trainings(train, train_batch, seed), evaluate
         chooser = (
@@ -168,13 +173,22 @@ class TaskSelection(Findings):
     def model(self, index: int) -> Any:
         """The model trained on a context; trained again where an earlier process trained it.
 
+        Contexts that were trained in one call are trained so again: what such a call draws at
+        random may be shared among them.
+
         Raises:
             SelectionError: That context is not among those trained.
         """
         if index not in self.selector.trained:
             raise SelectionError(f"context {index} was not trained")
         if index not in self._models:
-            self._models[index] = self._trainings.one(self.contexts[index])
+            source = next(s for s in self.sources if s.index == index)
+            together = [*source.together] or [index]
+            models = list(self._trainings.each(self.contexts[together]))
+            model = models[together.index(index)]
+            if isinstance(model, Exception):
+                raise model
+            self._models[index] = model
         return self._models[index]
 
     # Running --------------------------------------------------------------------------------------
@@ -207,8 +221,9 @@ class TaskSelection(Findings):
         """
         if budget is None and tolerance is None and timeout is None:
             raise SelectionError("give a limit: run(budget=15) or run(tolerance=.001)")
-        if budget is not None and budget < 1:
-            raise SelectionError(f"a budget of {budget} sources: give at least 1")
+        for what, count in (("budget", budget), ("batch", batch)):
+            if count is not None and count < 1:
+                raise SelectionError(f"a {what} of {count} sources: give at least 1")
         most = min(budget or self.selector.size, self.selector.size)
         if self.selector.uses_budget:  # known for certain only where nothing else ends the run
             self.selector.budget = budget if tolerance is None and timeout is None else None
@@ -255,13 +270,19 @@ class TaskSelection(Findings):
             gains.append(self.selector.expected_gain)
         began = time.time()
         models = self._trainings.each(self.contexts[indices])
+        together = indices if len(indices) > 1 and self._trainings.train_batch else []
         for index, gain, model in zip(indices, gains, models, strict=True):
             row = np.full(self.selector.size, np.nan)
             error = None
             try:
                 if isinstance(model, Exception):
                     raise model
-                row = np.asarray(self._evaluate(model, self.contexts), dtype=float)
+                returns = np.asarray(self._evaluate(model, self.contexts), dtype=float)
+                if np.isinf(returns).any():
+                    raise SelectionError(
+                        "infinite returns: give NaN where nothing can be said, or a large number"
+                    )
+                row = returns
                 self._models[index] = model
             except FAILURES as failure:
                 error = f"{type(failure).__name__}: {failure}"
@@ -269,7 +290,7 @@ class TaskSelection(Findings):
             if error is None and index in self.selector.failed:
                 error = "every return is NaN"
             now = time.time()
-            yield Source(index, row, self.value, gain, now - began, now, error)
+            yield Source(index, row, self.value, gain, now - began, now, error, together)
             began = now
 
     def _keep(self, source: Source) -> None:
@@ -334,3 +355,12 @@ class TaskSelection(Findings):
 
     def __repr__(self) -> str:
         return f"TaskSelection({self.name!r}, {len(self.sources)} sources, V = {self.value:.4f})"
+
+
+def _check_same(selector: Selector, contexts: Contexts, costs: Costs) -> None:
+    """A selector that was made before has contexts and costs of its own."""
+    given = np.asarray(contexts, dtype=float)
+    if not np.array_equal(given.reshape(len(given), -1), selector.contexts):
+        raise SelectionError("the selector was made for other contexts: make it of these")
+    if costs is not None and not np.array_equal(np.asarray(costs, dtype=float), selector.costs):
+        raise SelectionError("the selector has other costs: give them when it is made")

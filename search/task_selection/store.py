@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Source:
         seconds: Training and evaluation, wall time.
         finished: When (`time.time`).
         error: Why it failed.
+        together: The contexts trained in one call, itself among them; empty for one alone.
     """
 
     index: int
@@ -39,6 +41,7 @@ class Source:
     seconds: float
     finished: float
     error: str | None = None
+    together: Sequence[int] = ()
 
 
 class SelectionStore:
@@ -47,12 +50,18 @@ class SelectionStore:
     A file is written whole or not at all, so that a kill loses at most the source being trained.
 
     Args:
-        folder: Where; by default ``selections/NAME`` in the Bequest home.
         name: The selection's name.
+        folder: Where; by default ``selections/NAME`` in the Bequest home.
+
+    Raises:
+        SelectionError: The name is none for a folder.
     """
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
-        self.folder = folder or home() / "selections" / name
+        safe = name.replace("/", "-")
+        if not safe.strip(". "):
+            raise SelectionError(f"a selection cannot be called {name!r}: give it a name")
+        self.folder = folder or home() / "selections" / safe
         (self.folder / "sources").mkdir(parents=True, exist_ok=True)
 
     def open(self, facts: dict[str, Any]) -> dict[str, Any]:

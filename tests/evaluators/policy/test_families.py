@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bequest.errors import DataError, UnknownNameError
+from bequest.errors import ConfigurationError, DataError, UnknownNameError
 from bequest.evaluators.policy import SETUPS, ControlFamily, load_policies, save_policies
 from bequest.evaluators.policy.policies import Policies
 from bequest.evaluators.policy.ppo import PPO
@@ -30,6 +30,8 @@ def test_contexts_are_the_published_ones() -> None:
     assert three.dimensions == ("cart_mass", "pole_length", "pole_mass")
     with pytest.raises(UnknownNameError, match="did you mean 'cartpole-mass'"):
         ControlFamily("cartpole-mas")
+    with pytest.raises(ConfigurationError, match="steps is -5: give 1 or more"):
+        ControlFamily("cartpole-mass", steps=-5)
 
 
 def test_they_learn_to_balance(balanced: tuple[ControlFamily, Policies]) -> None:

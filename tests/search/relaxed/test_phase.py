@@ -228,7 +228,29 @@ def test_an_all_skip_cell_is_called_a_collapse() -> None:
     assert not diagnose(relaxation, fine, []).collapsed
 
 
-def test_the_eigenvalue_of_a_known_hessian() -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_the_eigenvalue_of_a_known_hessian(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    half = torch.randn(30, 30, generator=generator)
+    matrix = half + half.T
+    values = torch.linalg.eigvalsh(matrix)
+
+    class Bowl:
+        def train_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
+            return weights.sum()
+
+        def validation_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
+            return alpha @ matrix @ alpha / 2
+
+    alpha = torch.randn(30, generator=generator)
+    value = largest_eigenvalue(Bowl(), torch.zeros(2), alpha, None)
+    # Of an indefinite matrix the two ends may be of like size.
+    ends = [values[0].item(), values[-1].item()]
+    assert min(abs(value / end - 1) for end in ends) < 0.05
+    assert abs(value) > 0.95 * values.abs().max().item()
+
+
+def test_the_eigenvalue_of_few_alphas_is_exact() -> None:
     matrix = torch.diag(torch.tensor([1.0, -4.0, 3.0]))
 
     class Bowl:
@@ -238,7 +260,7 @@ def test_the_eigenvalue_of_a_known_hessian() -> None:
         def validation_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
             return alpha @ matrix @ alpha / 2
 
-    value = largest_eigenvalue(Bowl(), torch.zeros(2), torch.randn(3), None, iterations=40)
+    value = largest_eigenvalue(Bowl(), torch.zeros(2), torch.randn(3), None)
     assert value == pytest.approx(-4, abs=1e-3)
 
 
@@ -257,6 +279,12 @@ def test_settings_that_make_no_sense() -> None:
         Settings(method="darts")
     with pytest.raises(ConfigurationError, match="ends in its warm-up of 2"):
         Settings(epochs=2)
+    with pytest.raises(UnknownNameError, match="gate 'softmx': did you mean 'softmax'"):
+        Cures(gate="softmx")
+    with pytest.raises(ConfigurationError, match="max_skips is -1: give 0 or more"):
+        Cures(max_skips=-1)
+    with pytest.raises(ConfigurationError, match="warmup is -1"):
+        Cures(warmup=-1)
     with pytest.raises(ConfigurationError, match="set gate='sigmoid'"):
         Cures(zero_one=1.0)
     with pytest.raises(ConfigurationError, match="set eigenvalues=True"):

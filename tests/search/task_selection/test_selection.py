@@ -16,6 +16,7 @@ from bequest.banks.matrices import matrix_of
 from bequest.errors import BankError, EvaluationError, SelectionError
 from bequest.evaluators.policy import ControlFamily
 from bequest.evaluators.rotated_digits import RotatedDigits
+from bequest.search.task_selection import make_selector
 
 CONTEXTS = np.linspace(0, 1, 25)
 
@@ -168,6 +169,60 @@ def test_a_row_of_nan_is_a_failure(bequest_home: Path) -> None:
     assert np.isfinite(found.value)
 
 
+def test_an_infinite_return_is_a_failure_too(bequest_home: Path) -> None:
+    def diverging(model: float, contexts: np.ndarray) -> np.ndarray:
+        return np.where(model > 0.9, -np.inf, returns(model, contexts))
+
+    def begun() -> TaskSelection:
+        return TaskSelection(CONTEXTS, Counted(), diverging, name="toy", tracking=False, seed=1)
+
+    chosen = begun().run(budget=8)
+    failed = [s for s in chosen.sources if s.error]
+    assert failed
+    assert "infinite returns" in str(failed[0].error)
+    assert len(begun().run(budget=8).sources) == 8  # kept, and not trained again
+
+
+def test_a_model_of_a_batch_is_trained_with_its_batch_again(bequest_home: Path) -> None:
+    def train(context: np.ndarray, seed: int) -> float:
+        return float(context[0])
+
+    def train_batch(contexts: np.ndarray, seed: int) -> list[float]:
+        noise = np.random.default_rng(seed).normal(0, 0.01, len(contexts))  # one stream for all
+        return list(contexts[:, 0] + noise)
+
+    def begun() -> TaskSelection:
+        return selection("toy", train, train_batch=train_batch)
+
+    begun().run(budget=7, batch=3)
+    later = begun()
+    for source in later.sources:
+        row = returns(later.model(source.index), later.contexts)
+        assert np.array_equal(row, source.row)
+    assert [len(s.together) for s in later.sources] == [3, 3, 3, 3, 3, 3, 0]
+
+
+def test_names_stay_below_the_home(bequest_home: Path) -> None:
+    for name in ("../../up", "/tmp/other"):
+        assert selection(name, Counted()).store.folder.parent == bequest_home / "selections"
+    for name in ("", ".", " .. "):
+        with pytest.raises(SelectionError, match="give it a name"):
+            selection(name, Counted())
+
+
+def test_what_contradicts_a_selector_is_refused(bequest_home: Path) -> None:
+    made = make_selector("bequest", CONTEXTS, costs=np.full(25, 2.0))
+    with pytest.raises(SelectionError, match="made for other contexts"):
+        TaskSelection(CONTEXTS[:9], Counted(), returns, name="a", selector=made, tracking=False)
+    with pytest.raises(SelectionError, match="has other costs"):
+        selection("b", Counted(), selector=made, costs=np.ones(25))
+    assert selection("c", Counted(), selector=made).selector is made
+    with pytest.raises(SelectionError, match="seed is -1"):
+        selection("d", Counted(), seed=-1)
+    with pytest.raises(SelectionError, match="a batch of 0 sources"):
+        selection("e", Counted()).run(budget=3, batch=0)
+
+
 def test_batches_are_trained_at_once(bequest_home: Path) -> None:
     sizes = []
 
@@ -271,6 +326,22 @@ def test_it_is_logged(bequest_home: Path, mlflow_uri: str) -> None:
     pictures = {a.path for a in client.list_artifacts(parent.info.run_id, "plots")}
     assert pictures == {f"plots/{n}.png" for n in ("value", "contexts", "transfer")}
     assert found.sync() == 0
+
+
+def test_dimensions_may_be_called_anything(bequest_home: Path, mlflow_uri: str) -> None:
+    contexts = np.stack([CONTEXTS, CONTEXTS], axis=1)
+    names = ("context", "mass [kg]")
+    options: dict[str, Any] = {"name": "toy", "dimensions": names, "tracking": mlflow_uri}
+    chosen = TaskSelection(contexts, Counted(), returns, **options).run(budget=2)
+    assert chosen.tracker.error is None
+    client = MlflowClient(tracking_uri=mlflow_uri)
+    (experiment,) = client.search_experiments(filter_string="name LIKE 'bequest%'")
+    rule = "tags.`bequest.role` = 'source'"
+    runs = client.search_runs([experiment.experiment_id], rule)
+    assert {tuple(sorted(run.data.params)) for run in runs} == {
+        ("context", "context_", "mass _kg_")
+    }
+    assert {run.info.status for run in runs} == {"FINISHED"}
 
 
 def test_mlflow_that_is_down_does_not_stop_it(bequest_home: Path, mlflow_uri: str) -> None:

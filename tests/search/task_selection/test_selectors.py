@@ -88,6 +88,11 @@ class TestEverySelector:
         assert np.isfinite(values).all()
         assert len(set(selector.trained) | selector.failed) == 8
 
+    def test_batches_are_spread(self, name: str) -> None:
+        batch = sorted(make_selector(name, LINE).ask_batch(5))
+        assert np.diff(batch).max() >= 3
+        assert max(batch) - min(batch) >= 10
+
     def test_a_failed_training_is_not_asked_for_again(self, name: str) -> None:
         selector = make_selector(name, LINE)
         matrix = mountain(LINE[:, None])
