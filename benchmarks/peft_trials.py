@@ -9,8 +9,9 @@ at once; here its space has our rates and first layers.
 
 ``transfer``: the same search with a bank of the other tasks (for TREC-6 without TREC-50: the same
 questions); after how many trials has it what 30 trials found without? A search ends when it has it,
-and after five trials at the least; one that never has it counts as 31. Studies are kept in
-``--work`` and go on where they stopped.
+and after five trials at the least; one that never has it counts as 31. Beside it the test accuracy
+of the best after five trials with the bank and after thirty without. Studies are kept in ``--work``
+and go on where they stopped.
 """
 
 from __future__ import annotations
@@ -214,10 +215,12 @@ def draw_fronts(trials: dict[str, list[Trial]], path: Path) -> None:
 
 def transfer(args: argparse.Namespace, result: Result) -> None:
     """Trials with the bank until it has what 30 found without."""
-    without = {(task, seed): _best_so_far(study) for task, seed, study in _studies("search", args)}
+    searches = {(task, seed): study for task, seed, study in _studies("search", args)}
+    without = {place: _best_so_far(study) for place, study in searches.items()}
     goals = {place: at[-1] for place, at in without.items()}
     needed: dict[str, list[float]] = {}
     alone: dict[str, list[float]] = {}
+    tests: dict[tuple[str, int], list[float]] = {}
     for task, seed, study in _studies("transfer", args, goals):
         so_far, at = _best_so_far(study), without[task, seed]
         needed.setdefault(task, []).append(_trials_to(at[-1], so_far))
@@ -225,6 +228,21 @@ def transfer(args: argparse.Namespace, result: Result) -> None:
         for k in (1, 3, BAR_TRIALS):
             row = {"what": "best", "task": task, "seed": seed, "k": k}
             result.rows.append(row | {"transfer": so_far[k - 1], "without": at[k - 1]})
+        searched = searches[task, seed]
+        for method, k, found in (
+            ("transfer", BAR_TRIALS, study),
+            ("without", BAR_TRIALS, searched),
+            ("without", TRIALS, searched),
+        ):
+            tests.setdefault((method, k), []).append(_test_of_best(found, k))
+    groups = [i for _ in range(args.seeds) for i, _ in enumerate(args.tasks)]
+    for (method, k), accuracies in tests.items():
+        row = {"what": "test of the best", "method": method, "k": k, "seeds": args.seeds}
+        result.rows.append(row | {"task": "all"} | Summary.of(accuracies, groups).row())
+    early, late = tests["transfer", BAR_TRIALS], tests["without", TRIALS]
+    margins = [a - b for a, b in zip(early, late, strict=True)]
+    row = {"what": "test of the best", "method": "transfer at 5 minus without at 30"}
+    result.rows.append(row | {"task": "all"} | Summary.of(margins, groups).row())
     for method, by_task in (("transfer", needed), ("without", alone)):
         row = {"what": "trials to the score of 30", "method": method, "seeds": args.seeds}
         for task, counts in by_task.items():
@@ -240,6 +258,12 @@ def transfer(args: argparse.Namespace, result: Result) -> None:
 def _trials_to(goal: float, so_far: np.ndarray) -> float:
     reached = np.flatnonzero(so_far >= goal)
     return float(reached[0] + 1) if len(reached) else TRIALS + 1.0
+
+
+def _test_of_best(study: Study, k: int) -> float:
+    """Test accuracy, on 500 texts, of the trial with the best validation among the first k."""
+    best = max(study.trials[:k], key=lambda t: -np.inf if t.value is None else t.value)
+    return best.metrics["test_accuracy"]
 
 
 def _best_so_far(study: Study) -> np.ndarray:
