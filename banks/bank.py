@@ -73,10 +73,10 @@ class Bank:
     ) -> int:
         """Add several tasks' records and (task, name, vector) in one transaction; see `append`."""
         with schema.writing(self.engine).begin() as connection:
+            schema.lock(connection)
             added = sum(append_records(connection, *part) for part in parts)
             for task, name, vector in fingerprints:
                 self._set_fingerprint(connection, task, name, vector)
-            self._warm.clear()  # a value may have taken a failure's place
             return added
 
     def set_fingerprint(self, task: str, name: str, vector: Sequence[float]) -> None:
@@ -114,7 +114,12 @@ class Bank:
         """How many records each task has."""
         statement = (
             sa.select(schema.tasks.c.name, sa.func.count(schema.records.c.id))
-            .join_from(schema.tasks, schema.records, isouter=True)
+            .join_from(
+                schema.tasks,
+                schema.records,
+                (schema.records.c.task == schema.tasks.c.id) & schema.counting(),
+                isouter=True,
+            )
             .group_by(schema.tasks.c.name)
             .order_by(schema.tasks.c.name)
         )
@@ -127,8 +132,12 @@ class Bank:
         with self.engine.connect() as connection:
             return [Space.from_json(row[0]) for row in connection.execute(statement)]
 
-    def records(self, task: str) -> Iterator[tuple[Space, Record]]:
+    def records(self, task: str, until: int | None = None) -> Iterator[tuple[Space, Record]]:
         """A task's records, each with the space of its configuration, in the order of arrival.
+
+        Args:
+            task: The task's name.
+            until: A `mark`: what was added after it is left out.
 
         Raises:
             UnknownNameError: There is no such task.
@@ -141,6 +150,7 @@ class Bank:
                 *(r.curve, r.error, r.source, d.origin),
             )
             .join_from(schema.records, schema.designs)
+            .where(schema.counting(until))
             .order_by(r.id)
         )
         with self.engine.connect() as connection:

@@ -103,5 +103,10 @@ def record_key(task: str, design: str, seed: int, fidelity: float) -> str:
     return _digest([task, design, seed, fidelity])
 
 
+def superseded_key(key: str) -> str:
+    """The name of a failed evaluation whose own, ``key``, has gone to a later value."""
+    return _digest([key, "superseded"])
+
+
 def _digest(parts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
