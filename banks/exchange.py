@@ -197,7 +197,7 @@ def _read_table(
         reason = reason_of(error)
         raise BankError(f"{str(path)!r} is damaged: {reason}") from error
     if digest not in (None, _digest(content)):
-        raise BankError(f"{str(path)!r} is not the one that was exported with the others: export it again")
+        raise BankError(f"{str(path)!r} was not exported with the others: export the bank again")
     missing = [c for c in columns if c not in table.column_names]
     unknown = [c for c in table.column_names if c not in columns]
     if missing or unknown:

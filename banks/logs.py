@@ -95,7 +95,9 @@ def import_mlflow(
 
     Raises:
         BankError: There is no such experiment, or no run in it has the metric.
+        UnknownNameError: There is no such direction.
     """
+    task = BankTask(experiment, metric, direction, kind="MLflow experiment")
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -119,7 +121,6 @@ def import_mlflow(
         )
         for run, config in zip(runs, configs, strict=True)
     ]
-    task = BankTask(experiment, metric, direction, kind="MLflow experiment")
     return bank.append(task, space, records)
 
 

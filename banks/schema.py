@@ -167,11 +167,18 @@ def _check_version(connection: sa.Connection) -> None:
 
 
 def _migrate(connection: sa.Connection) -> None:
-    """From version 1, which deleted failures that a value had replaced, to version 2."""
+    """From version 1 to version 2.
+
+    The first deleted failures that a value had replaced, and took any word for a direction: all but
+    "maximize" was read as "minimize".
+    """
     execute = connection.exec_driver_sql
     execute("ALTER TABLE bank_records ADD COLUMN superseded_by INTEGER")
     if connection.dialect.name == "postgresql":  # SQLite's integers are as long as they need to be
         execute("ALTER TABLE bank_records ALTER COLUMN seed TYPE BIGINT")
+    direction = sa.func.lower(tasks.c.direction)
+    meant = sa.case((direction.like("max%"), "maximize"), else_="minimize")
+    connection.execute(tasks.update().values(direction=meant))
     connection.execute(
         meta.update().where(meta.c.name == "schema").values(value=str(SCHEMA_VERSION))
     )

@@ -95,6 +95,11 @@ def test_a_task_keeps_its_metric(bank: Bank) -> None:
         bank.append(other, SPACE, [Record(GAT, 0.5)])
 
 
+def test_a_direction_is_one_of_two() -> None:
+    with pytest.raises(UnknownNameError, match="'max': known are maximize, minimize"):
+        BankTask("photos", "accuracy", "max")
+
+
 def _append_fifty(url: str, number: int) -> int:
     bank = Bank(url)
     return sum(
@@ -230,6 +235,7 @@ def test_a_bank_of_the_first_version_is_taken_over(server: str) -> None:
         if server.startswith("postgresql"):
             execute("ALTER TABLE bank_records ALTER COLUMN seed TYPE INTEGER")
         execute("UPDATE bank_meta SET value = '1' WHERE name = 'schema'")
+        execute("UPDATE bank_tasks SET direction = 'max' WHERE name = 'old'")
     bank = Bank(server)
     assert bank.append(task, SPACE, [Record(GAT, 0.9), Record(GCN, 0.7, seed=2**32 - 1)]) == 2
     after = bank.scores(SPACE, until=mark)[0].only(["old"])

@@ -155,7 +155,7 @@ def test_a_table_of_another_export_is_refused(folder: Path, target: Bank, tmp_pa
     other = tmp_path / "other"
     export_bank(target, other)
     (other / "records.parquet").replace(folder / "records.parquet")
-    with pytest.raises(BankError, match=r"records.parquet' is not the one that was exported"):
+    with pytest.raises(BankError, match=r"records.parquet. was not exported with the others"):
         import_bank(target, folder)
     assert target.tasks == []
 
