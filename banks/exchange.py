@@ -289,11 +289,14 @@ def import_graphgym(bank: Bank, path: str | Path) -> int:
 
 def _published(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
-        table = pd.read_parquet(path)
+        with Path(path).open("rb") as file:
+            table = pd.read_parquet(file)
     except FileNotFoundError:
         raise BankError(
             f"no result table {str(path)!r}: give the path of the Parquet file"
         ) from None
+    except IsADirectoryError:
+        raise BankError(f"{str(path)!r} is a folder: give the path of the Parquet file") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise BankError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
     missing = [name for name in columns if name not in table]

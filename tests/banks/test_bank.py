@@ -263,6 +263,22 @@ def test_what_cannot_be_opened_says_so() -> None:
         Bank("sqlite:////nowhere/bank.db")
 
 
+def test_a_bank_that_is_damaged_in_the_middle_says_so(bank: Bank, url: str) -> None:
+    rates = [{"layer": "gcn", "rate": i / 2000} for i in range(2000)]
+    bank.append(TASK, SPACE, [Record(config, 0.5) for config in rates])
+    with bank.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    bank.engine.dispose()
+    path = Path(url.removeprefix("sqlite:///"))
+    content = bytearray(path.read_bytes())
+    content[20_000:-20_000] = bytes(0xA5 for _ in content[20_000:-20_000])
+    path.write_bytes(content)
+    damaged = Bank(url)
+    for use in (damaged.counts, lambda: damaged.scores(SPACE), lambda: list(damaged.records("x"))):
+        with pytest.raises(BankError, match=r"cannot be used \(.*malformed.*\): try again"):
+            use()
+
+
 # Spaces that overlap in part ----------------------------------------------------------------------
 
 

@@ -198,8 +198,9 @@ def test_nas_bench_graph(data_root: Path, target: Bank) -> None:
 
 def test_a_wrong_table(target: Bank, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
-    with pytest.raises(BankError, match="give the path of the Parquet"):
-        import_graphgym(target, path)
+    for wrong in (path, tmp_path):
+        with pytest.raises(BankError, match="give the path of the Parquet"):
+            import_graphgym(target, wrong)
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(BankError, match="lacks task_id"):
         import_graphgym(target, path)

@@ -210,6 +210,9 @@ def test_a_rehearsal_needs_tasks(url: str) -> None:
     fill(url, 2)
     with pytest.raises(BankError, match="2 tasks with 20 designs"):
         list(rehearse(Bank(url).scores(SPACE)[0]))
+    for nothing in ({"budget": 0}, {"seeds": 0}):
+        with pytest.raises(BankError, match="needs 1 of each at least"):
+            list(rehearse(Bank(url).scores(SPACE)[0], **nothing))
 
 
 def test_failures_that_nobody_explains_stay_out(url: str) -> None:
