@@ -185,6 +185,10 @@ class Inheritance:
             self._values, self._z, self._counts, self._effects, self.relevance, self.scales
         )
 
+    def slopes(self) -> tuple[np.ndarray, np.ndarray]:
+        """How far a task's score of a design moves its `Views.held`, and `Views.mean`: ``[tasks]``."""
+        return self._sources.roots, self._sources.shares / self._sources.size
+
     def opinions(self, config: Config) -> dict[str, float]:
         """Each task's score of a configuration, by name: Gaussian ranks, 0 is the median."""
         return dict(zip(self.tasks, self.views([config]).held[0].tolist(), strict=True))

@@ -110,17 +110,19 @@ class InheritingProcess:
 
     @torch.no_grad()
     def trusted(self) -> dict[str, float]:
-        """How much each earlier task's opinion moves the prediction, by name."""
+        """How much each earlier task's opinion moves the prediction, by name.
+
+        The derivative by what the task holds and thinks of a design, which the inner products and
+        the mean are linear in.
+        """
         shares = self.log_shares.exp()
         tasks = len(self.inheritance.tasks)
-        roots = torch.from_numpy(
-            np.sqrt(self.inheritance.relevance / self.inheritance.relevance.mean())
-        )
+        roots, means = map(torch.from_numpy, self.inheritance.slopes())
         total = torch.zeros(tasks, dtype=torch.float64)
         for share, setting, solved in zip(shares, self.settings, self.solved, strict=True):
             learned = setting[0] * (self.x.held.mT @ solved).flatten()
             learned += setting[1] * (self.x.modelled.mT @ solved).flatten()
-            total += share * (learned * roots / tasks + setting[KERNELS] * roots.square() / tasks)
+            total += share * (learned * roots / tasks + setting[KERNELS] * means)
         return dict(zip(self.inheritance.tasks, total.tolist(), strict=True))
 
     @property
