@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from bequest.banks.bank import Bank
 from bequest.banks.logs import import_mlflow, import_optuna
 from bequest.banks.matrices import append_rows, matrix_of
+from bequest.banks.record import Record
 from bequest.errors import BankError, UnknownNameError
 from bequest.spaces import Condition
 
@@ -182,3 +183,13 @@ def test_a_family_has_one_set_of_contexts(bank: Bank) -> None:
     with pytest.raises(BankError, match="holds family 'sensor' with 5 other contexts"):
         append_rows(bank, "sensor", many, ["noise"], [0], np.ones((1, 8)))
     assert np.isfinite(matrix_of(bank, "sensor")[1]).sum() == 10
+
+
+def test_what_failed_was_not_measured(bank: Bank) -> None:
+    contexts = np.linspace(0, 1, 2)[:, None]
+    append_rows(bank, "sensor", contexts, ["noise"], [0], np.array([[-2.0, -4.0]]))
+    first, second = bank.tasks
+    ((space, done),) = bank.records(first.name)
+    bank.append(first, space, [Record(done.config, None, seed=1, error="boom")])
+    bank.append(second, space, [Record({"noise": 1.0}, None, error="boom")])
+    np.testing.assert_equal(matrix_of(bank, "sensor")[1], [[-2, -4], [np.nan, np.nan]])
