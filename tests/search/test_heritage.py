@@ -215,6 +215,19 @@ def test_a_rehearsal_needs_tasks(url: str) -> None:
             list(rehearse(Bank(url).scores(SPACE)[0], **nothing))
 
 
+def test_an_explanation_that_fails_keeps_no_trial_from_the_bank(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> dict[str, float]:
+        raise np.linalg.LinAlgError("not positive definite")
+
+    fill(url, 1)
+    monkeypatch.setattr(TransferGPSampler, "explain", fails)
+    with pytest.warns(UserWarning, match=r"not written down \(not positive definite\)"):
+        study_of("new", url).run(trials=2, progress=False)
+    assert Bank(url).counts()["new"] == 2
+
+
 def test_failures_that_nobody_explains_stay_out(url: str) -> None:
     broken = [True]
 
