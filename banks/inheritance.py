@@ -186,7 +186,7 @@ class Inheritance:
         )
 
     def slopes(self) -> tuple[np.ndarray, np.ndarray]:
-        """How far a task's score of a design moves its `Views.held`, and `Views.mean`: ``[tasks]``."""
+        """How far a task's score of a design moves `Views.held` and `Views.mean`: ``[tasks]``."""
         return self._sources.roots, self._sources.shares / self._sources.size
 
     def opinions(self, config: Config) -> dict[str, float]:
