@@ -248,6 +248,24 @@ def test_failures_that_nobody_explains_stay_out(url: str) -> None:
     assert all(record.value is not None for record in records)
 
 
+@pytest.mark.parametrize(("trials", "kept"), [(1, 0), (3, 1), (4, 4)])
+def test_failures_of_a_short_run_stay_out_while_they_are_most(
+    url: str, trials: int, kept: int
+) -> None:
+    calls = 0
+
+    def train(config: Config) -> float:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise RuntimeError("no data")
+        return objective(config)
+
+    study = study_of("new", url, function=train, sampler="random")
+    study.run(trials=trials, progress=False)
+    assert Bank(url).counts().get("new", 0) == kept
+
+
 def test_a_value_takes_the_place_of_a_failure(url: str) -> None:
     def train(config: Config) -> float:
         if float(config["rate"]) < 0.3 and broken:
