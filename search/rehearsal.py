@@ -65,6 +65,10 @@ def rehearse(scores: Scores, *, budget: int = 30, seeds: int = 10) -> Iterator[R
             f"the bank holds {len(names)} tasks with {LEAST_DESIGNS} designs of space "
             f"{scores.space.name!r}; {LEAST_TASKS} are needed to leave one out"
         )
+    return _rehearsals(scores, names, budget, seeds)
+
+
+def _rehearsals(scores: Scores, names: list[str], budget: int, seeds: int) -> Iterator[Rehearsal]:
     for name in names:
         values = scores.values[[task.name for task in scores.tasks].index(name)]
         known = np.flatnonzero(~np.isnan(values))

@@ -209,10 +209,10 @@ def test_autotransfer_asks_the_tasks_with_similar_fingerprints(url: str) -> None
 def test_a_rehearsal_needs_tasks(url: str) -> None:
     fill(url, 2)
     with pytest.raises(BankError, match="2 tasks with 20 designs"):
-        list(rehearse(Bank(url).scores(SPACE)[0]))
+        rehearse(Bank(url).scores(SPACE)[0])
     for nothing in ({"budget": 0}, {"seeds": 0}):
         with pytest.raises(BankError, match="needs 1 of each at least"):
-            list(rehearse(Bank(url).scores(SPACE)[0], **nothing))
+            rehearse(Bank(url).scores(SPACE)[0], **nothing)
 
 
 def test_an_explanation_that_fails_keeps_no_trial_from_the_bank(
