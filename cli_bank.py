@@ -12,7 +12,6 @@ from .errors import BankError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
     from .banks.bank import Bank
-    from .banks.scores import Scores
 
 app = typer.Typer(
     help="Earlier tasks: show, import, export, append, check.",
@@ -139,7 +138,7 @@ def check(
     """Search every task of the bank again as if it were new: the saving to expect."""
     from rich.progress import track
 
-    from .search.rehearsal import LEAST_DESIGNS, METHODS, rehearse, summarised
+    from .search.rehearsal import LEAST_TASKS, METHODS, candidates, rehearse, summarised
 
     found = _open(bank)
     spaces = {s.name: s for s in found.spaces()}
@@ -152,13 +151,9 @@ def check(
             raise unknown_name("task in the bank", task, names)
     summaries = []
     for name in sorted(spaces) if space is None else [space]:
-        scores = _enough(found.scores(spaces[name])[0].without(out), LEAST_DESIGNS)
-        if len(scores.tasks) < 3:
-            if space is not None:
-                raise BankError(
-                    f"of space {name!r} the bank holds {len(scores.tasks)} tasks with "
-                    f"{LEAST_DESIGNS} designs: three are needed to leave one out"
-                )
+        scores = found.scores(spaces[name])[0].without(out)
+        scores = scores.only(candidates(scores))
+        if len(scores.tasks) < LEAST_TASKS and space is None:
             continue
         replayed = rehearse(scores, budget=trials, seeds=seeds)
         total = len(scores.tasks) * (1 + 2 * seeds)
@@ -168,7 +163,9 @@ def check(
         print_json(summaries)
         return
     if not summaries:
-        raise BankError("no space has three tasks with enough designs to leave one out")
+        raise BankError(
+            f"no space has {LEAST_TASKS} tasks with enough designs to leave one out: add tasks"
+        )
     for summary in summaries:
         typer.echo(f"{summary['space']}: {len(summary['tasks'])} tasks, each left out in turn")
         print_table([{"task": task, **row} for task, row in summary["tasks"].items()])
@@ -182,13 +179,6 @@ def check(
             )
         else:
             typer.echo("expect no saving: these tasks say little of each other (--sampler gp)")
-
-
-def _enough(scores: Scores, least: int) -> Scores:
-    import numpy as np
-
-    known = (~np.isnan(scores.values)).sum(axis=1)
-    return scores.only({t.name for t, n in zip(scores.tasks, known, strict=True) if n >= least})
 
 
 def _open(bank: str | None) -> Bank:

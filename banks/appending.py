@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ..errors import BankError
 from ..spaces import Space
 from . import schema
-from .record import FULL, BankTask, Record, design_key, record_key
+from .record import FULL, BankTask, Record, design_key, record_key, superseded_key
 
 T = TypeVar("T")
 
@@ -41,21 +41,34 @@ def append_records(
     }
     for batch in _batches(list(designs.values())):
         schema.insert_new(connection, schema.designs, batch)
-    places = _design_ids(connection, list(designs))
+    places = _ids(connection, schema.designs, list(designs))
     rows = [
         _row(task_id, task.name, places[key], key, record)
         for key, record in zip(keys, checked, strict=True)
     ]
-    _forget_failures(connection, [str(row["key"]) for row in rows if row["value"] is not None])
-    return sum(schema.insert_new(connection, schema.records, batch) for batch in _batches(rows))
+    valued = [str(row["key"]) for row in rows if row["value"] is not None]
+    failed = schema.records.c.value.is_(None)
+    failures = _ids(connection, schema.records, valued, failed)
+    _rename(connection, failures)
+    added = sum(schema.insert_new(connection, schema.records, batch) for batch in _batches(rows))
+    _supersede(connection, failures)
+    return added
 
 
-def _forget_failures(connection: sa.Connection, keys: list[str]) -> None:
-    """What failed once and has a value now did not fail for its configuration."""
+def _rename(connection: sa.Connection, failures: dict[str, int]) -> None:
+    """Free their keys: what failed once and has a value now did not fail for its configuration."""
     columns = schema.records.c
-    for batch in _batches(keys, 500):
-        failed = columns.key.in_(batch) & columns.value.is_(None)
-        connection.execute(schema.records.delete().where(failed))
+    for key, failure in failures.items():
+        renamed = schema.records.update().where(columns.id == failure)
+        connection.execute(renamed.values(key=superseded_key(key)))
+
+
+def _supersede(connection: sa.Connection, failures: dict[str, int]) -> None:
+    """Note which values took the failures' places: a mark from before still shows the failures."""
+    columns = schema.records.c
+    for key, value in _ids(connection, schema.records, list(failures)).items():
+        superseded = schema.records.update().where(columns.id == failures[key])
+        connection.execute(superseded.values(superseded_by=value))
 
 
 def _checked(space: Space, record: Record) -> Record:
@@ -83,12 +96,18 @@ def _task_id(connection: sa.Connection, task: BankTask) -> int:
     return int(found.id)
 
 
-def _design_ids(connection: sa.Connection, keys: list[str]) -> dict[str, int]:
+def _ids(
+    connection: sa.Connection,
+    table: sa.Table,
+    keys: list[str],
+    also: sa.ColumnElement[bool] | None = None,
+) -> dict[str, int]:
+    """The ids of a table's rows with these keys, of those where something else holds, too."""
     ids = {}
-    columns = schema.designs.c
     for batch in _batches(keys, 500):
-        statement = sa.select(columns.key, columns.id).where(columns.key.in_(batch))
-        ids.update({key: int(design) for key, design in connection.execute(statement)})
+        statement = sa.select(table.c.key, table.c.id).where(table.c.key.in_(batch))
+        found = connection.execute(statement if also is None else statement.where(also))
+        ids.update({key: int(row) for key, row in found})
     return ids
 
 

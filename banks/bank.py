@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import sqlalchemy as sa
 
 from ..databases import shown
-from ..errors import unknown_name
+from ..errors import BankError, reason_of, unknown_name
 from ..spaces import Space
 from . import schema
 from .appending import append_records
@@ -72,11 +74,11 @@ class Bank:
         fingerprints: Iterable[tuple[str, str, Sequence[float]]] = (),
     ) -> int:
         """Add several tasks' records and (task, name, vector) in one transaction; see `append`."""
-        with schema.writing(self.engine).begin() as connection:
+        with self._writing() as connection:
+            schema.lock(connection)
             added = sum(append_records(connection, *part) for part in parts)
             for task, name, vector in fingerprints:
                 self._set_fingerprint(connection, task, name, vector)
-            self._warm.clear()  # a value may have taken a failure's place
             return added
 
     def set_fingerprint(self, task: str, name: str, vector: Sequence[float]) -> None:
@@ -98,7 +100,7 @@ class Bank:
 
     def set_note(self, name: str, value: str) -> None:
         """Keep a word about the bank itself, under a name."""
-        with schema.writing(self.engine).begin() as connection:
+        with self._writing() as connection:
             connection.execute(schema.meta.delete().where(schema.meta.c.name == name))
             connection.execute(schema.meta.insert().values(name=name, value=value))
 
@@ -107,28 +109,37 @@ class Bank:
     @property
     def tasks(self) -> list[BankTask]:
         """The tasks, by name."""
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return read_tasks(connection)
 
     def counts(self) -> dict[str, int]:
         """How many records each task has."""
         statement = (
             sa.select(schema.tasks.c.name, sa.func.count(schema.records.c.id))
-            .join_from(schema.tasks, schema.records, isouter=True)
+            .join_from(
+                schema.tasks,
+                schema.records,
+                (schema.records.c.task == schema.tasks.c.id) & schema.counting(),
+                isouter=True,
+            )
             .group_by(schema.tasks.c.name)
             .order_by(schema.tasks.c.name)
         )
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return {str(name): int(count) for name, count in connection.execute(statement)}
 
     def spaces(self) -> list[Space]:
         """The spaces that the records' configurations come from."""
         statement = sa.select(schema.spaces.c.space).order_by(schema.spaces.c.hash)
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return [Space.from_json(row[0]) for row in connection.execute(statement)]
 
-    def records(self, task: str) -> Iterator[tuple[Space, Record]]:
+    def records(self, task: str, until: int | None = None) -> Iterator[tuple[Space, Record]]:
         """A task's records, each with the space of its configuration, in the order of arrival.
+
+        Args:
+            task: The task's name.
+            until: A `mark`: what was added after it is left out.
 
         Raises:
             UnknownNameError: There is no such task.
@@ -141,9 +152,10 @@ class Bank:
                 *(r.curve, r.error, r.source, d.origin),
             )
             .join_from(schema.records, schema.designs)
+            .where(schema.counting(until))
             .order_by(r.id)
         )
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             task_id = self._id_of(connection, task)
             for row in connection.execute(statement.where(r.task == task_id)):
                 space, config, value, metrics, seed, fidelity, seconds, curve, *rest = row
@@ -169,19 +181,19 @@ class Bank:
             .where(schema.fingerprints.c.name == name)
             .order_by(schema.tasks.c.name)
         )
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return {task: np.array(vector) for task, vector in connection.execute(statement)}
 
     def fingerprint_names(self) -> list[str]:
         """The kinds of fingerprints that there are."""
         name = schema.fingerprints.c.name
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return [row[0] for row in connection.execute(sa.select(name).distinct().order_by(name))]
 
     def note(self, name: str) -> str | None:
         """What `set_note` kept."""
         statement = sa.select(schema.meta.c.value).where(schema.meta.c.name == name)
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             value: str | None = connection.execute(statement).scalar()
         return value
 
@@ -190,7 +202,7 @@ class Bank:
         """A name that no other bank has, whatever its URL; given when it is first asked for."""
         found = self.note(IDENTITY)
         if found is None:
-            with schema.writing(self.engine).begin() as connection:
+            with self._writing() as connection:
                 row = {"name": IDENTITY, "value": uuid.uuid4().hex}
                 schema.insert_new(connection, schema.meta, [row])
             found = self.note(IDENTITY)
@@ -200,7 +212,7 @@ class Bank:
     @property
     def mark(self) -> int:
         """A mark that grows with every record: `scores` can be asked for as of then."""
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             last = connection.execute(sa.select(sa.func.max(schema.records.c.id))).scalar()
         return int(last or 0)
 
@@ -225,7 +237,7 @@ class Bank:
 
     def _read_scores(self, space: Space, until: int) -> tuple[Scores, list[Overlap]]:
         overlaps = [Overlap(other, space) for other in self.spaces()]
-        with self.engine.connect() as connection:
+        with self._reading() as connection:
             return read_scores(connection, space, overlaps, until), overlaps
 
     def _id_of(self, connection: sa.Connection, task: str) -> int:
@@ -234,6 +246,27 @@ class Bank:
         if found is None:
             raise unknown_name("task in the bank", task, [t.name for t in read_tasks(connection)])
         return int(found)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._said(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with self._said(), schema.writing(self.engine).begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """What a database says of itself, as an error of ours."""
+        try:
+            yield
+        except (sa.exc.SQLAlchemyError, json.JSONDecodeError) as error:
+            raise BankError(
+                f"the bank at {self.shown_url} cannot be used ({reason_of(error)}): try again, and "
+                "if it is damaged, go back to a copy"
+            ) from error
 
     def __repr__(self) -> str:
         return f"Bank({self.url!r}, {sum(self.counts().values())} records)"

@@ -64,9 +64,10 @@ def export_bank(bank: Bank, folder: str | Path) -> int:
 
     Returns:
         How many records were written.
+
+    Raises:
+        BankError: The folder cannot be written.
     """
-    place = Path(folder)
-    place.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     numbers: dict[str, int] = {}
     for task in bank.tasks:
@@ -93,14 +94,29 @@ def export_bank(bank: Bank, folder: str | Path) -> int:
         for task_name, vector in bank.fingerprints(name).items():
             row = {"task": task_name, "name": name, "vector": vector.tolist()}
             rows["fingerprints"].append(row)
-    for name, columns in TABLES.items():
-        table = pa.Table.from_pylist(rows[name], schema=pa.schema(list(columns.items())))
-        pq.write_table(table, place / f"{name}.parquet", compression="zstd", compression_level=19)
-    # Written last: a folder without it is a broken export, and is refused.
     spaces = {space.hash: space.to_json() for space in bank.spaces()}
-    document = {"format_version": FORMAT_VERSION, "spaces": spaces}
-    (place / "bank.json").write_text(json.dumps(document, indent=1))
+    try:
+        _write(Path(folder), rows, spaces)
+    except OSError as error:
+        raise BankError(
+            f"cannot write a bank to {str(folder)!r} ({reason_of(error)}): give a folder that can "
+            "be written"
+        ) from error
     return len(rows["records"])
+
+
+def _write(place: Path, rows: dict[str, list[dict[str, Any]]], spaces: dict[str, Any]) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    # A folder without it is a broken export, and is refused: an earlier one's goes first.
+    (place / "bank.json").unlink(missing_ok=True)
+    digests = {}
+    for name, columns in TABLES.items():
+        path = place / f"{name}.parquet"
+        table = pa.Table.from_pylist(rows[name], schema=pa.schema(list(columns.items())))
+        pq.write_table(table, path, compression="zstd", compression_level=19)
+        digests[name] = _digest(path.read_bytes())
+    document = {"format_version": FORMAT_VERSION, "digests": digests, "spaces": spaces}
+    (place / "bank.json").write_text(json.dumps(document, indent=1))
 
 
 def import_bank(bank: Bank, folder: str | Path) -> int:
@@ -114,8 +130,11 @@ def import_bank(bank: Bank, folder: str | Path) -> int:
             missing or unknown. The bank is left as it was.
     """
     place = Path(folder)
-    spaces = _read_head(place)
-    tables = {name: _read_table(place, name, columns) for name, columns in TABLES.items()}
+    spaces, digests = _read_head(place)
+    tables = {
+        name: _read_table(place / f"{name}.parquet", columns, digests.get(name))
+        for name, columns in TABLES.items()
+    }
     try:
         parts = list(_parts(spaces, tables))
         fingerprints = [(r["task"], r["name"], r["vector"]) for r in tables["fingerprints"]]
@@ -138,10 +157,21 @@ def _plain(item: object, columns: dict[str, Any]) -> dict[str, Any]:
     return {name: getattr(item, name) for name in columns if hasattr(item, name)}
 
 
-def _read_head(place: Path) -> dict[str, Space]:
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_head(place: Path) -> tuple[dict[str, Space], dict[str, str]]:
+    """The spaces, and the tables' digests (earlier versions wrote none)."""
     try:
         document = json.loads((place / "bank.json").read_text())
         version, spaces = document["format_version"], document["spaces"]
+        digests: dict[str, str] = document.get("digests", {})
+    except NotADirectoryError:
+        raise BankError(
+            f"{str(place)!r} is no folder, as an exported bank is: of what is elsewhere, say the "
+            "format (--format)"
+        ) from None
     except FileNotFoundError:
         raise BankError(f"{str(place)!r} holds no bank: there is no bank.json in it") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -151,18 +181,23 @@ def _read_head(place: Path) -> dict[str, Space]:
             f"the bank in {str(place)!r} has format version {version}, this Bequest reads "
             f"{FORMAT_VERSION}: update Bequest, or export it again"
         )
-    return {name: Space.from_json(space) for name, space in spaces.items()}
+    return {name: Space.from_json(space) for name, space in spaces.items()}, digests
 
 
-def _read_table(place: Path, name: str, columns: dict[str, pa.DataType]) -> list[dict[str, Any]]:
-    path = place / f"{name}.parquet"
+def _read_table(
+    path: Path, columns: dict[str, pa.DataType], digest: str | None
+) -> list[dict[str, Any]]:
     try:
-        table = pq.read_table(path)
+        content = path.read_bytes()
+        table = pq.read_table(pa.BufferReader(content))
     except FileNotFoundError:
-        raise BankError(f"{str(place)!r} holds no whole bank: {path.name} is missing") from None
+        place = str(path.parent)
+        raise BankError(f"{place!r} holds no whole bank: {path.name} is missing") from None
     except (pa.ArrowInvalid, OSError) as error:
         reason = reason_of(error)
         raise BankError(f"{str(path)!r} is damaged: {reason}") from error
+    if digest not in (None, _digest(content)):
+        raise BankError(f"{str(path)!r} was not exported with the others: export the bank again")
     missing = [c for c in columns if c not in table.column_names]
     unknown = [c for c in table.column_names if c not in columns]
     if missing or unknown:
@@ -254,11 +289,14 @@ def import_graphgym(bank: Bank, path: str | Path) -> int:
 
 def _published(path: str | Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
-        table = pd.read_parquet(path)
+        with Path(path).open("rb") as file:
+            table = pd.read_parquet(file)
     except FileNotFoundError:
         raise BankError(
             f"no result table {str(path)!r}: give the path of the Parquet file"
         ) from None
+    except IsADirectoryError:
+        raise BankError(f"{str(path)!r} is a folder: give the path of the Parquet file") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise BankError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
     missing = [name for name in columns if name not in table]

@@ -153,14 +153,14 @@ class Inheritance:
         self._z = np.stack([gaussianised(row) for row in scores.values])
         self._values = scores.values
         self._counts = counts(scores.space, scores.configs)
-        self._place = {_key(scores.space, c): i for i, c in enumerate(scores.configs)}
+        self._place = {scores.space.key(c): i for i, c in enumerate(scores.configs)}
         self._effects = np.stack([_effects(self._counts, row) for row in self._z])
         self._sources = _Sources(self._z, self._counts, self._effects, self.relevance)
 
     def views(self, configs: Sequence[Config]) -> Views:
         """Any configurations of the space as the model sees them."""
         x = counts(self.space, configs)
-        places = [self._place.get(_key(self.space, c), -1) for c in configs]
+        places = [self._place.get(self.space.key(c), -1) for c in configs]
         held = self._z[:, places]
         held[:, np.array(places, dtype=int) < 0] = np.nan
         return self._sources.views(x, held)
@@ -184,6 +184,10 @@ class Inheritance:
         return _learn(
             self._values, self._z, self._counts, self._effects, self.relevance, self.scales
         )
+
+    def slopes(self) -> tuple[np.ndarray, np.ndarray]:
+        """How far a task's score of a design moves `Views.held` and `Views.mean`: ``[tasks]``."""
+        return self._sources.roots, self._sources.shares / self._sources.size
 
     def opinions(self, config: Config) -> dict[str, float]:
         """Each task's score of a configuration, by name: Gaussian ranks, 0 is the median."""
@@ -300,7 +304,3 @@ def _learn(
     ).x
     *kernels, noise, mean = found.tolist()
     return Weights(tuple(np.exp(kernels).tolist()), float(np.exp(noise)), float(mean))
-
-
-def _key(space: Space, config: Config) -> str:
-    return repr(sorted(space.canonical(config).items()))

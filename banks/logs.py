@@ -1,9 +1,15 @@
-"""Records from what others have logged: Optuna's studies, MLflow's experiments."""
+"""Records from what others have logged: Optuna's studies, MLflow's experiments.
+
+What is not finite there is left out; a trial or run whose objective is not finite has failed.
+"""
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy as sa
@@ -12,9 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..databases import shown
 from ..errors import BankError, ConfigurationError, reason_of, unknown_name
+from ..quiet_mlflow import client_of
 from ..spaces import Condition, Config, Parameter, Space
 from .bank import Bank
 from .record import BankTask, Record
+
+K = TypeVar("K")
 
 
 def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
@@ -51,11 +60,11 @@ def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
     failed = loaded.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     trials = complete + [trial for trial in failed if _fits(space, dict(trial.params))]
     records = [
-        Record(
+        _record(
             dict(trial.params),
             trial.value if trial.state == TrialState.COMPLETE else None,
-            {k: float(v) for k, v in trial.user_attrs.items() if isinstance(v, (int, float))},
-            curve=dict(trial.intermediate_values),
+            trial.user_attrs,
+            curve=_finite(trial.intermediate_values),
             source=f"Optuna study {study}",
         )
         for trial in trials
@@ -66,9 +75,7 @@ def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
 
 def _study_names(storage: str) -> list[str]:
     try:
-        url = sa.make_url(storage)
-        if url.drivername.startswith("sqlite") and not Path(url.database or "").is_file():
-            raise BankError(f"there is no study store {shown(storage)!r}: give its URL")
+        _see_file(storage, "study store")
         return list(optuna.get_all_study_names(storage))
     except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
         reason = reason_of(error)
@@ -94,33 +101,44 @@ def import_mlflow(
         How many records were new.
 
     Raises:
-        BankError: There is no such experiment, or no run in it has the metric.
+        BankError: MLflow cannot be read, or no finished run has the metric and parameters.
+        UnknownNameError: There is no such experiment or direction.
     """
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        known = [e.name for e in client.search_experiments()]
-        raise unknown_name("MLflow experiment", experiment, known)
-    runs = [run for run in _all_runs(client, found.experiment_id) if metric in run.data.metrics]
+    task = BankTask(experiment, metric, direction, kind="MLflow experiment")
+    runs = [run for run in _finished_runs(uri, experiment) if metric in run.data.metrics]
     runs = [run for run in runs if run.data.params]
     if not runs:
         raise BankError(f"no finished run of {experiment!r} has parameters and metric {metric!r}")
     configs = _typed([dict(run.data.params) for run in runs])
     space = _space_of_configs(experiment, configs)
     records = [
-        Record(
+        _record(
             config,
             run.data.metrics[metric],
             {k: v for k, v in run.data.metrics.items() if k != metric},
-            seconds=(run.info.end_time - run.info.start_time) / 1000,
+            seconds=_seconds(run.info.start_time, run.info.end_time),
             source=f"MLflow run {run.info.run_id}",
         )
         for run, config in zip(runs, configs, strict=True)
     ]
-    task = BankTask(experiment, metric, direction, kind="MLflow experiment")
     return bank.append(task, space, records)
+
+
+def _finished_runs(uri: str, experiment: str) -> list[Any]:
+    _see_file(uri, "MLflow database")
+    try:
+        client = client_of(uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is not None:
+            return _all_runs(client, found.experiment_id)
+        known = [e.name for e in client.search_experiments()]
+    except Exception as error:  # whatever MLflow, its store or the network throws
+        remedy = "give the URI of a server that answers, or of a database"
+        if Path(uri.removeprefix("file://")).is_dir():
+            remedy = "set MLFLOW_ALLOW_FILE_STORE=true, or `mlflow migrate-filestore` it"
+        reason = reason_of(error).split(". ")[0]
+        raise BankError(f"cannot read MLflow at {shown(uri)!r} ({reason}): {remedy}") from error
+    raise unknown_name("MLflow experiment", experiment, known)
 
 
 def _all_runs(client: Any, experiment_id: str) -> list[Any]:
@@ -133,6 +151,33 @@ def _all_runs(client: Any, experiment_id: str) -> list[Any]:
         token = page.token
         if not token:
             return runs
+
+
+def _see_file(url: str, kind: str) -> None:
+    """See that a SQLite database is there: whoever opens one that is not makes it."""
+    if url.startswith("sqlite") and not Path(sa.make_url(url).database or "").is_file():
+        raise BankError(f"there is no {kind} {shown(url)!r}: give its URL")
+
+
+def _record(config: Config, value: float | None, metrics: Mapping[str, Any], **more: Any) -> Record:
+    failed = value is not None and not _is_finite(value)
+    error = f"its value was {value}" if failed else None
+    return Record(config, None if failed else value, _finite(metrics), error=error, **more)
+
+
+def _finite(values: Mapping[K, Any]) -> dict[K, float]:
+    """Those of the values that are finite numbers."""
+    return {k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and _is_finite(v)}
+
+
+def _seconds(start: int | None, end: int | None) -> float:
+    """What MLflow's times make; NaN where one is missing."""
+    return math.nan if start is None or end is None else (end - start) / 1000
+
+
+def _is_finite(value: float) -> bool:
+    # MLflow's databases keep infinity as the largest number; an int may be larger.
+    return abs(value) < sys.float_info.max
 
 
 def _fits(space: Space, config: Config) -> bool:
@@ -182,7 +227,7 @@ def _condition(key: str, parents: list[str], configs: list[Config]) -> Condition
 
 
 def _typed(configs: list[dict[str, str]]) -> list[Config]:
-    """Text as numbers, for those parameters that are numbers in every run."""
+    """Text as numbers, for those parameters that are finite numbers in every run."""
     names = dict.fromkeys(name for config in configs for name in config)
     numeric = {n for n in names if all(_is_number(c[n]) for c in configs if n in c)}
     return [{k: float(v) if k in numeric else v for k, v in config.items()} for config in configs]
@@ -190,10 +235,9 @@ def _typed(configs: list[dict[str, str]]) -> list[Config]:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _space_of_configs(name: str, configs: list[Config]) -> Space:

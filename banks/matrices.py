@@ -60,7 +60,7 @@ def append_rows(
 def matrix_of(bank: Bank, family: str) -> tuple[np.ndarray, np.ndarray]:
     """A family's contexts ``[N, d]`` and transfer matrix ``[N, N]``, NaN where nothing is known.
 
-    A cell that was measured with several seeds is their mean.
+    A cell that was measured with several seeds is their mean; what failed was not measured.
 
     Raises:
         BankError: The bank holds no such family.
@@ -73,9 +73,11 @@ def matrix_of(bank: Bank, family: str) -> tuple[np.ndarray, np.ndarray]:
     total, count = np.zeros((2, len(tasks), len(tasks)))
     for j, task in enumerate(tasks):
         for space, record in bank.records(task.name):
+            if record.value is None:
+                continue
             names = [parameter.name for parameter in space.parameters]
             i = place[tuple(float(record.config[name]) for name in names)]
-            total[i, j] += record.value or 0.0
+            total[i, j] += record.value
             count[i, j] += 1
     with np.errstate(invalid="ignore"):
         return contexts, total / count

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import unknown_name
 from ..spaces import Config, Space
+
+DIRECTIONS = ("maximize", "minimize")
 
 FULL = 1.0
 """The fidelity of a whole training."""
@@ -23,6 +26,9 @@ class BankTask:
         metric, direction: What is measured, and whether ``"maximize"`` or ``"minimize"``.
         kind: ``"node classification"``, ``"table"``, ...; empty where nobody said.
         facts: Plain facts (sizes, split), as the task describes itself.
+
+    Raises:
+        UnknownNameError: The direction is another word.
     """
 
     name: str
@@ -30,6 +36,10 @@ class BankTask:
     direction: str = "maximize"
     kind: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.direction not in DIRECTIONS:
+            raise unknown_name("direction", self.direction, DIRECTIONS)
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,11 @@ def design_key(space: Space, config: Config) -> str:
 def record_key(task: str, design: str, seed: int, fidelity: float) -> str:
     """A name for one evaluation: the same evaluation twice is one record."""
     return _digest([task, design, seed, fidelity])
+
+
+def superseded_key(key: str) -> str:
+    """The name of a failed evaluation whose own, ``key``, has gone to a later value."""
+    return _digest([key, "superseded"])
 
 
 def _digest(parts: list[Any]) -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from ..databases import shown, use_write_ahead_log
 from ..errors import BankError, reason_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
 
@@ -46,6 +46,8 @@ designs = sa.Table(
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("origin", sa.String(255), nullable=False),
 )
+# Rows are only ever added, and one append at a time: the ids of what comes later are above every
+# mark (see `Bank.mark`). A failure whose place a value has taken stays for marks from before.
 records = sa.Table(
     "bank_records",
     metadata,
@@ -53,7 +55,7 @@ records = sa.Table(
     sa.Column("key", sa.String(24), nullable=False, unique=True),
     sa.Column("task", sa.Integer, sa.ForeignKey(tasks.c.id), nullable=False, index=True),
     sa.Column("design", sa.Integer, sa.ForeignKey(designs.c.id), nullable=False),
-    sa.Column("seed", sa.Integer, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
     sa.Column("fidelity", sa.Float, nullable=False),
     sa.Column("value", sa.Float),
     sa.Column("seconds", sa.Float),
@@ -61,6 +63,7 @@ records = sa.Table(
     sa.Column("curve", sa.JSON, nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("source", sa.String(255), nullable=False),
+    sa.Column("superseded_by", sa.Integer),
 )
 fingerprints = sa.Table(
     "bank_fingerprints",
@@ -83,7 +86,7 @@ def connect(url: str) -> sa.Engine:
             sa.event.listen(engine, "connect", _tune_sqlite)
             sa.event.listen(engine, "begin", _begin)
         with writing(engine).begin() as connection:
-            _lock_for_migration(connection)
+            lock(connection)
             metadata.create_all(connection)
             _check_version(connection)
     except (sa.exc.SQLAlchemyError, ImportError) as error:
@@ -95,6 +98,28 @@ def connect(url: str) -> sa.Engine:
 def writing(engine: sa.Engine) -> sa.Engine:
     """The engine for transactions that write: on SQLite they take their lock at once."""
     return engine.execution_options(bequest_writes=True)
+
+
+def counting(until: int | None = None) -> sa.ColumnElement[bool]:
+    """Which records count; those that did when a mark (see `Bank.mark`) was ``until``.
+
+    A failure counts until a value takes its place.
+    """
+    columns = records.c
+    if until is None:
+        return columns.superseded_by.is_(None)
+    standing = columns.superseded_by.is_(None) | (columns.superseded_by > until)
+    return (columns.id <= until) & standing
+
+
+def lock(connection: sa.Connection) -> None:
+    """Let no other transaction write until this one ends.
+
+    PostgreSQL gives ids when rows are inserted, not when they are committed: of two appends at
+    once, the one with the smaller ids could come last, below a mark that was taken meanwhile.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE has locked already
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(20261123)"))
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
@@ -128,17 +153,32 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _lock_for_migration(connection: sa.Connection) -> None:
-    if connection.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE has locked already
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(20261123)"))
-
-
 def _check_version(connection: sa.Connection) -> None:
     found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema")).scalar()
     if found is None:
         connection.execute(meta.insert().values(name="schema", value=str(SCHEMA_VERSION)))
+    elif int(found) == 1:
+        _migrate(connection)
     elif int(found) != SCHEMA_VERSION:
         raise BankError(
             f"the bank has schema version {found}, this Bequest reads {SCHEMA_VERSION}: export it "
             "with the Bequest that wrote it, and import that"
         )
+
+
+def _migrate(connection: sa.Connection) -> None:
+    """From version 1 to version 2.
+
+    The first deleted failures that a value had replaced, and took any word for a direction: all but
+    "maximize" was read as "minimize".
+    """
+    execute = connection.exec_driver_sql
+    execute("ALTER TABLE bank_records ADD COLUMN superseded_by INTEGER")
+    if connection.dialect.name == "postgresql":  # SQLite's integers are as long as they need to be
+        execute("ALTER TABLE bank_records ALTER COLUMN seed TYPE BIGINT")
+    direction = sa.func.lower(tasks.c.direction)
+    meant = sa.case((direction.like("max%"), "maximize"), else_="minimize")
+    connection.execute(tasks.update().values(direction=meant))
+    connection.execute(
+        meta.update().where(meta.c.name == "schema").values(value=str(SCHEMA_VERSION))
+    )

@@ -23,7 +23,8 @@ class Scores:
     Attributes:
         space: The space.
         tasks: The tasks, in the order of the rows.
-        configs: The configurations, in the order of the columns; all of them in the space.
+        configs: The configurations, in the order of the columns, which is that of their arrival;
+            all of them in the space.
         values: ``[tasks, configs]``, *higher is better*, mean over seeds; NaN where nobody looked,
             and the task's worst value where a training failed.
         origins: For each configuration, the task for which it was bred, or an empty string.
@@ -76,23 +77,20 @@ def read_scores(
     origins: list[str] = []
     place_of_design: dict[int, int] = {}
     place_of_key: dict[str, int] = {}
-    for overlap in overlaps:
-        if overlap.refused is not None:
+    carries = {o.source.hash: o.carry for o in overlaps if o.refused is None}
+    d = schema.designs.c
+    statement = sa.select(d.id, d.space, d.config, d.origin).where(d.space.in_(list(carries)))
+    # By their arrival, whatever their space: what comes later changes no column from before.
+    for design, source, config, origin in connection.execute(statement.order_by(d.id)):
+        carried = carries[source](config)
+        if carried is None:
             continue
-        d = schema.designs.c
-        found = connection.execute(
-            sa.select(d.id, d.config, d.origin).where(d.space == overlap.source.hash).order_by(d.id)
-        )
-        for design, config, origin in found:
-            carried = overlap.carry(config)
-            if carried is None:
-                continue
-            key = json.dumps(space.canonical(carried), sort_keys=True)
-            if key not in place_of_key:
-                place_of_key[key] = len(configs)
-                configs.append(carried)
-                origins.append(origin)
-            place_of_design[design] = place_of_key[key]
+        key = json.dumps(space.canonical(carried), sort_keys=True)
+        if key not in place_of_key:
+            place_of_key[key] = len(configs)
+            configs.append(carried)
+            origins.append(origin)
+        place_of_design[design] = place_of_key[key]
     tasks = read_tasks(connection)
     values = _mean_scores(connection, tasks, place_of_design, len(configs), until)
     scores = Scores(space, tuple(tasks), tuple(configs), values, tuple(origins))
@@ -122,7 +120,9 @@ def _mean_scores(
         name: i for i, name in connection.execute(sa.select(schema.tasks.c.id, schema.tasks.c.name))
     }
     rows_of = {ids[task.name]: row for row, task in enumerate(tasks)}
-    statement = sa.select(r.task, r.design, r.value).where((r.fidelity == FULL) & (r.id <= until))
+    whole = (r.fidelity == FULL) & schema.counting(until)
+    # In their order, or the sums over seeds could differ in their last bits.
+    statement = sa.select(r.task, r.design, r.value).where(whole).order_by(r.id)
     found = connection.execute(statement).fetchall()
     if not found or not width:
         return np.full((len(tasks), width), np.nan)

@@ -1,4 +1,4 @@
-"""Stops a run in which most trials fail: its cause is not the configurations."""
+"""Notes, and stops, a run in which most trials fail: its cause is not the configurations."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from .record import StudyRecord
 from .trial import COMPLETE, FAILED, PRUNED, Trial, is_refusal
 
 TOLERATED = 4
-"""So many failures are nobody's concern yet."""
+"""A run with fewer failures goes on."""
 
 
 class FailureWatch:
     """Looks after each trial of one run whether most have failed.
 
-    Trials that ended before the run do not count: whoever mends the cause may go on.
+    Trials that ended before the run do not count: whoever mends the cause may go on. As long as
+    most have failed, the failures are unexplained (see `StudyRecord.unexplained`), for a run may be
+    over after a few trials.
 
     Args:
         record: The study, before the run.
@@ -31,14 +33,15 @@ class FailureWatch:
         Raises:
             StudyError: At least `TOLERATED` trials of the run failed, and more than half of them.
         """
-        failures = sum(t.state == TrialState.FAIL for t in self._record.optuna_study.all_trials())
-        if failures < TOLERATED:
+        if all(t.state != TrialState.FAIL for t in self._record.optuna_study.all_trials()):
             return  # the usual case, and a cheap look
         now = [t for t in _ended(self._record) if t.slot not in self._before]
         now = [t for t in now if not is_refusal(t.error)]  # a limit did what it is for
         failed = [t for t in now if t.state == FAILED]
-        if len(failed) >= TOLERATED and 2 * len(failed) > len(now):
-            self._record.explain_away(t.slot for t in failed)
+        most = 2 * len(failed) > len(now)
+        earlier = self._record.unexplained - {t.slot for t in now}
+        self._record.explain_away(earlier | {t.slot for t in failed if most})
+        if most and len(failed) >= TOLERATED:
             raise StudyError(
                 f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
                 f"{failed[-1].error}"

@@ -1,9 +1,7 @@
-"""How Bequest speaks to MLflow: a client that does not wait for ever, experiments, limits."""
+"""How Bequest speaks to MLflow: a client of an own database or a server, experiments, limits."""
 
 from __future__ import annotations
 
-import logging
-import os
 import posixpath
 import re
 import sqlite3
@@ -18,6 +16,7 @@ from sqlalchemy import make_url
 
 from ..databases import use_write_ahead_log
 from ..home import home
+from ..quiet_mlflow import client_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,18 +28,9 @@ cut silently), and in a name."""
 
 def connect(uri: str) -> MlflowClient:
     """A client of a tracking URI; a new local database is made by one process alone."""
-    # A server that is down must not hold the writer for minutes (MLflow's default is 7 retries).
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
-
-    for name in ("mlflow.store.db.utils", "mlflow.tracking", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     # Two processes that migrate one new database at once would break it.
     with _lock():
-        client = MlflowClient(tracking_uri=uri)
+        client = client_of(uri)
         if uri.startswith("sqlite"):
             _write_ahead(uri)
         return client

@@ -162,9 +162,10 @@ class StudyRecord:
         return {*self.optuna_study.user_attrs.get(UNEXPLAINED, [])}
 
     def explain_away(self, slots: Iterable[int]) -> None:
-        """Note that the trials in some slots failed by no fault of their configurations."""
-        known = sorted(self.unexplained | {*slots})
-        self.optuna_study.set_user_attr(UNEXPLAINED, known)
+        """Note which slots' trials, of all, failed by no fault of their configurations."""
+        known = {*slots}
+        if known != self.unexplained:
+            self.optuna_study.set_user_attr(UNEXPLAINED, sorted(known))
 
     @property
     def folder(self) -> Path:

@@ -55,18 +55,20 @@ def rehearse(scores: Scores, *, budget: int = 30, seeds: int = 10) -> Iterator[R
         seeds: Repetitions of the methods that draw at random.
 
     Raises:
-        BankError: There are too few tasks to leave one out.
+        BankError: There are too few tasks to leave one out, no trials, or no repetitions.
     """
-    names = [
-        task.name
-        for task, row in zip(scores.tasks, scores.values, strict=True)
-        if (~np.isnan(row)).sum() >= LEAST_DESIGNS
-    ]
+    if budget < 1 or seeds < 1:
+        raise BankError(f"{budget} trials and {seeds} seeds: a rehearsal needs 1 of each at least")
+    names = candidates(scores)
     if len(names) < LEAST_TASKS:
         raise BankError(
             f"the bank holds {len(names)} tasks with {LEAST_DESIGNS} designs of space "
             f"{scores.space.name!r}; {LEAST_TASKS} are needed to leave one out"
         )
+    return _rehearsals(scores, names, budget, seeds)
+
+
+def _rehearsals(scores: Scores, names: list[str], budget: int, seeds: int) -> Iterator[Rehearsal]:
     for name in names:
         values = scores.values[[task.name for task in scores.tasks].index(name)]
         known = np.flatnonzero(~np.isnan(values))
@@ -79,6 +81,15 @@ def rehearse(scores: Scores, *, budget: int = 30, seeds: int = 10) -> Iterator[R
                 order = rng.permutation(len(known))
                 yield pool.replay(name, "random", budget, _list(order))
                 yield pool.replay(name, "gp", budget, pool.plain(order))
+
+
+def candidates(scores: Scores) -> list[str]:
+    """The tasks that can play the new one: those with enough designs."""
+    return [
+        task.name
+        for task, row in zip(scores.tasks, scores.values, strict=True)
+        if (~np.isnan(row)).sum() >= LEAST_DESIGNS
+    ]
 
 
 Choose = Callable[[list[int]], int]

@@ -100,9 +100,15 @@ class StudyBank:
 
         What goes wrong is a warning: the trials are kept, and can be added another time.
         """
-        explanation = self.explain()
-        if explanation:
-            self._study.set_user_attr(INHERITED, explanation)
+        try:
+            explanation = self.explain()
+            if explanation:
+                self._study.set_user_attr(INHERITED, explanation)
+        except Exception as error:  # whatever the model's arithmetic, the bank or the store throws
+            warnings.warn(
+                f"what was inherited is not written down ({reason_of(error)}): the trials are kept",
+                stacklevel=3,
+            )
         try:
             bank = self._addressee()
             if bank is not None:

@@ -185,6 +185,10 @@ class Space:
         """
         return config
 
+    def key(self, config: Config) -> str:
+        """One string for all configurations that build the same model."""
+        return repr(sorted(self.canonical(config).items()))
+
     def features(self, configs: Sequence[Config]) -> np.ndarray | None:
         """Non-negative counts ``[n, f]`` that describe the built models, where a space has them.
 

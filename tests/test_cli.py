@@ -185,6 +185,10 @@ def test_bank_check_says_what_to_expect(bequest: Any, data_root: Path, tmp_path:
         (("import", "/nowhere"), "holds no bank: there is no bank.json in it"),
         (("import", "x", "--format", "exel"), "unknown format 'exel'"),
         (("import", "sqlite:///x.db", "--format", "mlflow"), "name the MLflow experiment"),
+        (
+            ("import", "x", "--format", "mlflow", "--study", "s", "--direction", "max"),
+            "unknown direction 'max': known are maximize, minimize",
+        ),
         (("show", "--bank", "sqlite:////nowhere/b.db"), "cannot open the bank"),
         (("check", "--space", "gnnn", "--bank", "sqlite://"), "unknown space in the bank 'gnnn'"),
         (("check", "--without", "trek50"), "unknown task in the bank 'trek50'"),

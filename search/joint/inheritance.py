@@ -46,7 +46,7 @@ def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]
             continue  # under other conditions: its networks in float32 may be the same
         # The bank also reads fine-tuned networks as architectures: they had few bits.
         configs, values = [], []
-        for its, record in bank.records(task.name):
+        for its, record in bank.records(task.name, until=mark):
             if its != space or record.value is None:
                 continue
             if design_key(space, record.config) in before:

@@ -56,7 +56,7 @@ class GPSampler(SpaceSampler):
     ) -> Config:
         if len(history) < len(space.defaults):
             return space.defaults[len(history)]
-        known = {key_of(space, o.config) for o in history}
+        known = {space.key(o.config) for o in history}
         done = [o for o in history if o.value is not None]
         if len(history) < self.startup or len(done) < 2:
             return self._unknown(space, known, rng)
@@ -67,7 +67,7 @@ class GPSampler(SpaceSampler):
         """A random configuration that was not tried yet, if one can be found."""
         config = space.sample(rng)
         for _ in range(100):
-            if key_of(space, config) not in known:
+            if space.key(config) not in known:
                 break
             config = space.sample(rng)
         return config
@@ -115,7 +115,7 @@ class _Everything:
 
     def __init__(self, space: Space) -> None:
         self.configs = list(space.enumerate())
-        self.place = {key_of(space, config): i for i, config in enumerate(self.configs)}
+        self.place = {space.key(config): i for i, config in enumerate(self.configs)}
         inputs = Inputs(space)
         x = inputs(self.configs)
         # On counts the noise is large enough for single precision; a fitted one may be tiny.
@@ -180,7 +180,7 @@ class Search:
     @torch.no_grad()
     def ranked(self, candidates: list[Config]) -> list[Config]:
         """The candidates that are not known, best first; all of them, if all are known."""
-        new = [c for c in candidates if key_of(self.space, c) not in self.known] or candidates
+        new = [c for c in candidates if self.space.key(c) not in self.known] or candidates
         scores = self.acquisition(new)
         return [new[i] for i in scores.argsort(descending=True, stable=True).tolist()]
 
@@ -203,8 +203,3 @@ def neighbour(space: Space, config: Config, rng: np.random.Generator, step: floa
 
 def _is_categorical(space: Space, name: str) -> bool:
     return bool(space.categorical[[p.name for p in space.parameters].index(name)])
-
-
-def key_of(space: Space, config: Config) -> str:
-    """One string for each model."""
-    return repr(sorted(space.canonical(config).items()))

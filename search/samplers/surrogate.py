@@ -158,11 +158,26 @@ class Surrogate:
         return mean, (self.variance.to(x.dtype).unsqueeze(-1) * rest).sqrt()
 
     def log_expected_improvement(self, x: Tensor, best: Tensor) -> Tensor:
-        """The logarithm of the expected improvement over ``best`` at inputs ``[m, d]``: ``[m]``.
-
-        Source: Ament et al., *Unexpected Improvements to Expected Improvement for Bayesian
-        Optimization*, NeurIPS 2023.
-        """
+        """The logarithm of the expected improvement over ``best`` at inputs ``[m, d]``: ``[m]``."""
         mean, deviation = (part.double() for part in self.predict(x))
-        gain = _log_ei_helper((mean - best) / deviation) + deviation.log()
-        return torch.logsumexp(gain + self.log_shares.unsqueeze(-1), dim=0)
+        return log_expected_improvement(mean, deviation, best, self.log_shares)
+
+
+def log_expected_improvement(
+    mean: Tensor, deviation: Tensor, best: Tensor, log_shares: Tensor
+) -> Tensor:
+    """The logarithm of the expected improvement over ``best``, averaged over settings.
+
+    Source: Ament et al., *Unexpected Improvements to Expected Improvement for Bayesian
+    Optimization*, NeurIPS 2023.
+
+    Args:
+        mean, deviation: Predictions under each setting ``[b, m]``.
+        best: The best value so far.
+        log_shares: The settings' shares of the evidence, as logarithms ``[b]``.
+
+    Returns:
+        ``[m]``.
+    """
+    gain = _log_ei_helper((mean - best) / deviation) + deviation.log()
+    return torch.logsumexp(gain + log_shares.unsqueeze(-1), dim=0)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from botorch.acquisition.analytic import _log_ei_helper
 from torch import Tensor
 
 from ...banks.inheritance import INHERITED, KERNELS, Inheritance, Views
@@ -15,9 +14,9 @@ from ...banks.values import warp
 from ...spaces import Config, Space
 from ...threads import one_thread
 from .base import Observation
-from .fit import RATE, SHAPE
-from .gp import EXHAUSTIVE, STARTS, GPSampler, Search, key_of
-from .surrogate import NEGLIGIBLE
+from .fit import evidence
+from .gp import EXHAUSTIVE, STARTS, GPSampler, Search
+from .surrogate import NEGLIGIBLE, log_expected_improvement
 
 TRUST = (0.0, 1.0)
 """How far the earlier tasks are trusted, as factors of what the bank says; 0 is the guard: where
@@ -73,14 +72,9 @@ class InheritingProcess:
         kernels = x.kernels(x, self.inheritance.scales)
         covariance = torch.einsum("sk,kij->sij", self.settings[:, :KERNELS], kernels) + OFFSET
         noise = self.settings[:, -1].view(-1, 1, 1) * torch.eye(n, dtype=torch.float64)
-        self.cholesky = torch.linalg.cholesky(covariance + noise)
-        rest = (y - self.settings[:, KERNELS : KERNELS + 1] * x.mean).unsqueeze(-1)
-        self.solved = torch.cholesky_solve(rest, self.cholesky)
-        rate = RATE + (rest.mT @ self.solved).flatten() / 2
-        shape = SHAPE + n / 2
-        determinant = self.cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        self.log_evidence = -determinant - shape * rate.log()
-        self.variance = rate / shape
+        rest = y - self.settings[:, KERNELS : KERNELS + 1] * x.mean
+        found = evidence(covariance + noise, rest)
+        self.log_evidence, self.cholesky, self.solved, self.variance = found
 
     @torch.no_grad()
     def believe(self, x: Views) -> None:
@@ -100,27 +94,28 @@ class InheritingProcess:
 
     @torch.no_grad()
     def log_expected_improvement(self, x: Views, best: Tensor) -> Tensor:
-        """``[m]``; see `Surrogate.log_expected_improvement`."""
+        """The logarithm of the expected improvement over ``best`` at designs: ``[m]``."""
         found = []
         for start in range(0, len(x), CHUNK):
             mean, deviation = self.predict(x[start : start + CHUNK])
-            gain = _log_ei_helper((mean - best) / deviation) + deviation.log()
-            found.append(torch.logsumexp(gain + self.log_shares.unsqueeze(-1), dim=0))
+            found.append(log_expected_improvement(mean, deviation, best, self.log_shares))
         return torch.cat(found)
 
     @torch.no_grad()
     def trusted(self) -> dict[str, float]:
-        """How much each earlier task's opinion moves the prediction, by name."""
+        """How much each earlier task's opinion moves the prediction, by name.
+
+        The derivative by what the task holds and thinks of a design, which the inner products and
+        the mean are linear in.
+        """
         shares = self.log_shares.exp()
         tasks = len(self.inheritance.tasks)
-        roots = torch.from_numpy(
-            np.sqrt(self.inheritance.relevance / self.inheritance.relevance.mean())
-        )
+        roots, means = map(torch.from_numpy, self.inheritance.slopes())
         total = torch.zeros(tasks, dtype=torch.float64)
         for share, setting, solved in zip(shares, self.settings, self.solved, strict=True):
             learned = setting[0] * (self.x.held.mT @ solved).flatten()
             learned += setting[1] * (self.x.modelled.mT @ solved).flatten()
-            total += share * (learned * roots / tasks + setting[KERNELS] * roots.square() / tasks)
+            total += share * (learned * roots / tasks + setting[KERNELS] * means)
         return dict(zip(self.inheritance.tasks, total.tolist(), strict=True))
 
     @property
@@ -156,7 +151,7 @@ class TransferGPSampler(GPSampler):
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator
     ) -> Config:
-        known = {key_of(space, o.config) for o in history}
+        known = {space.key(o.config) for o in history}
         with one_thread():
             if not any(o.value is not None for o in history):
                 return self._inherited(space, known, rng)
@@ -169,7 +164,7 @@ class TransferGPSampler(GPSampler):
             order = opinion.argsort(descending=True, stable=True).tolist()
             self._best_first = [self.inheritance.configs[i] for i in order]
         for config in self._best_first:
-            if key_of(space, config) not in known:
+            if space.key(config) not in known:
                 return config
         return self._unknown(space, known, rng)
 
@@ -218,7 +213,7 @@ class TransferGPSampler(GPSampler):
             # Configurations that build one model are looked at once.
             first: dict[str, Config] = {}
             for config in space.enumerate():
-                first.setdefault(key_of(space, config), config)
+                first.setdefault(space.key(config), config)
             configs = list(first.values())
             places = {key: i for i, key in enumerate(first)}
             self._whole = configs, self.inheritance.views(configs), places

@@ -95,6 +95,11 @@ def test_a_task_keeps_its_metric(bank: Bank) -> None:
         bank.append(other, SPACE, [Record(GAT, 0.5)])
 
 
+def test_a_direction_is_one_of_two() -> None:
+    with pytest.raises(UnknownNameError, match="'max': known are maximize, minimize"):
+        BankTask("photos", "accuracy", "max")
+
+
 def _append_fifty(url: str, number: int) -> int:
     bank = Bank(url)
     return sum(
@@ -107,16 +112,17 @@ def _append_fifty(url: str, number: int) -> int:
     )
 
 
-@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
-def test_eight_processes_append_at_once(
-    server: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    own = f"sqlite:///{tmp_path / 'bank.db'}"
-    url = own if server == "sqlite" else request.getfixturevalue("postgresql")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest, url: str) -> str:
+    """A bank's URL, on SQLite and on PostgreSQL, where it holds what other tests have left."""
+    return url if request.param == "sqlite" else str(request.getfixturevalue("postgresql"))
+
+
+def test_eight_processes_append_at_once(server: str) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(8) as pool:
-        added = pool.starmap(_append_fifty, [(url, i) for i in range(8)])
-    bank = Bank(url)
+        added = pool.starmap(_append_fifty, [(server, i) for i in range(8)])
+    bank = Bank(server)
     assert sum(added) == 400
     assert bank.counts() == {"task0": 150, "task1": 150, "task2": 100}
     assert (
@@ -188,6 +194,61 @@ def test_a_mark_shows_the_bank_as_it_was(bank: Bank) -> None:
     np.testing.assert_array_equal(after.values, before.values)
 
 
+def test_a_mark_still_shows_a_failure_whose_place_a_value_has_taken(server: str) -> None:
+    bank = Bank(server)
+    task = BankTask("mended", "accuracy")
+    bank.append(task, SPACE, [Record(GCN, 0.5), Record(GAT, None, error="boom")])
+    mark = bank.mark
+    assert bank.append(task, SPACE, [Record(GAT, 0.9)]) == 1
+    for asked in (bank, Bank(server)):
+        before, now = (asked.scores(SPACE, until)[0].only(["mended"]) for until in (mark, None))
+        assert before.values.tolist() == [[0.5, 0.5]], "a failure counts as the worst"
+        assert now.values.tolist() == [[0.5, 0.9]]
+        assert [r.value for _, r in asked.records("mended", until=mark)] == [0.5, None]
+        assert [r.value for _, r in asked.records("mended")] == [0.5, 0.9]
+        assert asked.counts()["mended"] == 2
+    assert bank.append(task, SPACE, [Record(GAT, None), Record(GAT, 0.8)]) == 0
+
+
+def test_another_space_changes_no_column_from_before(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.9)])
+    mark, before = bank.mark, bank.scores(SPACE)[0]
+    widths = (Parameter("width", IntDistribution(1, most)) for most in range(2, 1000))
+    spaces = (Space("wide", [*SPACE.parameters, width]) for width in widths)
+    first = next(space for space in spaces if space.hash < SPACE.hash)
+    records = [Record({**GAT, "width": 2}, 0.1), Record({**GCN, "rate": 0.125, "width": 2}, 0.2)]
+    bank.append(BankTask("late", "accuracy"), first, records)
+    for until in (mark, None):
+        after = bank.scores(SPACE, until)[0]
+        assert after.configs[:2] == before.configs == (GCN, GAT)
+    assert len(after.configs) == 3
+
+
+def test_a_bank_of_the_first_version_is_taken_over(server: str) -> None:
+    bank = Bank(server)
+    task = BankTask("old", "accuracy")
+    bank.append(task, SPACE, [Record(GCN, 0.5), Record(GAT, None, error="boom")])
+    mark, before = bank.mark, bank.scores(SPACE)[0].only(["old"])
+    with bank.engine.begin() as connection:
+        execute = connection.exec_driver_sql
+        execute("ALTER TABLE bank_records DROP COLUMN superseded_by")
+        if server.startswith("postgresql"):
+            execute("ALTER TABLE bank_records ALTER COLUMN seed TYPE INTEGER")
+        execute("UPDATE bank_meta SET value = '1' WHERE name = 'schema'")
+        execute("UPDATE bank_tasks SET direction = 'max' WHERE name = 'old'")
+    bank = Bank(server)
+    assert bank.append(task, SPACE, [Record(GAT, 0.9), Record(GCN, 0.7, seed=2**32 - 1)]) == 2
+    after = bank.scores(SPACE, until=mark)[0].only(["old"])
+    np.testing.assert_array_equal(after.values, before.values)
+    assert Bank(server).note("schema") == "2"
+
+
+def test_a_bank_of_a_later_version_is_refused(bank: Bank, url: str) -> None:
+    bank.set_note("schema", "99")
+    with pytest.raises(BankError, match="has schema version 99, this Bequest reads 2"):
+        Bank(url)
+
+
 def test_fingerprints_are_replaced(bank: Bank) -> None:
     bank.append(TASK, SPACE, [Record(GCN, 0.5)])
     bank.set_fingerprint("photos", "fisher", [1.0, 2.0])
@@ -200,6 +261,22 @@ def test_fingerprints_are_replaced(bank: Bank) -> None:
 def test_what_cannot_be_opened_says_so() -> None:
     with pytest.raises(BankError, match="cannot open the bank at sqlite:////nowhere/bank.db"):
         Bank("sqlite:////nowhere/bank.db")
+
+
+def test_a_bank_that_is_damaged_in_the_middle_says_so(bank: Bank, url: str) -> None:
+    rates = [{"layer": "gcn", "rate": i / 2000} for i in range(2000)]
+    bank.append(TASK, SPACE, [Record(config, 0.5) for config in rates])
+    with bank.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    bank.engine.dispose()
+    path = Path(url.removeprefix("sqlite:///"))
+    content = bytearray(path.read_bytes())
+    content[20_000:-20_000] = bytes(0xA5 for _ in content[20_000:-20_000])
+    path.write_bytes(content)
+    damaged = Bank(url)
+    for use in (damaged.counts, lambda: damaged.scores(SPACE), lambda: list(damaged.records("x"))):
+        with pytest.raises(BankError, match=r"cannot be used \(.*malformed.*\): try again"):
+            use()
 
 
 # Spaces that overlap in part ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -116,12 +117,54 @@ def _lost_task(folder: Path) -> None:
 def test_a_bad_file_is_named_and_changes_nothing(
     folder: Path, target: Bank, damage: Callable[[Path], None], message: str
 ) -> None:
+    document = json.loads((folder / "bank.json").read_text())
+    del document["digests"]  # as earlier versions wrote it: what is damaged is seen even so
+    (folder / "bank.json").write_text(json.dumps(document))
     damage(folder)
     with pytest.raises(Exception, match=message) as caught:
         import_bank(target, folder)
     assert type(caught.value).__module__ == "bequest.errors"
     assert target.tasks == []
     assert target.spaces() == []
+
+
+@pytest.mark.parametrize("at", ["tasks", "designs", "records", "fingerprints"])
+def test_an_export_that_was_interrupted_is_no_bank(
+    folder: Path, target: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """It would have new numbers in one table, and old ones in another."""
+    bank = Bank(f"sqlite:///{tmp_path / 'bank.db'}")
+    bank.append(BankTask("0", "accuracy"), SPACE, [Record({"x": 0.75}, 0.75)])
+    write = pq.write_table
+
+    def killed(table: pa.Table, path: Path, **options: Any) -> None:
+        if path.stem == at:
+            raise KeyboardInterrupt
+        write(table, path, **options)
+
+    monkeypatch.setattr(pq, "write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        export_bank(bank, folder)
+    with pytest.raises(BankError, match="holds no bank"):
+        import_bank(target, folder)
+    monkeypatch.setattr(pq, "write_table", write)
+    assert export_bank(bank, folder) == import_bank(target, folder) == 12
+
+
+def test_a_table_of_another_export_is_refused(folder: Path, target: Bank, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    export_bank(target, other)
+    (other / "records.parquet").replace(folder / "records.parquet")
+    with pytest.raises(BankError, match=r"records.parquet. was not exported with the others"):
+        import_bank(target, folder)
+    assert target.tasks == []
+
+
+def test_a_file_is_no_folder(folder: Path, target: Bank) -> None:
+    with pytest.raises(BankError, match=r"is no folder.*--format"):
+        import_bank(target, folder / "records.parquet")
+    with pytest.raises(BankError, match=r"cannot write a bank to .*: give a folder"):
+        export_bank(target, folder / "records.parquet")
 
 
 def test_no_bank_there(target: Bank, tmp_path: Path) -> None:
@@ -155,8 +198,9 @@ def test_nas_bench_graph(data_root: Path, target: Bank) -> None:
 
 def test_a_wrong_table(target: Bank, tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
-    with pytest.raises(BankError, match="give the path of the Parquet"):
-        import_graphgym(target, path)
+    for wrong in (path, tmp_path):
+        with pytest.raises(BankError, match="give the path of the Parquet"):
+            import_graphgym(target, wrong)
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(BankError, match="lacks task_id"):
         import_graphgym(target, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlflow import MlflowClient
 from bequest.banks.bank import Bank
 from bequest.banks.logs import import_mlflow, import_optuna
 from bequest.banks.matrices import append_rows, matrix_of
+from bequest.banks.record import Record
 from bequest.errors import BankError, UnknownNameError
 from bequest.spaces import Condition
 
@@ -112,6 +114,58 @@ def test_only_choices_tell_who_has_a_parameter(bank: Bank, tmp_path: Path) -> No
     assert gamma.condition == Condition("kernel", ("rbf",))
 
 
+def test_what_is_not_finite_keeps_nothing_else_out(bank: Bank, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'plain.db'}"
+
+    def objective(trial: optuna.Trial) -> float:
+        x = trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("loss", [math.nan, 0.5, 10**400][trial.number])
+        trial.report([0.5, math.nan, math.inf][trial.number], 1)
+        return [x, math.inf, x][trial.number]
+
+    optuna.create_study(storage=url, study_name="theirs").optimize(objective, n_trials=3)
+    assert import_optuna(bank, url) == 3
+    first, second, third = (record for _, record in bank.records("theirs"))
+    assert first.value == first.config["x"]
+    assert (second.value, second.error) == (None, "its value was inf")
+    assert [r.metrics for r in (first, second, third)] == [{}, {"loss": 0.5}, {}]
+    assert [r.curve for r in (first, second, third)] == [{1: 0.5}, {}, {}]
+
+
+def test_what_is_not_finite_in_mlflow(bank: Bank, mlflow_home: Path) -> None:
+    uri = f"sqlite:///{mlflow_home / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment("ours")
+    for i, value in enumerate([0.5, math.nan, math.inf, -math.inf]):
+        run = client.create_run(experiment).info.run_id
+        client.log_param(run, "missing", ["nan", "0", "inf", "1"][i])
+        client.log_metric(run, "accuracy", value)
+        client.log_metric(run, "loss", math.nan)
+        client.set_terminated(run)
+    assert import_mlflow(bank, uri, "ours", "accuracy") == 4
+    records = {str(record.config["missing"]): record for _, record in bank.records("ours")}
+    assert {text: record.value for text, record in records.items()} == {
+        "nan": 0.5,
+        "0": None,
+        "inf": None,
+        "1": None,
+    }
+    assert all((record.error is None) == (record.value is not None) for record in records.values())
+    assert all(record.metrics == {} for record in records.values())
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "http://127.0.0.1:9", "sqlite:///x.db", "foo://x"])
+def test_an_mlflow_that_cannot_be_read_is_one_sentence(
+    bank: Bank, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    with pytest.raises(BankError, match=r"cannot read MLflow at|there is no MLflow database") as it:
+        import_mlflow(bank, uri, "ours", "accuracy")
+    assert "\n" not in str(it.value)
+    assert not (tmp_path / "x.db").exists()
+
+
 @pytest.mark.parametrize("store", ["foo", "sqlite:///nowhere.db", "postgresql://no.where/x"])
 def test_a_store_that_is_not_there_is_one_sentence(
     bank: Bank, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,3 +183,13 @@ def test_a_family_has_one_set_of_contexts(bank: Bank) -> None:
     with pytest.raises(BankError, match="holds family 'sensor' with 5 other contexts"):
         append_rows(bank, "sensor", many, ["noise"], [0], np.ones((1, 8)))
     assert np.isfinite(matrix_of(bank, "sensor")[1]).sum() == 10
+
+
+def test_what_failed_was_not_measured(bank: Bank) -> None:
+    contexts = np.linspace(0, 1, 2)[:, None]
+    append_rows(bank, "sensor", contexts, ["noise"], [0], np.array([[-2.0, -4.0]]))
+    first, second = bank.tasks
+    ((space, done),) = bank.records(first.name)
+    bank.append(first, space, [Record(done.config, None, seed=1, error="boom")])
+    bank.append(second, space, [Record({"noise": 1.0}, None, error="boom")])
+    np.testing.assert_equal(matrix_of(bank, "sensor")[1], [[-2, -4], [np.nan, np.nan]])

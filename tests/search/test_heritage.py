@@ -209,7 +209,23 @@ def test_autotransfer_asks_the_tasks_with_similar_fingerprints(url: str) -> None
 def test_a_rehearsal_needs_tasks(url: str) -> None:
     fill(url, 2)
     with pytest.raises(BankError, match="2 tasks with 20 designs"):
-        list(rehearse(Bank(url).scores(SPACE)[0]))
+        rehearse(Bank(url).scores(SPACE)[0])
+    for nothing in ({"budget": 0}, {"seeds": 0}):
+        with pytest.raises(BankError, match="needs 1 of each at least"):
+            rehearse(Bank(url).scores(SPACE)[0], **nothing)
+
+
+def test_an_explanation_that_fails_keeps_no_trial_from_the_bank(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> dict[str, float]:
+        raise np.linalg.LinAlgError("not positive definite")
+
+    fill(url, 1)
+    monkeypatch.setattr(TransferGPSampler, "explain", fails)
+    with pytest.warns(UserWarning, match=r"not written down \(not positive definite\)"):
+        study_of("new", url).run(trials=2, progress=False)
+    assert Bank(url).counts()["new"] == 2
 
 
 def test_failures_that_nobody_explains_stay_out(url: str) -> None:
@@ -230,6 +246,24 @@ def test_failures_that_nobody_explains_stay_out(url: str) -> None:
     records = [record for _, record in Bank(url).records("new")]
     assert len(records) == 8
     assert all(record.value is not None for record in records)
+
+
+@pytest.mark.parametrize(("trials", "kept"), [(1, 0), (3, 1), (4, 4)])
+def test_failures_of_a_short_run_stay_out_while_they_are_most(
+    url: str, trials: int, kept: int
+) -> None:
+    calls = 0
+
+    def train(config: Config) -> float:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise RuntimeError("no data")
+        return objective(config)
+
+    study = study_of("new", url, function=train, sampler="random")
+    study.run(trials=trials, progress=False)
+    assert Bank(url).counts().get("new", 0) == kept
 
 
 def test_a_value_takes_the_place_of_a_failure(url: str) -> None:

@@ -7,9 +7,10 @@ import itertools
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution
 
-from bequest.banks.inheritance import Inheritance
+from bequest.banks.inheritance import KERNELS, Inheritance
 from bequest.banks.record import BankTask
 from bequest.banks.scores import Scores
 from bequest.banks.values import gaussianised, warp
@@ -17,6 +18,7 @@ from bequest.errors import BankError
 from bequest.search.samplers.base import Observation
 from bequest.search.samplers.transfer_gp import InheritingProcess, TransferGPSampler
 from bequest.spaces import Config, Parameter, Space
+from bequest.spaces.counts import counts
 from tests.conformance.samplers import FINITE, SamplerConformance, score
 
 GRID = Space(
@@ -96,6 +98,29 @@ def test_tasks_that_mislead_lose_their_say() -> None:
     assert sum(misled.trusted().values()) < 0 < sum(helped.trusted().values())
     found = search(TransferGPSampler(GRID, inheritance), target, 25)
     assert max(found) >= np.sort(target)[-3]
+
+
+def test_trust_is_the_derivative_of_the_prediction_by_an_opinion() -> None:
+    inheritance = Inheritance(RELATED, {"task1": 0.3})
+    tried, new = [3, 50, 90, 140, 200], [20]
+    y = warp(np.array([additive(99)(CONFIGS[i]) for i in tried]))  # type: ignore[operator]
+    process = InheritingProcess(inheritance, [CONFIGS[i] for i in tried], y)
+    x, z = counts(GRID, [CONFIGS[i] for i in new]), inheritance._z[:, new]
+    now = inheritance._sources.views(x, z)
+
+    def linear(z: np.ndarray) -> float:
+        """The parts of the prediction that are linear in what a task holds and thinks."""
+        views = inheritance._sources.views(x, z)
+        views.modelled = now.modelled + views.held - now.held
+        kernels = views.kernels(process.x, inheritance.scales)[:2]
+        cross = torch.einsum("sk,kij->sij", process.settings[:, :2], kernels)
+        mean = process.settings[:, KERNELS] * views.mean
+        return float(process.log_shares.exp() @ ((cross @ process.solved).flatten() + mean))
+
+    for k, trust in enumerate(process.trusted().values()):
+        step = np.zeros_like(z)
+        step[k] = 1e-4
+        assert trust == pytest.approx((linear(z + step) - linear(z - step)) / 2e-4, rel=1e-6)
 
 
 def test_a_task_without_relatives_is_searched_by_its_own_process() -> None:
