@@ -124,8 +124,12 @@ def search(
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""
     from .search.study import Study
+    from .search.study_facts import check_run
 
     _check_fitted(fit, train_on_validation)
+    check_run(trials, workers)  # before the study is begun
+    if timeout is not None and not timeout > 0:
+        raise StudyError(f"timeout is {timeout:g}: give the seconds that the search may take")
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
     asked = {"images": images, "size": size, "epochs": epochs}

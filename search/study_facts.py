@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 
 from .. import __version__
 from ..errors import StudyError
@@ -42,6 +48,47 @@ def check_asked(evaluator: Evaluator, seed: int) -> None:
     direction = evaluator.task.direction
     if direction not in ("maximize", "minimize"):
         raise StudyError(f"direction is {direction!r}: say 'maximize' or 'minimize'")
+
+
+def check_run(trials: int | None, workers: int) -> None:
+    """See that a run is asked to do something.
+
+    Raises:
+        StudyError: It is asked for no trial, or nobody works.
+    """
+    if trials is not None and trials < 1:
+        raise StudyError(f"trials is {trials}: a study needs 1 at least")
+    if workers < 1:
+        raise StudyError(f"workers is {workers}: somebody has to work, give 1 at least")
+
+
+@contextmanager
+def begun(name: str, storage: BaseStorage, directions: Sequence[StudyDirection]) -> Iterator[None]:
+    """The study is in the store; where it is new and is refused meanwhile, nothing is left there.
+
+    Args:
+        name: The study's.
+        storage: Its store.
+        directions: Of a new study's objectives.
+    """
+    try:
+        optuna.create_study(study_name=name, storage=storage, directions=directions)
+        new = True
+    except DuplicatedStudyError:
+        new = False
+    try:
+        yield
+    except BaseException:
+        # Somebody else may have joined in the meantime, whom nobody refused.
+        if new and not SlotStudy(name, storage).all_trials():
+            optuna.delete_study(study_name=name, storage=storage)
+        raise
+
+
+def directions_of(facts: Mapping[str, Any]) -> list[StudyDirection]:
+    """Which way each objective is searched, by what a study is said to be (see `describe`)."""
+    first = StudyDirection[facts["direction"].upper()]
+    return [first, *(StudyDirection.MINIMIZE for _ in facts["minimize"])]
 
 
 def describe(
@@ -100,6 +147,7 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
                 f"the store has a study {study.study_name!r} that Bequest did not make: give the "
                 "new study another name"
             )
+        _check_directions(study, now)
         fingerprints = _fingerprints(evaluator)  # takes a while: somebody else may begin meanwhile
         if METADATA not in study.user_attrs:
             facts = {**now, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
@@ -113,7 +161,19 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
                 f"study {study.study_name!r} was begun with {name.replace('_', ' ')} "
                 f"{stored[name]!r}, not {now[name]!r}: give the new study another name"
             )
+    _check_directions(study, now)
     return stored
+
+
+def _check_directions(study: SlotStudy, now: Mapping[str, Any]) -> None:
+    """See that Optuna searches the same way: what it is told once stays."""
+    asked = directions_of(now)
+    if study.directions != asked:
+        found, wanted = ("/".join(d.name.lower() for d in ds) for ds in (study.directions, asked))
+        raise StudyError(
+            f"the store has a study {study.study_name!r} that is to {found}, not to {wanted}: give "
+            "the new study another name"
+        )
 
 
 def _fingerprints(evaluator: Evaluator) -> dict[str, list[float]]:

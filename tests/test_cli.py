@@ -122,6 +122,22 @@ def test_errors_are_one_sentence(bequest: Any, arguments: tuple[str, ...], messa
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("--trials", "0"), "trials is 0"),
+        (("--timeout", "0"), "timeout is 0"),
+        (("--workers", "0"), "workers is 0"),
+        (("--sampler", "gpp"), "unknown sampler 'gpp'"),
+    ],
+)
+def test_a_refused_search_leaves_no_study_behind(
+    bequest: Any, asked: tuple[str, str], message: str
+) -> None:
+    assert message in bequest("search", "wine-knn", "--bank", "none", *asked, code=2).stderr
+    assert json.loads(bequest("studies", "--json").stdout) == []
+
+
 def test_a_table_that_is_unfit_is_refused(bequest: Any, tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     table.write_text("question,kind\nwho,human\nwhere,place\n")

@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from bequest import Study
-from bequest.errors import StudyError, UnknownNameError
+from bequest.errors import BequestError, StudyError, UnknownNameError
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.evaluators.task import Outcome
 from bequest.spaces import Config, Space
@@ -262,6 +262,40 @@ def test_a_run_of_nothing_is_refused(make_study: MakeStudy) -> None:
         make_study().run(trials=0)
     with pytest.raises(StudyError, match="workers is 0"):
         make_study().run(trials=3, workers=0)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [{"pruner": "typo"}, {"sampler": "typo"}, {"bank": "typo"}, {"minimize": ["x", "x"]}],
+)
+def test_what_is_refused_leaves_no_study_behind(
+    make_study: MakeStudy, tmp_path: Path, refused: dict[str, Any]
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    with pytest.raises(BequestError):
+        make_study(storage=url, direction="minimize", **{"sampler": "transfer", **refused})
+    assert optuna.get_all_study_names(url) == []
+    study = make_study(storage=url, direction="maximize")
+    assert study.optuna_study.direction == optuna.study.StudyDirection.MAXIMIZE
+
+
+def test_what_is_refused_leaves_an_older_study_as_it_is(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    make_study(storage=url)
+    with pytest.raises(StudyError, match="begun with seed"):
+        make_study(storage=url, seed=1)
+    assert optuna.get_all_study_names(url) == ["toy"]
+
+
+def test_an_empty_study_that_searches_the_other_way_is_refused(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    optuna.create_study(study_name="toy", storage=url, direction="minimize")
+    with pytest.raises(StudyError, match="that is to minimize, not to maximize: give the new"):
+        make_study(storage=url)
 
 
 def test_without_a_complete_trial_the_last_reason_is_said(make_study: MakeStudy) -> None:
