@@ -51,6 +51,11 @@ def is_worker(owner: Mapping[str, Any], pid: int) -> bool:
     return owner.get("host") == _host() and owner.get("pid") == pid
 
 
+def is_mine(owner: Mapping[str, Any]) -> bool:
+    """Whether a trial's owner is this very process."""
+    return is_worker(owner, os.getpid()) and not _is_gone(owner)
+
+
 def is_ours(owner: Mapping[str, Any]) -> bool:
     """Whether a trial was run by this process or a worker of it, or by nobody who said so."""
     mine = {"host": _host(), **_identity(os.getpid())}

@@ -27,7 +27,7 @@ from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
 from .record import StudyRecord
-from .recovery import recover
+from .recovery import under_way
 from .slots import SlotStudy
 from .storage import open_storage
 from .study_bank import Inheriting, StudyBank
@@ -212,11 +212,13 @@ class Study:
         deadline = None if timeout is None else time.time() + timeout
         budget = 10**9 if trials is None else trials
         self._bank.open()
-        recover(self._study)
-        watch = FailureWatch(self.record)
-        self.tracker.start()
         finished = False
-        with study_progress(self.record, trials, deadline, enabled=progress) as show:
+        with (
+            under_way(self._study),
+            study_progress(self.record, trials, deadline, enabled=progress) as show,
+        ):
+            watch = FailureWatch(self.record)
+            self.tracker.start()
 
             def after_trial() -> None:
                 self.tracker.notify()

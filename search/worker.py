@@ -69,12 +69,7 @@ class Worker:
             config = self._configuration(trial)
             reporter = _Reporter(self.study, trial._trial_id)
             state, values, attrs = self._evaluate(config, reporter)
-        except BaseException:
-            # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
-            mark_lost(self.study, trial, INTERRUPTED)
-            raise
-        self.study.sampler.after_trial(self.study, trial, state, values or None)
-        try:
+            self.study.sampler.after_trial(self.study, trial, state, values or None)
             write_trial(
                 self.study._storage,
                 trial._trial_id,
@@ -86,6 +81,10 @@ class Worker:
         except UpdateFinishedTrialError:
             # Another host took this worker for dead: the slot has been given to somebody else.
             return
+        except BaseException:
+            # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
+            mark_lost(self.study, trial, INTERRUPTED)
+            raise
 
     def _configuration(self, trial: FrozenTrial) -> Config:
         """What the retried trial had, or the sampler's proposal, which is written down first."""
