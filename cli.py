@@ -11,7 +11,16 @@ import typer
 from . import __version__
 from .cli_bank import app as bank_app
 from .cli_costs import cost_table
-from .cli_output import Json, Storage, print_json, print_table, study_summary, trial_counts
+from .cli_output import (
+    Json,
+    Storage,
+    flat,
+    print_json,
+    print_table,
+    study_summary,
+    trial_counts,
+    trial_row,
+)
 from .cli_search import search
 from .cli_selection import select_tasks
 from .errors import BequestError, StudyError
@@ -88,17 +97,15 @@ def show(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     from .search.record import open_record
 
     record = open_record(name, storage)
-    rows = [
-        {"trial": t.slot, "state": t.state, record.metric: t.value, **t.config, "reason": t.error}
-        for t in record.trials
-    ]
+    trials = record.trials
     if as_json:
-        print_json({**study_summary(record), "rows": rows})
+        print_json({**study_summary(record), "rows": [trial_row(record, t) for t in trials]})
         return
     sign = -1 if record.direction == "maximize" else 1
-    rows.sort(key=lambda row: (row[record.metric] is None, sign * (row[record.metric] or 0.0)))
-    typer.echo(f"{name}: {record.direction} {record.metric}; {trial_counts(record)}")
-    print_table(rows)
+    trials.sort(key=lambda t: (t.value is None, sign * (t.value or 0.0)))
+    also = "".join(f", minimize {other}" for other in record.minimize)
+    typer.echo(f"{name}: {record.direction} {record.metric}{also}; {trial_counts(record)}")
+    print_table([flat(trial_row(record, t)) for t in trials])
 
 
 @app.command()

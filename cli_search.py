@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_bank import BankUrl
-from .cli_output import Json, Storage, print_json, print_table, study_summary, trial_counts
+from .cli_output import Json, Storage, flat, print_json, print_table, study_summary, trial_counts
 from .errors import StudyError
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def _print_result(
     if record.minimize:
         typer.echo("the front:")
         # The first choice says most, the others are in the report.
-        print_table([row | _first(row.pop("config")) for row in record.front_rows()])
+        print_table([flat({**r, "config": _first(r["config"])}) for r in record.front_rows()])
     if record.targets:
         print_table(record.target_rows())
         if len(record.targets) > 1:

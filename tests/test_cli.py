@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from bequest import Parameter, Space, Study
+from bequest.evaluators import Outcome
+
 SEARCH = ("search", "wine-knn", "--trials", "4", "--sampler", "random")
 
 
@@ -63,10 +66,43 @@ def test_a_search_from_end_to_end(bequest: Any, mlflow_home: Path, tmp_path: Pat
     assert [s["study"] for s in listed] == ["wine-knn-gnn-random-s0"]
     shown = json.loads(bequest("show", found["study"], "--json").stdout)
     assert len(shown["rows"]) == 6
+    assert {row["values"]["accuracy"] for row in shown["rows"]} >= {shown["best_value"]}
+    assert shown["rows"][shown["best_trial"]]["config"] == shown["best_config"]
     assert "layer" in bequest("show", found["study"]).stdout
     assert "wrote r.html" in bequest("report", found["study"], "-o", "r.html").stdout
     assert (tmp_path / "r.html").stat().st_size > 1e6
     assert json.loads(bequest("sync", found["study"], "--json").stdout)["written"] == 0
+
+
+def test_parameters_are_not_taken_for_results(bequest: Any) -> None:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    space = Space(
+        "taken",
+        [
+            Parameter("value", FloatDistribution(3, 4)),
+            Parameter("state", CategoricalDistribution(["solid"])),
+            Parameter("cost", CategoricalDistribution(["dear"])),
+        ],
+    )
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    study = Study.of(
+        lambda config: Outcome(0.25, {"cost": 17.0}),
+        space,
+        name="taken",
+        minimize=["cost"],
+        **options,
+    ).run(trials=2, progress=False)
+    rows = json.loads(bequest("show", "taken", "--json").stdout)["rows"]
+    assert [row["values"] for row in rows] == [{"value": 0.25, "cost": 17.0}] * 2
+    assert [row["state"] for row in rows] == ["complete"] * 2
+    assert [row["config"] for row in rows] == [t.config for t in study.trials]
+    said, names, *table = bequest("show", "taken").stdout.split("\n", 2)
+    assert said == "taken: maximize value, minimize cost; 2 complete trials"
+    whole = " ".join([names, *table]).split()
+    columns = ["trial", "state", "value", "cost", "config.value", "config.state", "config.cost"]
+    assert whole[: len(columns)] == columns
+    assert {"complete", "solid", "17", "dear", "0.25"} <= {*whole}
 
 
 def test_a_relaxed_search_from_the_shell(bequest: Any, tmp_path: Path) -> None:
