@@ -66,11 +66,13 @@ def _template(lost: FrozenTrial | None) -> FrozenTrial:
     if lost is None:
         return optuna.trial.create_trial(state=TrialState.RUNNING, system_attrs=attrs)
     first = lost.system_attrs.get(RETRY_OF, lost.number)
+    # What the sampler noted of the configuration (a generation, a place in a grid) stays true.
+    noted = {k: v for k, v in lost.system_attrs.items() if k != LOST}
     return optuna.trial.create_trial(
         state=TrialState.RUNNING,
         params=lost.params,
         distributions=lost.distributions,
-        system_attrs={**attrs, RETRY_OF: first},
+        system_attrs={**noted, **attrs, RETRY_OF: first},
     )
 
 

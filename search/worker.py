@@ -6,6 +6,7 @@ against the study store; nothing else is shared.
 
 from __future__ import annotations
 
+import copy
 import math
 import numbers
 import threading
@@ -52,9 +53,13 @@ class Worker:
         deadline: float | None = None,
         after_trial: Callable[[], None] = lambda: None,
     ) -> None:
-        """Run trials until the study has ``budget`` slots or the deadline (`time.time`) is past."""
+        """Run trials until the study has ``budget`` slots or the deadline (`time.time`) is past.
+
+        A sampler that has nothing more to try ends the run, too.
+        """
+        self.study.ends = False
         with _Heartbeat(self.study) as heartbeat:
-            while deadline is None or time.time() < deadline:
+            while not self.study.ends and (deadline is None or time.time() < deadline):
                 trial = claim(self.study, budget)
                 if trial is None:
                     return
@@ -69,7 +74,7 @@ class Worker:
             config = self._configuration(trial)
             reporter = _Reporter(self.study, trial._trial_id)
             state, values, attrs = self._evaluate(config, reporter)
-            self.study.sampler.after_trial(self.study, trial, state, values or None)
+            self._tell_sampler(trial, reporter, state, values, attrs)
             write_trial(
                 self.study._storage,
                 trial._trial_id,
@@ -85,6 +90,26 @@ class Worker:
             # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
             mark_lost(self.study, trial, INTERRUPTED)
             raise
+
+    def _tell_sampler(
+        self,
+        trial: FrozenTrial,
+        reporter: _Reporter,
+        state: TrialState,
+        values: list[float],
+        attrs: dict[str, Any],
+    ) -> None:
+        """Show the sampler the trial as it is about to be stored."""
+        sampler = self.study.sampler
+        if type(sampler).after_trial is BaseSampler.after_trial:
+            return  # it does not look
+        # A store in memory gives its own trial, which is not to be changed.
+        ended = copy.copy(self.study._storage.get_trial(trial._trial_id))
+        ended.state = state
+        ended.values = values or None
+        ended.user_attrs = {**ended.user_attrs, **attrs}
+        ended.intermediate_values = {**ended.intermediate_values, **reporter.unwritten}
+        sampler.after_trial(self.study, ended, state, values or None)
 
     def _configuration(self, trial: FrozenTrial) -> Config:
         """What the retried trial had, or the sampler's proposal, which is written down first."""
@@ -137,6 +162,10 @@ def propose(study: SlotStudy, trial: FrozenTrial, space: Space) -> Config:
     view = optuna.pruners._filter_study(study, trial)
     sampler: BaseSampler = study.sampler
     sampler.before_trial(view, trial)
+    if type(sampler).before_trial is not BaseSampler.before_trial:
+        trial = study._storage.get_trial(trial._trial_id)  # with what the sampler noted there
+    trial = copy.copy(trial)  # gets the parameters one by one: some samplers look at them
+    trial.params, trial.distributions = {}, {}
     relative_space = sampler.infer_relative_search_space(view, trial)
     relative = sampler.sample_relative(view, trial, relative_space)
     config: Config = {}
@@ -149,6 +178,8 @@ def propose(study: SlotStudy, trial: FrozenTrial, space: Space) -> Config:
             config[p.name] = p.distribution.to_external_repr(_only(p.distribution))
         else:
             config[p.name] = sampler.sample_independent(view, trial, p.name, p.distribution)
+        trial.params = {**config}
+        trial.distributions = {**trial.distributions, p.name: p.distribution}
     return space.validate(config)
 
 

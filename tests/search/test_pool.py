@@ -15,12 +15,13 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from bequest.errors import StudyError
 from bequest.search.ownership import is_worker, owner
 from bequest.search.slots import OWNER
 from bequest.search.study import Study
-from bequest.spaces import Space
+from bequest.spaces import Parameter, Space
 
 MakeStudy = Callable[..., Study]
 
@@ -41,6 +42,22 @@ def test_two_workers_share_the_slots(make_study: MakeStudy, url: str) -> None:
     assert os.getpid() not in {t.value for t in study.trials}
     alone = make_study().run(trials=20, progress=False)
     assert [t.config for t in study.trials] == [t.config for t in alone.trials]
+
+
+def test_a_sampler_that_has_tried_all_ends_all_workers(url: str) -> None:
+    choices = CategoricalDistribution(["p", "q", "r"])
+    study = Study.of(
+        lambda config: 1.0,
+        Space("finite", [Parameter("a", choices), Parameter("b", choices)]),
+        name="finite",
+        sampler=optuna.samplers.BruteForceSampler(seed=0),
+        storage=url,
+        tracking=False,
+        bank=False,
+    ).run(trials=50, workers=2, progress=False)
+    assert {t.state for t in study.trials} == {"complete"}
+    assert len({(t.config["a"], t.config["b"]) for t in study.trials}) == 9
+    assert len(study.trials) < 50
 
 
 def test_a_crashing_configuration_is_tried_twice(

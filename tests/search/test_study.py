@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import threading
@@ -13,13 +14,14 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from bequest import Study
 from bequest.errors import BequestError, StudyError, UnknownNameError
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.evaluators.task import Outcome
 from bequest.search import worker
-from bequest.spaces import Config, Space
+from bequest.spaces import Config, Parameter, Space
 
 MakeStudy = Callable[..., Study]
 
@@ -297,6 +299,83 @@ def test_studies_of_one_name_have_files_of_their_own(make_study: MakeStudy, tmp_
 def test_any_optuna_sampler_may_be_given(make_study: MakeStudy) -> None:
     study = make_study(sampler=optuna.samplers.QMCSampler(seed=1)).run(trials=5, progress=False)
     assert len({t.config["x"] for t in study.trials}) == 5
+
+
+FINITE = Space(
+    "finite",
+    [
+        Parameter("a", CategoricalDistribution(["p", "q"])),
+        Parameter("only", CategoricalDistribution(["one"])),
+        Parameter("b", CategoricalDistribution(["r", "s", "t"])),
+    ],
+)
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        optuna.samplers.BruteForceSampler(seed=0),
+        optuna.samplers.GridSampler({"a": ["p", "q"], "b": ["r", "s", "t"]}, seed=0),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_samplers_of_finite_lists_try_all_and_end_the_run(
+    tmp_path: Path, sampler: optuna.samplers.BaseSampler, store: str
+) -> None:
+    """Also where one trial was interrupted and is tried again."""
+    calls = 0
+
+    def train(config: Config) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return float(config["b"] == "s")
+
+    study = Study.of(
+        train,
+        FINITE,
+        name="finite",
+        sampler=copy.deepcopy(sampler),
+        storage="memory" if store == "memory" else f"sqlite:///{tmp_path / 's.db'}",
+        tracking=False,
+        bank=False,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        study.run(trials=50, progress=False)
+    study.run(trials=50, progress=False)
+    assert [t.state for t in study.trials] == ["complete"] * 6
+    assert {(t.config["a"], t.config["b"]) for t in study.trials} == {
+        (a, b) for a in "pq" for b in "rst"
+    }
+
+
+def test_samplers_see_what_a_trial_was_and_brought(make_study: MakeStudy) -> None:
+    def constraints(trial: optuna.trial.FrozenTrial) -> tuple[float]:
+        assert trial.state == optuna.trial.TrialState.COMPLETE
+        assert trial.values == [trial.params["x"]]
+        assert trial.intermediate_values == {0: trial.params["x"]}
+        return (trial.user_attrs["metrics"]["cost"] - 1,)
+
+    def train(config: Config, report: Callable[[int, float], None]) -> Outcome:
+        report(0, float(config["x"]))
+        return Outcome(config["x"], {"cost": abs(config["x"])})
+
+    for sampler in (
+        optuna.samplers.TPESampler(seed=0, constraints_func=constraints),
+        optuna.samplers.NSGAIISampler(seed=0, population_size=4, constraints_func=constraints),
+    ):
+        study = make_study(train, sampler=sampler).run(trials=12, progress=False)
+        assert [t.state for t in study.trials] == ["complete"] * 12
+        kept = [[*t.system_attrs["constraints"]] for t in study.optuna_study.trials]
+        assert kept == [[abs(t.config["x"]) - 1] for t in study.trials]
+
+
+def test_cma_es_may_be_given(make_study: MakeStudy) -> None:
+    pytest.importorskip("cmaes")
+    study = make_study(sampler=optuna.samplers.CmaEsSampler(seed=1)).run(trials=8, progress=False)
+    assert [t.state for t in study.trials] == ["complete"] * 8
 
 
 @pytest.mark.parametrize(
