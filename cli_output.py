@@ -25,13 +25,15 @@ def print_json(value: Any) -> None:
 def print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     columns = dict.fromkeys(name for row in rows for name in row)
     shown = [c for c in columns if any(row.get(c) is not None for row in rows)]
-    table = Table(*shown, box=box.SIMPLE_HEAD)
+    # As texts: what a user wrote may hold what rich would take for its markup.
+    table = Table(*(Column(Text(column)) for column in shown), box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in shown))
+        table.add_row(*(Text(_cell(row.get(column))) for column in shown))
     console = Console()
     if not console.is_terminal:
         console.width = 10_000  # a pipe takes whole lines

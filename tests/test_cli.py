@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from bequest import Parameter, Space, Study
 from bequest.evaluators import Outcome
+from bequest.spaces import Config
 
 SEARCH = ("search", "wine-knn", "--trials", "4", "--sampler", "random")
 
@@ -75,8 +77,6 @@ def test_a_search_from_end_to_end(bequest: Any, mlflow_home: Path, tmp_path: Pat
 
 
 def test_parameters_are_not_taken_for_results(bequest: Any) -> None:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
     space = Space(
         "taken",
         [
@@ -103,6 +103,19 @@ def test_parameters_are_not_taken_for_results(bequest: Any) -> None:
     columns = ["trial", "state", "value", "cost", "config.value", "config.state", "config.cost"]
     assert whole[: len(columns)] == columns
     assert {"complete", "solid", "17", "dear", "0.25"} <= {*whole}
+
+
+def test_what_a_user_wrote_is_not_markup(bequest: Any) -> None:
+    def train(config: Config) -> float:
+        raise ValueError("cannot open [/data/x] nor [red]")
+
+    space = Space("[/y]", [Parameter("[/p]", FloatDistribution(0, 1))])
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    Study.of(train, space, name="a/b [/x]", **options).run(trials=2, progress=False)
+    assert "a/b [/x]" in bequest("studies").stdout
+    shown = bequest("show", "a/b [/x]").stdout
+    assert "ValueError: cannot open [/data/x] nor [red]" in shown
+    assert "[/p]" in shown
 
 
 def test_a_relaxed_search_from_the_shell(bequest: Any, tmp_path: Path) -> None:
