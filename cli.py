@@ -23,7 +23,8 @@ from .cli_output import (
 )
 from .cli_search import search
 from .cli_selection import select_tasks
-from .errors import BequestError, StudyError
+from .errors import BequestError, StudyError, reason_of
+from .home import file_name
 
 app = typer.Typer(
     name="bequest",
@@ -119,7 +120,7 @@ def report(
     from .search.record import open_record
     from .search.report import write_report
 
-    path = write_report(open_record(name, storage), output or Path(f"{name}.html"))
+    path = write_report(open_record(name, storage), output or Path(f"{file_name(name)}.html"))
     if as_json:
         print_json({"report": str(path)})
     else:
@@ -164,13 +165,36 @@ def ui(
 
 
 def main() -> None:
-    """Run the command; an error of ours is one sentence on standard error and exit code 2."""
+    """Run the command; an error is one sentence on standard error and exit code 2.
+
+    What is nobody's but the program's own fault keeps its traceback.
+    """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
         app()
-    except BequestError as error:
-        if debug:
+    except Exception as error:
+        if debug or not (isinstance(error, BequestError) or _is_circumstance(error)):
             raise
-        typer.echo(f"error: {error}", err=True)
+        said = str(error) if isinstance(error, BequestError) else _told(error)
+        typer.echo(f"error: {said}", err=True)
         sys.exit(2)
+
+
+def _is_circumstance(error: Exception) -> bool:
+    """Whether a file, a database or a server may be at fault, where nobody has said it better."""
+    kinds = {
+        "optuna.exceptions": "OptunaError",
+        "sqlalchemy.exc": "SQLAlchemyError",
+        "mlflow.exceptions": "MlflowException",
+    }
+    # A library that was not loaded has raised nothing.
+    loaded = [getattr(sys.modules[m], kind) for m, kind in kinds.items() if m in sys.modules]
+    return isinstance(error, (OSError, *loaded))
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror} (--debug shows where)"
+    # A library's wrapper says less than what it wraps.
+    return f"{reason_of(error.__cause__ or error)} (--debug shows where)"

@@ -171,7 +171,10 @@ def open_storage(storage: str | BaseStorage | None) -> BaseStorage:
     url = storage_url(storage)
     try:
         return optuna.storages.get_storage(_create_or_open(url))
-    except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+    except StudyError:
+        raise
+    except (ImportError, RuntimeError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+        # A RuntimeError is Optuna's where another version has made the tables.
         reason = reason_of(error)
         raise StudyError(
             f"cannot open the study store {shown(url)!r} ({reason}): give a SQLAlchemy URL such as "

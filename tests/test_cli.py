@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -185,6 +186,39 @@ def test_a_refused_search_leaves_no_study_behind(
 ) -> None:
     assert message in bequest("search", "wine-knn", "--bank", "none", *asked, code=2).stderr
     assert json.loads(bequest("studies", "--json").stdout) == []
+
+
+def test_errors_of_files_and_databases_are_one_sentence(
+    bequest: Any, bequest_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    Study.of(lambda config: 1.0, space, name="../a", **options).run(trials=1, progress=False)
+    assert "wrote .._a.html" in bequest("report", "../a").stdout
+    assert (tmp_path / ".._a.html").exists()
+    with sqlite3.connect(bequest_home / "studies.db") as store:
+        store.execute("ALTER TABLE studies RENAME COLUMN study_name TO gone")
+    (tmp_path / "file").touch()
+    for arguments, home, message in (
+        (("show", "../a"), bequest_home, "no such column: studies.study_name"),
+        (("studies",), tmp_path / "file", "set BEQUEST_HOME to a folder that can be written"),
+        (("studies",), tmp_path / "file" / "x", "set BEQUEST_HOME to a folder that can be"),
+    ):
+        monkeypatch.setenv("BEQUEST_HOME", str(home))
+        error = bequest(*arguments, code=2).stderr
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+
+
+def test_a_report_needs_a_place(bequest: Any, tmp_path: Path) -> None:
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    Study.of(lambda config: 1.0, space, name="a", **options).run(trials=1, progress=False)
+    (tmp_path / "file").touch()
+    for place in (".", "file/report.html"):
+        error = bequest("report", "a", "-o", place, code=2).stderr
+        assert f"error: the report cannot be written to {place!r}" in error
+        assert len(error.strip().splitlines()) == 1
 
 
 def test_a_table_that_is_unfit_is_refused(bequest: Any, tmp_path: Path) -> None:

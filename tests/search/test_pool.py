@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from bequest.errors import StudyError
 from bequest.search.ownership import is_worker, owner
 from bequest.search.slots import OWNER
 from bequest.search.study import Study
-from bequest.spaces import Parameter, Space
+from bequest.spaces import Config, Parameter, Space
 
 MakeStudy = Callable[..., Study]
 
@@ -99,6 +100,17 @@ def test_workers_that_cannot_start_are_an_error(
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with pytest.raises(StudyError, match="workers cannot start"):
         study.run(trials=2, workers=2, progress=False)
+
+
+def test_what_cannot_be_sent_to_workers_is_refused(make_study: MakeStudy, url: str) -> None:
+    lock = threading.Lock()
+
+    def train(config: Config) -> float:
+        with lock:
+            return 1.0
+
+    with pytest.raises(StudyError, match=r"cannot be given this search \(cannot pickle.*workers=1"):
+        make_study(train, storage=url).run(trials=2, workers=2, progress=False)
 
 
 def test_workers_need_a_stored_study(make_study: MakeStudy) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from bequest import Study
 from bequest.errors import BequestError, StudyError, UnknownNameError
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.evaluators.task import Outcome
+from bequest.home import home
 from bequest.search import worker
 from bequest.spaces import Config, Parameter, Space
 
@@ -275,6 +277,24 @@ def test_bad_storage_url_is_one_sentence(make_study: MakeStudy) -> None:
         make_study(storage="sqlite:////nowhere/x.db")
     with pytest.raises(StudyError, match="give a SQLAlchemy URL"):
         make_study(storage="nonsense")
+
+
+def test_a_store_of_another_optuna_is_one_sentence(make_study: MakeStudy, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    make_study(storage=url)
+    with sqlite3.connect(tmp_path / "s.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    with pytest.raises(StudyError, match="cannot open the study store.*no longer compatible"):
+        make_study(storage=url)
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "ü" * 200, "../escaped"])
+def test_a_study_of_any_name_has_a_folder(make_study: MakeStudy, name: str) -> None:
+    folder = make_study(name=name).record.folder
+    folder.mkdir(parents=True)
+    assert folder.parent == home() / "artifacts"
+    other = make_study(name=f"{name}x").record.folder
+    assert folder.name.rsplit("-", 1)[0] != other.name.rsplit("-", 1)[0]
 
 
 def test_nothing_is_best_before_the_first_trial(make_study: MakeStudy) -> None:
