@@ -65,7 +65,8 @@ class Study:
         minimize: Metrics of the outcome that are objectives, too, and are to be small (``flops``,
             ``activation_bytes``, ...): the study then looks for the whole front (`front`).
             Samplers that inherit from a bank do as ``gp`` does.
-        name: The study's name; by default made of task, space, sampler and seed.
+        name: The study's name; by default made of task, space, sampler, seed and whatever is not as
+            usual.
         storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's.
         seed: The seed of the sampler and of every training.
         tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
@@ -102,7 +103,9 @@ class Study:
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
         method = [self.sampler_name, getattr(sampler, "label", "")]
-        self.name = name or usual_name(evaluator, method, minimize, seed)
+        self.name = name or usual_name(
+            evaluator, method, minimize, seed, bank=bank, pruner=self.pruner_name
+        )
         self.minimize = tuple(minimize)
         check_objectives(self.minimize, self.pruner_name, self.sampler_name)
         self.tracking = tracking

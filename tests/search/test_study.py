@@ -18,6 +18,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from bequest import Study
+from bequest.banks.bank import Bank
 from bequest.errors import BequestError, StudyError, UnknownNameError
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.evaluators.task import Outcome
@@ -468,6 +469,25 @@ def test_somebody_elses_study_is_not_taken_over(make_study: MakeStudy, tmp_path:
     theirs.optimize(lambda trial: trial.suggest_float("z", 0, 1), n_trials=2)
     with pytest.raises(StudyError, match="that Bequest did not make: give the new study another"):
         make_study(storage=url)
+
+
+def test_another_bank_or_pruner_has_another_usual_name(toy_space: Space, tmp_path: Path) -> None:
+    evaluator = FunctionEvaluator(lambda c: 1.0, toy_space, FunctionTask("t", "v", "maximize"))
+    options: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 's.db'}", "tracking": False}
+    bank = f"sqlite:///{tmp_path / 'bank.db'}"
+
+    def name(sampler: str, **more: Any) -> str:
+        return Study(evaluator, sampler=sampler, **options, **more).name
+
+    assert name("transfer") == "t-toy-transfer-s0"
+    assert name("transfer", bank="none") == "t-toy-transfer-no-bank-s0"
+    assert name("transfer", bank=False) == "t-toy-transfer-no-bank-s0"
+    assert name("transfer", pruner="forecast") == "t-toy-transfer-forecast-s0"
+    other = name("transfer", bank=bank)
+    assert re.fullmatch(r"t-toy-transfer-bank-[0-9a-f]{8}-s0", other)
+    assert name("transfer", bank=bank) == name("transfer", bank=Bank(bank)) == other
+    # Nothing is inherited: the bank says nothing of the search.
+    assert name("random", bank="none") == name("random", bank=bank) == "t-toy-random-s0"
 
 
 def test_other_limits_are_another_study(toy_space: Space, tmp_path: Path) -> None:
