@@ -147,7 +147,8 @@ def usual_name(
     if len(conditions) > LONGEST:
         conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
     where = [evaluator.task.name, evaluator.space.name]
-    begins_with = _bank_in_name(bank) if method[0] in (*INHERITING, JOINT) else ""
+    inherits = method[0] in (*INHERITING, JOINT) and not minimize
+    begins_with = _bank_in_name(bank) if inherits else ""
     pruned = "" if pruner == NO_PRUNER else pruner
     parts = [*where, *method, conditions, *minimize, begins_with, pruned, f"s{seed}"]
     return "-".join(part for part in parts if part)
