@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import ConfigurationError, EvaluationError, unknown_name
 from ..evaluators.task import Evaluator, Outcome
 from ..spaces import Config, Space
+from .objectives import TEST
 from .recovery import claim, mark_lost
 from .slots import INTERRUPTED, SlotStudy
 from .storage import HEARTBEAT_SECONDS, sql_backend, write_trial
@@ -152,7 +153,8 @@ class Worker:
             return TrialState.FAIL, [], {"error": reason, "traceback": traceback.format_exc()}
         for name in self.minimize:
             if name not in metrics:
-                raise unknown_name("metric to minimize", name, metrics)
+                eligible = [known for known in metrics if not known.startswith(TEST)]
+                raise unknown_name("metric to minimize", name, eligible)
         values = [value, *(metrics[name] for name in self.minimize)]
         return TrialState.COMPLETE, values, {"metrics": metrics}
 
@@ -195,8 +197,7 @@ def check_outcome(outcome: object) -> tuple[float, dict[str, float]]:
     """
     value = outcome.value if isinstance(outcome, Outcome) else outcome
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        item = getattr(value, "item", None)
-        value = item() if item is not None and getattr(value, "size", 0) == 1 else value
+        value = _scalar(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         kind = type(outcome).__name__
         raise EvaluationError(f"the evaluator returned {outcome!r:.80} ({kind}), not a number")
@@ -205,6 +206,17 @@ def check_outcome(outcome: object) -> tuple[float, dict[str, float]]:
     metrics = outcome.metrics if isinstance(outcome, Outcome) else {}
     kept = {name: float(metric) for name, metric in metrics.items() if math.isfinite(metric)}
     return float(value), kept
+
+
+def _scalar(value: object) -> object:
+    """The number in a NumPy array or PyTorch tensor of one element; anything else as it is."""
+    item = getattr(value, "item", None)
+    if not callable(item):
+        return value
+    try:
+        return item()
+    except (RuntimeError, TypeError, ValueError):  # it has more elements than one
+        return value
 
 
 class _Reporter:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution
 
 from bequest import Study
@@ -86,6 +87,10 @@ def test_metrics_seed_and_curve_are_kept(make_study: MakeStudy) -> None:
         (True, "returned True"),
         ([0.9], r"\(list\), not a number"),
         (1 + 2j, "complex"),
+        (np.array([0.5, 0.5]), r"\(ndarray\), not a number"),
+        (torch.tensor([0.5, 0.5]), r"\(Tensor\), not a number"),
+        (torch.tensor(True), "not a number"),
+        (torch.tensor(math.nan), "returned nan"),
         (Outcome(math.nan), "returned nan"),
         (Outcome("high"), "not a number"),  # type: ignore[arg-type]
     ],
@@ -103,8 +108,18 @@ def test_unfit_results_fail_the_trial_with_a_reason(
     assert study.best.value == 1.0
 
 
-@pytest.mark.parametrize("number", [np.float32(0.5), np.array(0.5), np.array([0.5])])
-def test_numpy_numbers_are_numbers(make_study: MakeStudy, number: object) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [
+        np.float32(0.5),
+        np.array(0.5),
+        np.array([0.5]),
+        torch.tensor(0.5),
+        torch.tensor([[0.5]], requires_grad=True),
+    ],
+    ids=repr,
+)
+def test_numbers_of_numpy_and_pytorch_are_numbers(make_study: MakeStudy, number: object) -> None:
     assert make_study(lambda c: number).run(trials=1, progress=False).best.value == 0.5
 
 
