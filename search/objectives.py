@@ -11,7 +11,6 @@ from .pareto import on_front
 from .samplers import JOINT, RELAXED
 from .trial import COMPLETE, Trial
 
-
 TEST = "test_"
 """How the names of metrics begin that are measured on the test split."""
 
@@ -33,8 +32,8 @@ def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None
     for name in minimize:
         if name.startswith(TEST):
             raise StudyError(
-                f"minimize {name!r}: what a test says must decide nothing, or it tests no more; name "
-                "a metric that is measured without it"
+                f"minimize {name!r}: what a test says must decide nothing, or it tests no more; "
+                "name a metric that is measured without it"
             )
     if pruner != "none":
         raise StudyError(

@@ -113,6 +113,27 @@ def test_what_cannot_be_sent_to_workers_is_refused(make_study: MakeStudy, url: s
         make_study(train, storage=url).run(trials=2, workers=2, progress=False)
 
 
+def test_an_evaluator_that_ends_its_process_ends_the_run(make_study: MakeStudy, url: str) -> None:
+    def train(config: Config) -> float:
+        sys.exit(0)
+
+    study = make_study(train, storage=url)
+    with pytest.raises(StudyError, match=r"ended its process with sys.exit\(0\): let it raise"):
+        study.run(trials=4, workers=2, progress=False)
+    assert "running" not in {t.state for t in study.trials}
+
+
+class _Broken(optuna.samplers.RandomSampler):
+    def sample_independent(self, *_: Any) -> Any:
+        raise ValueError("the sampler is at its wit's end")
+
+
+def test_a_samplers_error_is_said_as_it_is(make_study: MakeStudy, url: str) -> None:
+    study = make_study(sampler=_Broken(), storage=url)
+    with pytest.raises(StudyError, match=r"cannot go on: ValueError: the sampler is at its wit's"):
+        study.run(trials=4, workers=2, progress=False)
+
+
 def test_workers_need_a_stored_study(make_study: MakeStudy) -> None:
     with pytest.raises(StudyError, match="worker processes need a stored study"):
         make_study().run(trials=2, workers=2)
