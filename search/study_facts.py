@@ -21,6 +21,7 @@ from .heritage import NO_BANK
 from .record import METADATA
 from .samplers import INHERITING, JOINT
 from .slots import SlotStudy
+from .storage import write_once
 
 NO_PRUNER = "none"
 """The usual pruner."""
@@ -186,7 +187,7 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
         fingerprints = _fingerprints(evaluator)  # takes a while: somebody else may begin meanwhile
         if METADATA not in study.user_attrs:
             facts = {**now, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
-            study.set_user_attr(METADATA, facts)
+            write_once(study._storage, study._study_id, METADATA, facts)
         stored = study.user_attrs[METADATA]
     # Older studies had one objective, and did not say on which data, under which conditions.
     stored = {"minimize": [], **{n: now[n] for n in ("data", "conditions", "limits")}, **stored}

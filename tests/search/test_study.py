@@ -8,6 +8,7 @@ import re
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -458,6 +459,24 @@ def test_what_is_refused_leaves_an_older_study_as_it_is(
     with pytest.raises(StudyError, match="begun with seed"):
         make_study(storage=url, seed=1)
     assert optuna.get_all_study_names(url) == ["toy"]
+
+
+def test_those_who_begin_a_study_at_once_agree_on_its_key(
+    make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    others: list[Study] = []
+    make_key = uuid.uuid4
+
+    def meanwhile() -> uuid.UUID:
+        if not others:
+            monkeypatch.setattr(uuid, "uuid4", make_key)
+            others.append(make_study(storage=url))
+        return make_key()
+
+    monkeypatch.setattr(uuid, "uuid4", meanwhile)
+    mine = make_study(storage=url)
+    assert mine.record.key == others[0].record.key == make_study(storage=url).record.key
 
 
 def test_an_empty_study_that_searches_the_other_way_is_refused(
