@@ -19,7 +19,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from bequest.errors import StudyError
-from bequest.search.ownership import is_worker, owner
+from bequest.search.ownership import owner
 from bequest.search.slots import OWNER
 from bequest.search.study import Study
 from bequest.spaces import Config, Parameter, Space
@@ -206,15 +206,22 @@ def test_what_a_worker_refuses_is_said_as_it_is(toy_space: Space, url: str) -> N
 
 
 def test_another_machines_trial_of_the_same_number_stays(make_study: MakeStudy, url: str) -> None:
-    study = make_study(storage=url)
-    away = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING,
-        system_attrs={OWNER: {**owner(), "host": "elsewhere", "pid": 4711}},
-    )
-    here = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING, system_attrs={OWNER: {**owner(), "pid": 4711}}
-    )
-    for template in (away, here):
-        study.optuna_study.add_trial(template)
-    running = [t for t in study.optuna_study.all_trials() if not t.state.is_finished()]
-    assert [is_worker(t.system_attrs[OWNER], 4711) for t in running] == [False, True]
+    """A pool that stops gives back what its own workers have begun, and nobody else's."""
+
+    def train(config: dict[str, Any]) -> float:
+        away = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            system_attrs={OWNER: {**owner(), "host": "elsewhere"}},
+        )
+        optuna.load_study(study_name="toy", storage=url).add_trial(away)
+        time.sleep(0.2)
+        raise ValueError("no such column")
+
+    study = make_study(train, storage=url)
+    with pytest.raises(StudyError, match="no such column"):
+        study.run(trials=1000, workers=2, progress=False)
+    hosts: dict[Any, set[str]] = {True: set(), False: set()}
+    for trial in study.optuna_study.all_trials():
+        away = trial.system_attrs[OWNER]["host"] == "elsewhere"
+        hosts[away].add(trial.state.name)
+    assert hosts == {True: {"RUNNING"}, False: {"FAIL"}}
