@@ -11,10 +11,20 @@ import typer
 from . import __version__
 from .cli_bank import app as bank_app
 from .cli_costs import cost_table
-from .cli_output import Json, Storage, print_json, print_table, study_summary, trial_counts
+from .cli_output import (
+    Json,
+    Storage,
+    flat,
+    print_json,
+    print_table,
+    study_summary,
+    trial_counts,
+    trial_row,
+)
 from .cli_search import search
 from .cli_selection import select_tasks
-from .errors import BequestError, StudyError
+from .errors import BequestError, StudyError, reason_of
+from .home import file_name
 
 app = typer.Typer(
     name="bequest",
@@ -88,17 +98,15 @@ def show(name: Name, storage: Storage = None, as_json: Json = False) -> None:
     from .search.record import open_record
 
     record = open_record(name, storage)
-    rows = [
-        {"trial": t.slot, "state": t.state, record.metric: t.value, **t.config, "reason": t.error}
-        for t in record.trials
-    ]
+    trials = record.trials
     if as_json:
-        print_json({**study_summary(record), "rows": rows})
+        print_json({**study_summary(record), "rows": [trial_row(record, t) for t in trials]})
         return
     sign = -1 if record.direction == "maximize" else 1
-    rows.sort(key=lambda row: (row[record.metric] is None, sign * (row[record.metric] or 0.0)))
-    typer.echo(f"{name}: {record.direction} {record.metric}; {trial_counts(record)}")
-    print_table(rows)
+    trials.sort(key=lambda t: (t.value is None, sign * (t.value or 0.0)))
+    also = "".join(f", minimize {other}" for other in record.minimize)
+    typer.echo(f"{name}: {record.direction} {record.metric}{also}; {trial_counts(record)}")
+    print_table([flat(trial_row(record, t)) for t in trials])
 
 
 @app.command()
@@ -112,7 +120,7 @@ def report(
     from .search.record import open_record
     from .search.report import write_report
 
-    path = write_report(open_record(name, storage), output or Path(f"{name}.html"))
+    path = write_report(open_record(name, storage), output or Path(f"{file_name(name)}.html"))
     if as_json:
         print_json({"report": str(path)})
     else:
@@ -157,13 +165,36 @@ def ui(
 
 
 def main() -> None:
-    """Run the command; an error of ours is one sentence on standard error and exit code 2."""
+    """Run the command; an error is one sentence on standard error and exit code 2.
+
+    What is nobody's but the program's own fault keeps its traceback.
+    """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
         app()
-    except BequestError as error:
-        if debug:
+    except Exception as error:
+        if debug or not (isinstance(error, BequestError) or _is_circumstance(error)):
             raise
-        typer.echo(f"error: {error}", err=True)
+        said = str(error) if isinstance(error, BequestError) else _told(error)
+        typer.echo(f"error: {said}", err=True)
         sys.exit(2)
+
+
+def _is_circumstance(error: Exception) -> bool:
+    """Whether a file, a database or a server may be at fault, where nobody has said it better."""
+    kinds = {
+        "optuna.exceptions": "OptunaError",
+        "sqlalchemy.exc": "SQLAlchemyError",
+        "mlflow.exceptions": "MlflowException",
+    }
+    # A library that was not loaded has raised nothing.
+    loaded = [getattr(sys.modules[m], kind) for m, kind in kinds.items() if m in sys.modules]
+    return isinstance(error, (OSError, *loaded))
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror} (--debug shows where)"
+    # A library's wrapper says less than what it wraps.
+    return f"{reason_of(error.__cause__ or error)} (--debug shows where)"

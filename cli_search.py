@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_bank import BankUrl
-from .cli_output import Json, Storage, print_json, print_table, study_summary, trial_counts
+from .cli_output import Json, Storage, flat, print_json, print_table, study_summary, trial_counts
 from .errors import StudyError
 
 if TYPE_CHECKING:
@@ -124,8 +124,12 @@ def search(
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""
     from .search.study import Study
+    from .search.study_facts import check_run
 
     _check_fitted(fit, train_on_validation)
+    check_run(trials, workers)  # before the study is begun
+    if timeout is not None and not timeout > 0:
+        raise StudyError(f"timeout is {timeout:g}: give the seconds that the search may take")
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
     asked = {"images": images, "size": size, "epochs": epochs}
@@ -288,7 +292,7 @@ def _print_result(
     if record.minimize:
         typer.echo("the front:")
         # The first choice says most, the others are in the report.
-        print_table([row | _first(row.pop("config")) for row in record.front_rows()])
+        print_table([flat({**r, "config": _first(r["config"])}) for r in record.front_rows()])
     if record.targets:
         print_table(record.target_rows())
         if len(record.targets) > 1:

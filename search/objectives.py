@@ -11,6 +11,9 @@ from .pareto import on_front
 from .samplers import JOINT, RELAXED
 from .trial import COMPLETE, Trial
 
+TEST = "test_"
+"""How the names of metrics begin that are measured on the test split."""
+
 
 def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None:
     """See that a study can search for all of its objectives.
@@ -26,6 +29,12 @@ def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None
         return
     if len({*minimize}) < len(minimize):
         raise StudyError(f"minimize names a metric twice: {', '.join(minimize)}")
+    for name in minimize:
+        if name.startswith(TEST):
+            raise StudyError(
+                f"minimize {name!r}: what a test says must decide nothing, or it tests no more; "
+                "name a metric that is measured without it"
+            )
     if pruner != "none":
         raise StudyError(
             f"pruner {pruner!r} looks at one objective, the study has {1 + len(minimize)}: leave "

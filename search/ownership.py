@@ -15,8 +15,21 @@ PARENT_VARIABLE = "BEQUEST_PARENT"
 """The environment variable that tells a worker process who started it."""
 
 
-@cache
 def _host() -> str:
+    """This host, and where its processes count apart (in a container), which of these counts.
+
+    Containers may share one name: the same process number is another process in each.
+    """
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return _machine()
+    return f"{_machine()}/{space}"
+
+
+@cache
+def _machine() -> str:
+    """What owners called their host before process namespaces were told apart."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             boot = file.read().strip()
@@ -46,26 +59,35 @@ def parent_variable() -> dict[str, str]:
     return {PARENT_VARIABLE: json.dumps(_identity(os.getpid()))}
 
 
+def _is_here(owner: Mapping[str, Any]) -> bool:
+    return owner.get("host") in (_host(), _machine())
+
+
 def is_worker(owner: Mapping[str, Any], pid: int) -> bool:
     """Whether a trial's owner is the process of that number on this host."""
-    return owner.get("host") == _host() and owner.get("pid") == pid
+    return _is_here(owner) and owner.get("pid") == pid
+
+
+def is_mine(owner: Mapping[str, Any]) -> bool:
+    """Whether a trial's owner is this very process."""
+    return is_worker(owner, os.getpid()) and not _is_gone(owner)
 
 
 def is_ours(owner: Mapping[str, Any]) -> bool:
     """Whether a trial was run by this process or a worker of it, or by nobody who said so."""
-    mine = {"host": _host(), **_identity(os.getpid())}
-    parent = {"host": owner.get("host"), **owner.get("parent", {})}
-    return not owner or mine in ({k: owner.get(k) for k in mine}, parent)
+    mine = _identity(os.getpid())
+    own = {k: owner.get(k) for k in mine}
+    return not owner or (_is_here(owner) and mine in (own, owner.get("parent")))
 
 
 def is_abandoned(owner: Mapping[str, Any]) -> bool:
     """Whether the run of this host to which a trial belongs is over."""
-    return owner.get("host") == _host() and _is_gone(owner.get("parent", owner))
+    return _is_here(owner) and _is_gone(owner.get("parent", owner))
 
 
 def is_dead(owner: Mapping[str, Any]) -> bool | None:
     """Whether a trial's owner is dead; ``None`` where this host cannot tell."""
-    return _is_gone(owner) if owner.get("host") == _host() else None
+    return _is_gone(owner) if _is_here(owner) else None
 
 
 def is_orphan(owner: Mapping[str, Any]) -> bool:

@@ -15,11 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 from optuna.trial import TrialState
 
-from ..errors import StudyError
+from ..errors import StudyError, reason_of
 from .ownership import is_worker, parent_variable
 from .recovery import mark_lost, recover
 from .slots import INTERRUPTED, OWNER, SlotStudy
@@ -82,7 +83,7 @@ class _Pool:
                 {
                     # Where a script's own modules are found: needed before the rest is read.
                     "path": [str(Path(entry).absolute()) for entry in sys.path],
-                    "worker": cloudpickle.dumps(
+                    "worker": _pickled(
                         {
                             "evaluator": worker.evaluator,
                             "storage": _url(worker.study),
@@ -181,6 +182,22 @@ class _Pool:
                 process.wait()
             self._give_back(process.pid)
         self.processes = []
+
+
+def _pickled(parts: dict[str, Any]) -> bytes:
+    """The parts of a worker, to be sent to another process.
+
+    Raises:
+        StudyError: They cannot be sent.
+    """
+    try:
+        pickled: bytes = cloudpickle.dumps(parts)
+    except Exception as error:  # whatever a user's own object throws
+        raise StudyError(
+            f"worker processes cannot be given this search ({reason_of(error)}): open files, locks "
+            "and connections in the function itself, or use workers=1"
+        ) from error
+    return pickled
 
 
 def _url(study: SlotStudy) -> str:

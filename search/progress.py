@@ -62,10 +62,10 @@ def progress_bar(label: str, *, enabled: bool) -> Iterator[Progress]:
 
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(f"{label} {{task.fields[shown]}}"),
+        TextColumn(f"{label} {{task.fields[shown]}}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(elapsed_when_finished=False),

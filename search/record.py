@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from ..errors import StudyError, unknown_name
-from ..home import home
+from ..home import file_name, home
 from .objectives import front_of
 from .slots import SlotStudy
 from .storage import open_storage
@@ -170,7 +170,7 @@ class StudyRecord:
     @property
     def folder(self) -> Path:
         """Where the study's files are kept; no other study has it, even one of the same name."""
-        return home() / "artifacts" / f"{self.name.replace('/', '_')}-{self.key[:8]}"
+        return home() / "artifacts" / f"{file_name(self.name)}-{self.key[:8]}"
 
 
 def _meets(trial: Trial, within: Mapping[str, float]) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from .ownership import is_dead, is_orphan, owner
+from .ownership import is_dead, is_mine, is_orphan, owner
 from .slots import (
     CRASHED,
     INTERRUPTED,
@@ -62,11 +66,13 @@ def _template(lost: FrozenTrial | None) -> FrozenTrial:
     if lost is None:
         return optuna.trial.create_trial(state=TrialState.RUNNING, system_attrs=attrs)
     first = lost.system_attrs.get(RETRY_OF, lost.number)
+    # What the sampler noted of the configuration (a generation, a place in a grid) stays true.
+    noted = {k: v for k, v in lost.system_attrs.items() if k != LOST}
     return optuna.trial.create_trial(
         state=TrialState.RUNNING,
         params=lost.params,
         distributions=lost.distributions,
-        system_attrs={**attrs, RETRY_OF: first},
+        system_attrs={**noted, **attrs, RETRY_OF: first},
     )
 
 
@@ -115,14 +121,43 @@ def _finish_as_lost(study: SlotStudy, trial: FrozenTrial, reason: str) -> None:
     write_trial(study._storage, trial._trial_id, state=TrialState.FAIL)
 
 
+_RUNS: Counter[tuple[int, str]] = Counter()
+"""How many runs are under way, by process (a fork is another one) and study."""
+_RUNS_LOCK = threading.Lock()
+
+
+@contextmanager
+def under_way(study: SlotStudy) -> Iterator[None]:
+    """A run of a study in this process, which begins with giving back what nobody works on.
+
+    A process that lives on, a notebook's, may have left a trial where an exception found it between
+    two steps: where no other run of the process works on the study, its own trials are given back,
+    too.
+    """
+    key = os.getpid(), study.study_name
+    with _RUNS_LOCK:
+        recover(study, own=not _RUNS[key])
+        _RUNS[key] += 1
+    try:
+        yield
+    finally:
+        with _RUNS_LOCK:
+            _RUNS[key] -= 1
+
+
 def recover(
-    study: SlotStudy, *, elsewhere: bool = True, trials: Sequence[FrozenTrial] | None = None
+    study: SlotStudy,
+    *,
+    elsewhere: bool = True,
+    own: bool = False,
+    trials: Sequence[FrozenTrial] | None = None,
 ) -> int:
     """Give back the slots of workers that died: at once on this host, by heartbeat elsewhere.
 
     Args:
         study: The study.
         elsewhere: Whether to look at the heartbeats of other hosts, too.
+        own: Whether nothing of this very process runs, whatever the store says.
         trials: The study's trials, where the caller has just read them.
 
     Returns:
@@ -134,9 +169,9 @@ def recover(
     found = 0
     for trial in running:
         who = trial.system_attrs.get(OWNER, {})
-        dead = is_dead(who)
+        dead = True if own and is_mine(who) else is_dead(who)
         if dead or (dead is None and trial._trial_id in stale):
-            reason = INTERRUPTED if dead is None or is_orphan(who) else CRASHED
+            reason = INTERRUPTED if dead is None or is_mine(who) or is_orphan(who) else CRASHED
             mark_lost(study, trial, reason)
             found += 1
     return found

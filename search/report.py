@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from .. import __version__
+from ..errors import StudyError
 from .joint import pictures as joint
 from .plots import interactive_plots
 from .record import StudyRecord, best_of
@@ -30,7 +31,11 @@ RELAXED_TITLES = {
 
 
 def write_report(study: StudyRecord, path: Path) -> Path:
-    """Write the page and return its path. It needs no network to be read."""
+    """Write the page and return its path. It needs no network to be read.
+
+    Raises:
+        StudyError: It cannot be written there.
+    """
     trials = study.trials
     best = best_of(trials, study.direction, study.minimize)
     page = _template().render(
@@ -53,8 +58,14 @@ def write_report(study: StudyRecord, path: Path) -> Path:
         version=__version__,
         now=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StudyError(
+            f"the report cannot be written to {str(path)!r} ({error.strerror}): name a file in a "
+            "folder that can be written"
+        ) from error
     return path
 
 

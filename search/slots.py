@@ -69,6 +69,13 @@ class SlotStudy(optuna.Study):
 
     _claimed: Mapping[int, int] = MappingProxyType({})
 
+    ends = False
+    """Whether the sampler has said that there is nothing more to try."""
+
+    def stop(self) -> None:
+        """End the run after this trial; samplers call it that go through a finite list."""
+        self.ends = True
+
     def all_trials(self) -> list[FrozenTrial]:
         """All trials, lost ones included, ordered by number. Not to be changed."""
         return self._storage.get_all_trials(self._study_id, deepcopy=False)
@@ -108,6 +115,10 @@ class _BracketStudy(SlotStudy):
     def __init__(self, study: SlotStudy, pruner: SlotHyperbandPruner, bracket: int) -> None:
         super().__init__(study.study_name, study._storage, study.sampler, pruner)
         self._bracket = bracket
+        self._whole = study
+
+    def stop(self) -> None:
+        self._whole.stop()
 
     def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
         pruner = self.pruner

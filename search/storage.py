@@ -85,6 +85,14 @@ class SqlStorage(RDBStorage):
         session.add_all(_rows(trial_id, params, distributions, {}, {}, ()))
         return trial
 
+    def write_once(self, study_id: int, key: str, value: Any) -> None:
+        """Write an attribute of a study, unless there is one (see `write_once`)."""
+        with _create_scoped_session(self.scoped_session, ignore_integrity_error=True) as session:
+            attribute = models.StudyUserAttributeModel(
+                study_id=study_id, key=key, value_json=json.dumps(value)
+            )
+            session.add(attribute)
+
     def write(
         self,
         trial_id: int,
@@ -171,7 +179,10 @@ def open_storage(storage: str | BaseStorage | None) -> BaseStorage:
     url = storage_url(storage)
     try:
         return optuna.storages.get_storage(_create_or_open(url))
-    except (ImportError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+    except StudyError:
+        raise
+    except (ImportError, RuntimeError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+        # A RuntimeError is Optuna's where another version has made the tables.
         reason = reason_of(error)
         raise StudyError(
             f"cannot open the study store {shown(url)!r} ({reason}): give a SQLAlchemy URL such as "
@@ -251,6 +262,18 @@ def write_trial(
         storage.set_trial_intermediate_value(trial_id, step, point)
     if state is not None:
         storage.set_trial_state_values(trial_id, state, list(values) or None)
+
+
+def write_once(storage: BaseStorage, study_id: int, key: str, value: Any) -> None:
+    """Write an attribute of a study; on our SQL storage, one that is there already stays.
+
+    So processes that begin a study at once agree on what the first of them has written.
+    """
+    backend = sql_backend(storage)
+    if backend is not None:
+        backend.write_once(study_id, key, value)
+    else:
+        storage.set_study_user_attr(study_id, key, value)
 
 
 def stale_trial_ids(storage: BaseStorage, study_id: int) -> set[int]:

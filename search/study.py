@@ -12,7 +12,6 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
 
 from ..banks.bank import Bank
 from ..errors import StudyError
@@ -28,11 +27,19 @@ from .pool import run_pool
 from .progress import study_progress
 from .pruners import make_pruner
 from .record import StudyRecord
-from .recovery import recover
+from .recovery import under_way
 from .slots import SlotStudy
 from .storage import open_storage
 from .study_bank import Inheriting, StudyBank
-from .study_facts import check_asked, describe, settled, usual_name
+from .study_facts import (
+    begun,
+    check_asked,
+    check_run,
+    describe,
+    directions_of,
+    settled,
+    usual_name,
+)
 from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
 from .tracking import Tracker, make_tracker
 from .trial import Trial
@@ -58,7 +65,8 @@ class Study:
         minimize: Metrics of the outcome that are objectives, too, and are to be small (``flops``,
             ``activation_bytes``, ...): the study then looks for the whole front (`front`).
             Samplers that inherit from a bank do as ``gp`` does.
-        name: The study's name; by default made of task, space, sampler and seed.
+        name: The study's name; by default made of task, space, sampler, seed and whatever is not as
+            usual.
         storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's.
         seed: The seed of the sampler and of every training.
         tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
@@ -95,37 +103,29 @@ class Study:
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
         space = evaluator.space
         method = [self.sampler_name, getattr(sampler, "label", "")]
-        self.name = name or usual_name(evaluator, method, minimize, seed)
+        self.name = name or usual_name(
+            evaluator, method, minimize, seed, bank=bank, pruner=self.pruner_name
+        )
         self.minimize = tuple(minimize)
         check_objectives(self.minimize, self.pruner_name, self.sampler_name)
         self.tracking = tracking
+        if isinstance(pruner, str):
+            pruner = make_pruner(pruner, space, epochs_of(evaluator))
         self._storage = open_storage(storage)
-        optuna.create_study(
-            study_name=self.name,
-            storage=self._storage,
-            directions=[
-                StudyDirection[evaluator.task.direction.upper()],
-                *(StudyDirection.MINIMIZE for _ in self.minimize),
-            ],
-            load_if_exists=True,
-        )
-        self._study = SlotStudy(
-            self.name,
-            self._storage,
-            RandomSampler(),
-            make_pruner(pruner, space, epochs_of(evaluator)) if isinstance(pruner, str) else pruner,
-        )
-        self.record = StudyRecord(self._study, settled(self._study, self.describe(), evaluator))
-        self._bank = StudyBank(bank, self.record, space, stored=self._shareable())
-        self._study.sampler = make_study_sampler(
-            sampler,
-            evaluator,
-            seed,
-            folder=self.record.folder,
-            diary=StudyDiary(self._study, self._notify),
-            heritage=self._bank.heritage,
-            bank=self._bank.measurements,
-        )
+        facts = self.describe()
+        with begun(self.name, self._storage, directions_of(facts)):
+            self._study = SlotStudy(self.name, self._storage, RandomSampler(), pruner)
+            self.record = StudyRecord(self._study, settled(self._study, facts, evaluator))
+            self._bank = StudyBank(bank, self.record, space, stored=self._shareable())
+            self._study.sampler = make_study_sampler(
+                sampler,
+                evaluator,
+                seed,
+                folder=self.record.folder,
+                diary=StudyDiary(self._study, self._notify),
+                heritage=self._bank.heritage,
+                bank=self._bank.measurements,
+            )
 
     def _notify(self) -> None:
         self.tracker.notify()
@@ -215,11 +215,13 @@ class Study:
         deadline = None if timeout is None else time.time() + timeout
         budget = 10**9 if trials is None else trials
         self._bank.open()
-        recover(self._study)
-        watch = FailureWatch(self.record)
-        self.tracker.start()
         finished = False
-        with study_progress(self.record, trials, deadline, enabled=progress) as show:
+        with (
+            under_way(self._study),
+            study_progress(self.record, trials, deadline, enabled=progress) as show,
+        ):
+            watch = FailureWatch(self.record)
+            self.tracker.start()
 
             def after_trial() -> None:
                 self.tracker.notify()
@@ -246,10 +248,7 @@ class Study:
         return self
 
     def _check_run(self, trials: int | None, timeout: float | None, workers: int) -> None:
-        if trials is not None and trials < 1:
-            raise StudyError(f"trials is {trials}: a study needs 1 at least")
-        if workers < 1:
-            raise StudyError(f"workers is {workers}: somebody has to work, give 1 at least")
+        check_run(trials, workers)
         if trials is None and timeout is None:
             raise StudyError("give a limit: run(trials=30) or run(timeout=600)")
         if workers > 1 and not self._shareable():

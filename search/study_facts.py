@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import optuna
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+
 from .. import __version__
+from ..banks.bank import Bank
 from ..errors import StudyError
 from ..evaluators.task import Evaluator, Fingerprinted, conditions_of, limits_of
+from .heritage import NO_BANK
 from .record import METADATA
+from .samplers import INHERITING, JOINT
 from .slots import SlotStudy
+from .storage import write_once
+
+NO_PRUNER = "none"
+"""The usual pruner."""
 
 LONGEST = 60
 """Characters of the conditions in a study's name; longer ones are told apart by a digest."""
@@ -44,6 +57,47 @@ def check_asked(evaluator: Evaluator, seed: int) -> None:
         raise StudyError(f"direction is {direction!r}: say 'maximize' or 'minimize'")
 
 
+def check_run(trials: int | None, workers: int) -> None:
+    """See that a run is asked to do something.
+
+    Raises:
+        StudyError: It is asked for no trial, or nobody works.
+    """
+    if trials is not None and trials < 1:
+        raise StudyError(f"trials is {trials}: a study needs 1 at least")
+    if workers < 1:
+        raise StudyError(f"workers is {workers}: somebody has to work, give 1 at least")
+
+
+@contextmanager
+def begun(name: str, storage: BaseStorage, directions: Sequence[StudyDirection]) -> Iterator[None]:
+    """The study is in the store; where it is new and is refused meanwhile, nothing is left there.
+
+    Args:
+        name: The study's.
+        storage: Its store.
+        directions: Of a new study's objectives.
+    """
+    try:
+        optuna.create_study(study_name=name, storage=storage, directions=directions)
+        new = True
+    except DuplicatedStudyError:
+        new = False
+    try:
+        yield
+    except BaseException:
+        # Somebody else may have joined in the meantime, whom nobody refused.
+        if new and not SlotStudy(name, storage).all_trials():
+            optuna.delete_study(study_name=name, storage=storage)
+        raise
+
+
+def directions_of(facts: Mapping[str, Any]) -> list[StudyDirection]:
+    """Which way each objective is searched, by what a study is said to be (see `describe`)."""
+    first = StudyDirection[facts["direction"].upper()]
+    return [first, *(StudyDirection.MINIMIZE for _ in facts["minimize"])]
+
+
 def describe(
     evaluator: Evaluator, *, sampler: str, pruner: str, seed: int, minimize: Sequence[str]
 ) -> dict[str, Any]:
@@ -68,9 +122,25 @@ def describe(
 
 
 def usual_name(
-    evaluator: Evaluator, method: Sequence[str], minimize: Sequence[str], seed: int
+    evaluator: Evaluator,
+    method: Sequence[str],
+    minimize: Sequence[str],
+    seed: int,
+    *,
+    bank: str | Bank | bool | None = None,
+    pruner: str = NO_PRUNER,
 ) -> str:
-    """What a study is called that nobody has named: what is alike has one name, and is resumed."""
+    """What a study is called that nobody has named: what is alike has one name, and is resumed.
+
+    Args:
+        evaluator: The study's.
+        method: The sampler's name, and what else tells it apart.
+        minimize: Metrics that are objectives, too.
+        seed: The study's.
+        bank: As `Study` takes it; it is part of the name where the sampler starts from it and it is
+            not the home's.
+        pruner: By name; part of the name where there is one.
+    """
     said = [f"{key}-{value}" for key, value in conditions_of(evaluator).items()]
     for name, value in limits_of(evaluator).items():
         said.append(f"{name}-{int(value) if float(value).is_integer() else value}")
@@ -78,8 +148,21 @@ def usual_name(
     if len(conditions) > LONGEST:
         conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
     where = [evaluator.task.name, evaluator.space.name]
-    parts = [*where, *method, conditions, *minimize, f"s{seed}"]
+    inherits = method[0] in (*INHERITING, JOINT) and not minimize
+    begins_with = _bank_in_name(bank) if inherits else ""
+    pruned = "" if pruner == NO_PRUNER else pruner
+    parts = [*where, *method, conditions, *minimize, begins_with, pruned, f"s{seed}"]
     return "-".join(part for part in parts if part)
+
+
+def _bank_in_name(bank: str | Bank | bool | None) -> str:
+    """The bank in a study's name, short and the same every time; nothing for the home's."""
+    if bank is None or bank is True:
+        return ""
+    if bank is False or bank == NO_BANK:
+        return "no-bank"
+    place = bank if isinstance(bank, str) else bank.url
+    return "bank-" + hashlib.sha256(place.encode()).hexdigest()[:8]
 
 
 def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:
@@ -100,10 +183,11 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
                 f"the store has a study {study.study_name!r} that Bequest did not make: give the "
                 "new study another name"
             )
+        _check_directions(study, now)
         fingerprints = _fingerprints(evaluator)  # takes a while: somebody else may begin meanwhile
         if METADATA not in study.user_attrs:
             facts = {**now, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
-            study.set_user_attr(METADATA, facts)
+            write_once(study._storage, study._study_id, METADATA, facts)
         stored = study.user_attrs[METADATA]
     # Older studies had one objective, and did not say on which data, under which conditions.
     stored = {"minimize": [], **{n: now[n] for n in ("data", "conditions", "limits")}, **stored}
@@ -113,7 +197,19 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
                 f"study {study.study_name!r} was begun with {name.replace('_', ' ')} "
                 f"{stored[name]!r}, not {now[name]!r}: give the new study another name"
             )
+    _check_directions(study, now)
     return stored
+
+
+def _check_directions(study: SlotStudy, now: Mapping[str, Any]) -> None:
+    """See that Optuna searches the same way: what it is told once stays."""
+    asked = directions_of(now)
+    if study.directions != asked:
+        found, wanted = ("/".join(d.name.lower() for d in ds) for ds in (study.directions, asked))
+        raise StudyError(
+            f"the store has a study {study.study_name!r} that is to {found}, not to {wanted}: give "
+            "the new study another name"
+        )
 
 
 def _fingerprints(evaluator: Evaluator) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ against the study store; nothing else is shared.
 
 from __future__ import annotations
 
+import copy
 import math
 import numbers
 import threading
@@ -23,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ..errors import ConfigurationError, EvaluationError, unknown_name
 from ..evaluators.task import Evaluator, Outcome
 from ..spaces import Config, Space
+from .objectives import TEST
 from .recovery import claim, mark_lost
 from .slots import INTERRUPTED, SlotStudy
 from .storage import HEARTBEAT_SECONDS, sql_backend, write_trial
@@ -52,9 +54,13 @@ class Worker:
         deadline: float | None = None,
         after_trial: Callable[[], None] = lambda: None,
     ) -> None:
-        """Run trials until the study has ``budget`` slots or the deadline (`time.time`) is past."""
+        """Run trials until the study has ``budget`` slots or the deadline (`time.time`) is past.
+
+        A sampler that has nothing more to try ends the run, too.
+        """
+        self.study.ends = False
         with _Heartbeat(self.study) as heartbeat:
-            while deadline is None or time.time() < deadline:
+            while not self.study.ends and (deadline is None or time.time() < deadline):
                 trial = claim(self.study, budget)
                 if trial is None:
                     return
@@ -69,12 +75,7 @@ class Worker:
             config = self._configuration(trial)
             reporter = _Reporter(self.study, trial._trial_id)
             state, values, attrs = self._evaluate(config, reporter)
-        except BaseException:
-            # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
-            mark_lost(self.study, trial, INTERRUPTED)
-            raise
-        self.study.sampler.after_trial(self.study, trial, state, values or None)
-        try:
+            self._tell_sampler(trial, reporter, state, values, attrs)
             write_trial(
                 self.study._storage,
                 trial._trial_id,
@@ -86,6 +87,30 @@ class Worker:
         except UpdateFinishedTrialError:
             # Another host took this worker for dead: the slot has been given to somebody else.
             return
+        except BaseException:
+            # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
+            mark_lost(self.study, trial, INTERRUPTED)
+            raise
+
+    def _tell_sampler(
+        self,
+        trial: FrozenTrial,
+        reporter: _Reporter,
+        state: TrialState,
+        values: list[float],
+        attrs: dict[str, Any],
+    ) -> None:
+        """Show the sampler the trial as it is about to be stored."""
+        sampler = self.study.sampler
+        if type(sampler).after_trial is BaseSampler.after_trial:
+            return  # it does not look
+        # A store in memory gives its own trial, which is not to be changed.
+        ended = copy.copy(self.study._storage.get_trial(trial._trial_id))
+        ended.state = state
+        ended.values = values or None
+        ended.user_attrs = {**ended.user_attrs, **attrs}
+        ended.intermediate_values = {**ended.intermediate_values, **reporter.unwritten}
+        sampler.after_trial(self.study, ended, state, values or None)
 
     def _configuration(self, trial: FrozenTrial) -> Config:
         """What the retried trial had, or the sampler's proposal, which is written down first."""
@@ -128,7 +153,8 @@ class Worker:
             return TrialState.FAIL, [], {"error": reason, "traceback": traceback.format_exc()}
         for name in self.minimize:
             if name not in metrics:
-                raise unknown_name("metric to minimize", name, metrics)
+                eligible = [known for known in metrics if not known.startswith(TEST)]
+                raise unknown_name("metric to minimize", name, eligible)
         values = [value, *(metrics[name] for name in self.minimize)]
         return TrialState.COMPLETE, values, {"metrics": metrics}
 
@@ -138,6 +164,10 @@ def propose(study: SlotStudy, trial: FrozenTrial, space: Space) -> Config:
     view = optuna.pruners._filter_study(study, trial)
     sampler: BaseSampler = study.sampler
     sampler.before_trial(view, trial)
+    if type(sampler).before_trial is not BaseSampler.before_trial:
+        trial = study._storage.get_trial(trial._trial_id)  # with what the sampler noted there
+    trial = copy.copy(trial)  # gets the parameters one by one: some samplers look at them
+    trial.params, trial.distributions = {}, {}
     relative_space = sampler.infer_relative_search_space(view, trial)
     relative = sampler.sample_relative(view, trial, relative_space)
     config: Config = {}
@@ -150,6 +180,8 @@ def propose(study: SlotStudy, trial: FrozenTrial, space: Space) -> Config:
             config[p.name] = p.distribution.to_external_repr(_only(p.distribution))
         else:
             config[p.name] = sampler.sample_independent(view, trial, p.name, p.distribution)
+        trial.params = {**config}
+        trial.distributions = {**trial.distributions, p.name: p.distribution}
     return space.validate(config)
 
 
@@ -165,8 +197,7 @@ def check_outcome(outcome: object) -> tuple[float, dict[str, float]]:
     """
     value = outcome.value if isinstance(outcome, Outcome) else outcome
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        item = getattr(value, "item", None)
-        value = item() if item is not None and getattr(value, "size", 0) == 1 else value
+        value = _scalar(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         kind = type(outcome).__name__
         raise EvaluationError(f"the evaluator returned {outcome!r:.80} ({kind}), not a number")
@@ -175,6 +206,17 @@ def check_outcome(outcome: object) -> tuple[float, dict[str, float]]:
     metrics = outcome.metrics if isinstance(outcome, Outcome) else {}
     kept = {name: float(metric) for name, metric in metrics.items() if math.isfinite(metric)}
     return float(value), kept
+
+
+def _scalar(value: object) -> object:
+    """The number in a NumPy array or PyTorch tensor of one element; anything else as it is."""
+    item = getattr(value, "item", None)
+    if not callable(item):
+        return value
+    try:
+        return item()
+    except (RuntimeError, TypeError, ValueError):  # it has more elements than one
+        return value
 
 
 class _Reporter:

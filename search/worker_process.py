@@ -9,12 +9,15 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cloudpickle
+from optuna.exceptions import OptunaError
+from sqlalchemy.exc import SQLAlchemyError
 
-from ..errors import BequestError
+from ..errors import BequestError, reason_of
 from .ownership import PARENT_VARIABLE
 from .pool import REFUSED
 from .slots import SlotStudy
@@ -44,8 +47,23 @@ def main(path: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BequestError as error:  # no other worker would fare better
-        print(error, file=sys.stderr)
-        sys.exit(REFUSED)
+        _refuse(str(error))
+    except SystemExit as error:
+        _refuse(
+            f"the evaluator ended its process with sys.exit({error.code}): let it raise an "
+            "exception where a configuration fails"
+        )
+    except (OptunaError, SQLAlchemyError, OSError):
+        raise  # a busy store, say: another worker may fare better
+    except Exception as error:  # a sampler's or pruner's, say
+        traceback.print_exc()
+        _refuse(f"the study cannot go on: {type(error).__name__}: {reason_of(error)}")
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """End, and with this process the run: the pool says the last line that is written here."""
+    print(sentence, file=sys.stderr)
+    sys.exit(REFUSED)
 
 
 def _interrupt(*_: object) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from bequest import Parameter, Space, Study
+from bequest.evaluators import Outcome
+from bequest.spaces import Config
 
 SEARCH = ("search", "wine-knn", "--trials", "4", "--sampler", "random")
 
@@ -63,10 +69,54 @@ def test_a_search_from_end_to_end(bequest: Any, mlflow_home: Path, tmp_path: Pat
     assert [s["study"] for s in listed] == ["wine-knn-gnn-random-s0"]
     shown = json.loads(bequest("show", found["study"], "--json").stdout)
     assert len(shown["rows"]) == 6
+    assert {row["values"]["accuracy"] for row in shown["rows"]} >= {shown["best_value"]}
+    assert shown["rows"][shown["best_trial"]]["config"] == shown["best_config"]
     assert "layer" in bequest("show", found["study"]).stdout
     assert "wrote r.html" in bequest("report", found["study"], "-o", "r.html").stdout
     assert (tmp_path / "r.html").stat().st_size > 1e6
     assert json.loads(bequest("sync", found["study"], "--json").stdout)["written"] == 0
+
+
+def test_parameters_are_not_taken_for_results(bequest: Any) -> None:
+    space = Space(
+        "taken",
+        [
+            Parameter("value", FloatDistribution(3, 4)),
+            Parameter("state", CategoricalDistribution(["solid"])),
+            Parameter("cost", CategoricalDistribution(["dear"])),
+        ],
+    )
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    study = Study.of(
+        lambda config: Outcome(0.25, {"cost": 17.0}),
+        space,
+        name="taken",
+        minimize=["cost"],
+        **options,
+    ).run(trials=2, progress=False)
+    rows = json.loads(bequest("show", "taken", "--json").stdout)["rows"]
+    assert [row["values"] for row in rows] == [{"value": 0.25, "cost": 17.0}] * 2
+    assert [row["state"] for row in rows] == ["complete"] * 2
+    assert [row["config"] for row in rows] == [t.config for t in study.trials]
+    said, names, *table = bequest("show", "taken").stdout.split("\n", 2)
+    assert said == "taken: maximize value, minimize cost; 2 complete trials"
+    whole = " ".join([names, *table]).split()
+    columns = ["trial", "state", "value", "cost", "config.value", "config.state", "config.cost"]
+    assert whole[: len(columns)] == columns
+    assert {"complete", "solid", "17", "dear", "0.25"} <= {*whole}
+
+
+def test_what_a_user_wrote_is_not_markup(bequest: Any) -> None:
+    def train(config: Config) -> float:
+        raise ValueError("cannot open [/data/x] nor [red]")
+
+    space = Space("[/y]", [Parameter("[/p]", FloatDistribution(0, 1))])
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    Study.of(train, space, name="a/b [/x]", **options).run(trials=2, progress=False)
+    assert "a/b [/x]" in bequest("studies").stdout
+    shown = bequest("show", "a/b [/x]").stdout
+    assert "ValueError: cannot open [/data/x] nor [red]" in shown
+    assert "[/p]" in shown
 
 
 def test_a_relaxed_search_from_the_shell(bequest: Any, tmp_path: Path) -> None:
@@ -120,6 +170,55 @@ def test_errors_are_one_sentence(bequest: Any, arguments: tuple[str, ...], messa
     done = bequest(*arguments, code=2)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("--trials", "0"), "trials is 0"),
+        (("--timeout", "0"), "timeout is 0"),
+        (("--workers", "0"), "workers is 0"),
+        (("--sampler", "gpp"), "unknown sampler 'gpp'"),
+    ],
+)
+def test_a_refused_search_leaves_no_study_behind(
+    bequest: Any, asked: tuple[str, str], message: str
+) -> None:
+    assert message in bequest("search", "wine-knn", "--bank", "none", *asked, code=2).stderr
+    assert json.loads(bequest("studies", "--json").stdout) == []
+
+
+def test_errors_of_files_and_databases_are_one_sentence(
+    bequest: Any, bequest_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    Study.of(lambda config: 1.0, space, name="../a", **options).run(trials=1, progress=False)
+    assert "wrote .._a.html" in bequest("report", "../a").stdout
+    assert (tmp_path / ".._a.html").exists()
+    with sqlite3.connect(bequest_home / "studies.db") as store:
+        store.execute("ALTER TABLE studies RENAME COLUMN study_name TO gone")
+    (tmp_path / "file").touch()
+    for arguments, home, message in (
+        (("show", "../a"), bequest_home, "no such column: studies.study_name"),
+        (("studies",), tmp_path / "file", "set BEQUEST_HOME to a folder that can be written"),
+        (("studies",), tmp_path / "file" / "x", "set BEQUEST_HOME to a folder that can be"),
+    ):
+        monkeypatch.setenv("BEQUEST_HOME", str(home))
+        error = bequest(*arguments, code=2).stderr
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+
+
+def test_a_report_needs_a_place(bequest: Any, tmp_path: Path) -> None:
+    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
+    options: dict[str, Any] = {"sampler": "random", "tracking": False, "bank": False}
+    Study.of(lambda config: 1.0, space, name="a", **options).run(trials=1, progress=False)
+    (tmp_path / "file").touch()
+    for place in (".", "file/report.html"):
+        error = bequest("report", "a", "-o", place, code=2).stderr
+        assert f"error: the report cannot be written to {place!r}" in error
+        assert len(error.strip().splitlines()) == 1
 
 
 def test_a_table_that_is_unfit_is_refused(bequest: Any, tmp_path: Path) -> None:

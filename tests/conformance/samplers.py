@@ -145,6 +145,8 @@ class SamplerConformance:
         before = distinct(study)
         configs = [FINITE.validate(FINITE.suggest(study.ask())) for _ in range(4)]
         assert len(study.trials) == 13
+        # Nothing has ended since, but the slots are others: not one proposal four times.
+        assert len({tuple(sorted(config.items())) for config in configs}) > 1
         if self.never_repeats:
             assert distinct(study) == before + len(configs)
 

@@ -52,6 +52,17 @@ def _volume(study: Study) -> float:
     return hypervolume(losses, np.array([0.0, np.log(200.0)]))
 
 
+def test_metrics_of_the_test_split_are_not_proposed() -> None:
+    def train(config: dict[str, Any]) -> Outcome:
+        return Outcome(0.5, {"test_error": 0.1, "memory": 1.0})
+
+    options: dict[str, Any] = {"storage": "memory", "tracking": False, "bank": False}
+    study = Study.of(train, SPACE, name="s", sampler="random", minimize=["tst_error"], **options)
+    with pytest.raises(UnknownNameError) as refused:
+        study.run(trials=1, progress=False)
+    assert str(refused.value) == "unknown metric to minimize 'tst_error': known are memory"
+
+
 def test_scalarised_by_hand() -> None:
     values = np.array([[0.9, -30.0], [0.8, -10.0], [0.7, -20.0]])
     # Ranks from the best: 0, .5, 1 and 1, 0, .5; of each weighted row the largest, and 5 % of all.
@@ -136,6 +147,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         _study("rarts")
     with pytest.raises(StudyError, match="names a metric twice"):
         _study("gp", minimize=["memory", "memory"])
+    with pytest.raises(StudyError, match="what a test says must decide nothing"):
+        _study("gp", minimize=["test_loss"])
     with pytest.raises(UnknownNameError, match="memory"):
         _study("random", minimize=["memori"]).run(trials=1, progress=False)
     store = f"sqlite:///{tmp_path / 's.db'}"

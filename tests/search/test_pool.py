@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,13 @@ from typing import Any
 import optuna
 import psutil
 import pytest
+from optuna.distributions import CategoricalDistribution
 
 from bequest.errors import StudyError
-from bequest.search.ownership import is_worker, owner
+from bequest.search.ownership import owner
 from bequest.search.slots import OWNER
 from bequest.search.study import Study
-from bequest.spaces import Space
+from bequest.spaces import Config, Parameter, Space
 
 MakeStudy = Callable[..., Study]
 
@@ -41,6 +43,22 @@ def test_two_workers_share_the_slots(make_study: MakeStudy, url: str) -> None:
     assert os.getpid() not in {t.value for t in study.trials}
     alone = make_study().run(trials=20, progress=False)
     assert [t.config for t in study.trials] == [t.config for t in alone.trials]
+
+
+def test_a_sampler_that_has_tried_all_ends_all_workers(url: str) -> None:
+    choices = CategoricalDistribution(["p", "q", "r"])
+    study = Study.of(
+        lambda config: 1.0,
+        Space("finite", [Parameter("a", choices), Parameter("b", choices)]),
+        name="finite",
+        sampler=optuna.samplers.BruteForceSampler(seed=0),
+        storage=url,
+        tracking=False,
+        bank=False,
+    ).run(trials=50, workers=2, progress=False)
+    assert {t.state for t in study.trials} == {"complete"}
+    assert len({(t.config["a"], t.config["b"]) for t in study.trials}) == 9
+    assert len(study.trials) < 50
 
 
 def test_a_crashing_configuration_is_tried_twice(
@@ -82,6 +100,38 @@ def test_workers_that_cannot_start_are_an_error(
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with pytest.raises(StudyError, match="workers cannot start"):
         study.run(trials=2, workers=2, progress=False)
+
+
+def test_what_cannot_be_sent_to_workers_is_refused(make_study: MakeStudy, url: str) -> None:
+    lock = threading.Lock()
+
+    def train(config: Config) -> float:
+        with lock:
+            return 1.0
+
+    with pytest.raises(StudyError, match=r"cannot be given this search \(cannot pickle.*workers=1"):
+        make_study(train, storage=url).run(trials=2, workers=2, progress=False)
+
+
+def test_an_evaluator_that_ends_its_process_ends_the_run(make_study: MakeStudy, url: str) -> None:
+    def train(config: Config) -> float:
+        sys.exit(0)
+
+    study = make_study(train, storage=url)
+    with pytest.raises(StudyError, match=r"ended its process with sys.exit\(0\): let it raise"):
+        study.run(trials=4, workers=2, progress=False)
+    assert "running" not in {t.state for t in study.trials}
+
+
+class _Broken(optuna.samplers.RandomSampler):
+    def sample_independent(self, *_: Any) -> Any:
+        raise ValueError("the sampler is at its wit's end")
+
+
+def test_a_samplers_error_is_said_as_it_is(make_study: MakeStudy, url: str) -> None:
+    study = make_study(sampler=_Broken(), storage=url)
+    with pytest.raises(StudyError, match=r"cannot go on: ValueError: the sampler is at its wit's"):
+        study.run(trials=4, workers=2, progress=False)
 
 
 def test_workers_need_a_stored_study(make_study: MakeStudy) -> None:
@@ -156,15 +206,22 @@ def test_what_a_worker_refuses_is_said_as_it_is(toy_space: Space, url: str) -> N
 
 
 def test_another_machines_trial_of_the_same_number_stays(make_study: MakeStudy, url: str) -> None:
-    study = make_study(storage=url)
-    away = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING,
-        system_attrs={OWNER: {**owner(), "host": "elsewhere", "pid": 4711}},
-    )
-    here = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING, system_attrs={OWNER: {**owner(), "pid": 4711}}
-    )
-    for template in (away, here):
-        study.optuna_study.add_trial(template)
-    running = [t for t in study.optuna_study.all_trials() if not t.state.is_finished()]
-    assert [is_worker(t.system_attrs[OWNER], 4711) for t in running] == [False, True]
+    """A pool that stops gives back what its own workers have begun, and nobody else's."""
+
+    def train(config: dict[str, Any]) -> float:
+        away = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            system_attrs={OWNER: {**owner(), "host": "elsewhere"}},
+        )
+        optuna.load_study(study_name="toy", storage=url).add_trial(away)
+        time.sleep(0.2)
+        raise ValueError("no such column")
+
+    study = make_study(train, storage=url)
+    with pytest.raises(StudyError, match="no such column"):
+        study.run(trials=1000, workers=2, progress=False)
+    hosts: dict[Any, set[str]] = {True: set(), False: set()}
+    for trial in study.optuna_study.all_trials():
+        away = trial.system_attrs[OWNER]["host"] == "elsewhere"
+        hosts[away].add(trial.state.name)
+    assert hosts == {True: {"RUNNING"}, False: {"FAIL"}}

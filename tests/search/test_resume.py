@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -66,16 +67,25 @@ def _kill_self_at_write(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(SqlStorage, name, counting(getattr(SqlStorage, name)))
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "evolution", "gp"])
-@pytest.mark.parametrize("pruner", ["none", "forecast", "median", "hyperband"])
+MATRIX = [
+    *itertools.product(
+        ["random", "tpe", "evolution", "gp"], ["none", "forecast", "median", "hyperband"]
+    ),
+    ("transfer", "none"),
+]
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), MATRIX)
 def test_killed_at_any_write_the_sequence_is_the_uninterrupted_one(
     make_study: MakeStudy,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     sampler: str,
     pruner: str,
 ) -> None:
     options = {"sampler": sampler, "pruner": pruner, "seed": 1}
+    if sampler == "transfer":
+        options["bank"] = f"sqlite:///{tmp_path / 'bank.db'}"
+        make_study(name="earlier", bank=options["bank"]).run(trials=TRIALS, progress=False)
     whole = make_study(_train, **options).run(trials=TRIALS, progress=False)
     url = f"sqlite:///{tmp_path / 's.db'}"
     chance = random.Random(f"{sampler} {pruner}")
@@ -87,12 +97,18 @@ def test_killed_at_any_write_the_sequence_is_the_uninterrupted_one(
             make_study(_train, storage=url, **options).run(trials=TRIALS, progress=False)
 
     # First writes are the delicate ones (a claim without a configuration): take them for sure.
-    for kill_at in (1, 2, 3, 4, *(chance.randrange(1, 60) for _ in range(4))):
+    codes = [
         _in_child(lambda kill_at=kill_at: run(kill_at))
+        for kill_at in (1, 2, 3, 4, *(chance.randrange(1, 60) for _ in range(4)))
+    ]
+    assert codes[:4] == [-signal.SIGKILL] * 4
+    assert {*codes[4:]} <= {-signal.SIGKILL, 0}  # 0 where so many writes were not left
     assert _in_child(lambda: run(None)) == 0
 
     resumed = make_study(_train, storage=url, **options)
     assert _essence(resumed.trials) == _essence(whole.trials)
+    if sampler == "transfer":
+        assert {row["task"] for row in resumed.record.inherited} == {"earlier"}
     assert "running" not in {t.state.name.lower() for t in resumed.optuna_study.all_trials()}
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
+import sqlite3
+import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +16,17 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
+from optuna.distributions import CategoricalDistribution
 
 from bequest import Study
-from bequest.errors import StudyError, UnknownNameError
+from bequest.banks.bank import Bank
+from bequest.errors import BequestError, StudyError, UnknownNameError
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.evaluators.task import Outcome
-from bequest.spaces import Config, Space
+from bequest.home import home
+from bequest.search import worker
+from bequest.spaces import Config, Parameter, Space
 
 MakeStudy = Callable[..., Study]
 
@@ -79,6 +88,10 @@ def test_metrics_seed_and_curve_are_kept(make_study: MakeStudy) -> None:
         (True, "returned True"),
         ([0.9], r"\(list\), not a number"),
         (1 + 2j, "complex"),
+        (np.array([0.5, 0.5]), r"\(ndarray\), not a number"),
+        (torch.tensor([0.5, 0.5]), r"\(Tensor\), not a number"),
+        (torch.tensor(True), "not a number"),
+        (torch.tensor(math.nan), "returned nan"),
         (Outcome(math.nan), "returned nan"),
         (Outcome("high"), "not a number"),  # type: ignore[arg-type]
     ],
@@ -96,8 +109,18 @@ def test_unfit_results_fail_the_trial_with_a_reason(
     assert study.best.value == 1.0
 
 
-@pytest.mark.parametrize("number", [np.float32(0.5), np.array(0.5), np.array([0.5])])
-def test_numpy_numbers_are_numbers(make_study: MakeStudy, number: object) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [
+        np.float32(0.5),
+        np.array(0.5),
+        np.array([0.5]),
+        torch.tensor(0.5),
+        torch.tensor([[0.5]], requires_grad=True),
+    ],
+    ids=repr,
+)
+def test_numbers_of_numpy_and_pytorch_are_numbers(make_study: MakeStudy, number: object) -> None:
     assert make_study(lambda c: number).run(trials=1, progress=False).best.value == 0.5
 
 
@@ -157,6 +180,60 @@ def test_ctrl_c_gives_the_slot_back(make_study: MakeStudy) -> None:
     assert calls[2] == calls[3]
     plain = make_study(lambda c: float(c["x"])).run(trials=5, progress=False)
     assert [t.config for t in plain.trials] == [t.config for t in study.trials]
+
+
+@pytest.mark.parametrize("place", ["after_trial", "write_trial", "claim"])
+def test_what_an_exception_leaves_between_two_steps_is_given_back(
+    make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A notebook's process lives on: its trial would seem to be running for ever."""
+    calls = 0
+
+    def interrupted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            done = original(*args, **options) if place == "claim" else None
+            if calls == 4:
+                raise KeyboardInterrupt
+            return done if place == "claim" else original(*args, **options)
+
+        return call
+
+    study = make_study(storage=f"sqlite:///{tmp_path / 's.db'}")
+    if place == "after_trial":
+        owner: Any = type(study.optuna_study.sampler)
+    else:
+        owner = worker
+    monkeypatch.setattr(owner, place, interrupted(getattr(owner, place)))
+    with pytest.raises(KeyboardInterrupt):
+        study.run(trials=4, progress=False)
+    study.run(trials=4, progress=False)
+    assert [t.state for t in study.trials] == ["complete"] * 4
+    plain = make_study().run(trials=4, progress=False)
+    assert [t.config for t in plain.trials] == [t.config for t in study.trials]
+
+
+def test_two_runs_of_one_process_leave_each_others_trials_alone(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(config: Config) -> float:
+        begun.set()
+        assert go.wait(30)
+        return 5.0
+
+    first = make_study(slow, storage=url)
+    thread = threading.Thread(target=lambda: first.run(trials=1, progress=False))
+    thread.start()
+    assert begun.wait(30)
+    study = make_study(lambda c: 1.0, storage=url).run(trials=3, progress=False)
+    assert [t.state for t in study.trials] == ["running", "complete", "complete"]
+    go.set()
+    thread.join()
+    assert study.best.value == 5.0
 
 
 def test_pruned_trials_keep_their_last_value(make_study: MakeStudy) -> None:
@@ -219,6 +296,24 @@ def test_bad_storage_url_is_one_sentence(make_study: MakeStudy) -> None:
         make_study(storage="nonsense")
 
 
+def test_a_store_of_another_optuna_is_one_sentence(make_study: MakeStudy, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    make_study(storage=url)
+    with sqlite3.connect(tmp_path / "s.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = 'v2.6.0.a'")
+    with pytest.raises(StudyError, match="cannot open the study store.*no longer compatible"):
+        make_study(storage=url)
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "ü" * 200, "../escaped"])
+def test_a_study_of_any_name_has_a_folder(make_study: MakeStudy, name: str) -> None:
+    folder = make_study(name=name).record.folder
+    folder.mkdir(parents=True)
+    assert folder.parent == home() / "artifacts"
+    other = make_study(name=f"{name}x").record.folder
+    assert folder.name.rsplit("-", 1)[0] != other.name.rsplit("-", 1)[0]
+
+
 def test_nothing_is_best_before_the_first_trial(make_study: MakeStudy) -> None:
     with pytest.raises(StudyError, match="no complete trial yet"):
         _ = make_study().best
@@ -243,6 +338,83 @@ def test_any_optuna_sampler_may_be_given(make_study: MakeStudy) -> None:
     assert len({t.config["x"] for t in study.trials}) == 5
 
 
+FINITE = Space(
+    "finite",
+    [
+        Parameter("a", CategoricalDistribution(["p", "q"])),
+        Parameter("only", CategoricalDistribution(["one"])),
+        Parameter("b", CategoricalDistribution(["r", "s", "t"])),
+    ],
+)
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        optuna.samplers.BruteForceSampler(seed=0),
+        optuna.samplers.GridSampler({"a": ["p", "q"], "b": ["r", "s", "t"]}, seed=0),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_samplers_of_finite_lists_try_all_and_end_the_run(
+    tmp_path: Path, sampler: optuna.samplers.BaseSampler, store: str
+) -> None:
+    """Also where one trial was interrupted and is tried again."""
+    calls = 0
+
+    def train(config: Config) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return float(config["b"] == "s")
+
+    study = Study.of(
+        train,
+        FINITE,
+        name="finite",
+        sampler=copy.deepcopy(sampler),
+        storage="memory" if store == "memory" else f"sqlite:///{tmp_path / 's.db'}",
+        tracking=False,
+        bank=False,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        study.run(trials=50, progress=False)
+    study.run(trials=50, progress=False)
+    assert [t.state for t in study.trials] == ["complete"] * 6
+    assert {(t.config["a"], t.config["b"]) for t in study.trials} == {
+        (a, b) for a in "pq" for b in "rst"
+    }
+
+
+def test_samplers_see_what_a_trial_was_and_brought(make_study: MakeStudy) -> None:
+    def constraints(trial: optuna.trial.FrozenTrial) -> tuple[float]:
+        assert trial.state == optuna.trial.TrialState.COMPLETE
+        assert trial.values == [trial.params["x"]]
+        assert trial.intermediate_values == {0: trial.params["x"]}
+        return (trial.user_attrs["metrics"]["cost"] - 1,)
+
+    def train(config: Config, report: Callable[[int, float], None]) -> Outcome:
+        report(0, float(config["x"]))
+        return Outcome(config["x"], {"cost": abs(config["x"])})
+
+    for sampler in (
+        optuna.samplers.TPESampler(seed=0, constraints_func=constraints),
+        optuna.samplers.NSGAIISampler(seed=0, population_size=4, constraints_func=constraints),
+    ):
+        study = make_study(train, sampler=sampler).run(trials=12, progress=False)
+        assert [t.state for t in study.trials] == ["complete"] * 12
+        kept = [[*t.system_attrs["constraints"]] for t in study.optuna_study.trials]
+        assert kept == [[abs(t.config["x"]) - 1] for t in study.trials]
+
+
+def test_cma_es_may_be_given(make_study: MakeStudy) -> None:
+    pytest.importorskip("cmaes")
+    study = make_study(sampler=optuna.samplers.CmaEsSampler(seed=1)).run(trials=8, progress=False)
+    assert [t.state for t in study.trials] == ["complete"] * 8
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
@@ -264,6 +436,58 @@ def test_a_run_of_nothing_is_refused(make_study: MakeStudy) -> None:
         make_study().run(trials=3, workers=0)
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [{"pruner": "typo"}, {"sampler": "typo"}, {"bank": "typo"}, {"minimize": ["x", "x"]}],
+)
+def test_what_is_refused_leaves_no_study_behind(
+    make_study: MakeStudy, tmp_path: Path, refused: dict[str, Any]
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    with pytest.raises(BequestError):
+        make_study(storage=url, direction="minimize", **{"sampler": "transfer", **refused})
+    assert optuna.get_all_study_names(url) == []
+    study = make_study(storage=url, direction="maximize")
+    assert study.optuna_study.direction == optuna.study.StudyDirection.MAXIMIZE
+
+
+def test_what_is_refused_leaves_an_older_study_as_it_is(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    make_study(storage=url)
+    with pytest.raises(StudyError, match="begun with seed"):
+        make_study(storage=url, seed=1)
+    assert optuna.get_all_study_names(url) == ["toy"]
+
+
+def test_those_who_begin_a_study_at_once_agree_on_its_key(
+    make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    others: list[Study] = []
+    make_key = uuid.uuid4
+
+    def meanwhile() -> uuid.UUID:
+        if not others:
+            monkeypatch.setattr(uuid, "uuid4", make_key)
+            others.append(make_study(storage=url))
+        return make_key()
+
+    monkeypatch.setattr(uuid, "uuid4", meanwhile)
+    mine = make_study(storage=url)
+    assert mine.record.key == others[0].record.key == make_study(storage=url).record.key
+
+
+def test_an_empty_study_that_searches_the_other_way_is_refused(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    optuna.create_study(study_name="toy", storage=url, direction="minimize")
+    with pytest.raises(StudyError, match="that is to minimize, not to maximize: give the new"):
+        make_study(storage=url)
+
+
 def test_without_a_complete_trial_the_last_reason_is_said(make_study: MakeStudy) -> None:
     def train(config: Config) -> float:
         raise ValueError("no such column")
@@ -279,6 +503,25 @@ def test_somebody_elses_study_is_not_taken_over(make_study: MakeStudy, tmp_path:
     theirs.optimize(lambda trial: trial.suggest_float("z", 0, 1), n_trials=2)
     with pytest.raises(StudyError, match="that Bequest did not make: give the new study another"):
         make_study(storage=url)
+
+
+def test_another_bank_or_pruner_has_another_usual_name(toy_space: Space, tmp_path: Path) -> None:
+    evaluator = FunctionEvaluator(lambda c: 1.0, toy_space, FunctionTask("t", "v", "maximize"))
+    options: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 's.db'}", "tracking": False}
+    bank = f"sqlite:///{tmp_path / 'bank.db'}"
+
+    def name(sampler: str, **more: Any) -> str:
+        return Study(evaluator, sampler=sampler, **options, **more).name
+
+    assert name("transfer") == "t-toy-transfer-s0"
+    assert name("transfer", bank="none") == "t-toy-transfer-no-bank-s0"
+    assert name("transfer", bank=False) == "t-toy-transfer-no-bank-s0"
+    assert name("transfer", pruner="forecast") == "t-toy-transfer-forecast-s0"
+    other = name("transfer", bank=bank)
+    assert re.fullmatch(r"t-toy-transfer-bank-[0-9a-f]{8}-s0", other)
+    assert name("transfer", bank=bank) == name("transfer", bank=Bank(bank)) == other
+    # Nothing is inherited: the bank says nothing of the search.
+    assert name("random", bank="none") == name("random", bank=bank) == "t-toy-random-s0"
 
 
 def test_other_limits_are_another_study(toy_space: Space, tmp_path: Path) -> None:

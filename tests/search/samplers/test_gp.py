@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import numpy as np
-import optuna
 import pytest
 import torch
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -20,7 +19,15 @@ from bequest.search.samplers.gp import GPSampler
 from bequest.search.samplers.surrogate import Inputs, Surrogate
 from bequest.spaces import Config, Parameter, Space
 from bequest.spaces.nas_bench_graph import NasBenchGraphSpace, tree_of
-from tests.conformance.samplers import CONDITIONAL, FINITE, SamplerConformance, distinct, run, score
+from tests.conformance.samplers import (
+    CONDITIONAL,
+    FINITE,
+    SamplerConformance,
+    distinct,
+    run,
+    score,
+    sequence,
+)
 
 BRANIN = Space(
     "branin",
@@ -167,5 +174,7 @@ def test_the_registry_loads_no_large_library() -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_of_the_registry_can_be_made(name: str) -> None:
     sampler = make_sampler(name, FINITE, 0)
-    assert isinstance(sampler, optuna.samplers.BaseSampler)
-    assert distinct(run(sampler, FINITE, 2)) in (1, 2)
+    assert type(sampler).__name__ == SAMPLERS[name].split(":")[1]
+    study = run(sampler, FINITE, 6)
+    assert [FINITE.validate(trial.params) for trial in study.trials] == sequence(study)
+    assert distinct(study) > 1
