@@ -190,7 +190,9 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
             write_once(study._storage, study._study_id, METADATA, facts)
         stored = study.user_attrs[METADATA]
     # Older studies had one objective, and did not say on which data, under which conditions.
-    stored = {"minimize": [], **{n: now[n] for n in ("data", "conditions", "limits")}, **stored}
+    stored = {"minimize": [], **{n: now[n] for n in ("conditions", "limits")}, **stored}
+    if stored.get("data") is None:
+        stored["data"] = now["data"]
     for name in COMPARED:
         if stored[name] != now[name]:
             raise StudyError(

@@ -21,9 +21,17 @@ from bequest import (
     GraphEvaluator,
     LinkPrediction,
     NodeClassification,
+    Study,
     load_model,
 )
-from bequest.errors import ConfigurationError, DataError, EvaluationError, UnknownNameError
+from bequest.errors import (
+    ConfigurationError,
+    DataError,
+    EvaluationError,
+    StudyError,
+    UnknownNameError,
+)
+from bequest.search.record import METADATA
 from bequest.spaces.gnn import gnn_space
 
 KINDS = ("node", "link", "graph")
@@ -191,6 +199,18 @@ def test_a_saved_model_comes_back(
     assert torch.equal(again.predict(data), model.predict(data))
     expected = {"node": 60, "graph": 40, "link": 9}[kind]
     assert again.predict(data).shape == (expected,)
+
+
+def test_a_study_does_not_go_on_with_other_data(graph: Data, bequest_home: Path) -> None:
+    options: dict[str, Any] = {"name": "mine", "bank": False, "tracking": False}
+    study = Study(GraphEvaluator(NodeClassification(graph, name="papers")), **options)
+    other = graph.clone()
+    other.y = other.y.flip(0)
+    with pytest.raises(StudyError, match="study 'mine' was begun with data"):
+        Study(GraphEvaluator(NodeClassification(other, name="papers")), **options)
+    facts = study.optuna_study.user_attrs[METADATA]
+    study.optuna_study.set_user_attr(METADATA, {**facts, "data": None})  # as before graphs said so
+    Study(GraphEvaluator(NodeClassification(other, name="papers")), **options)
 
 
 def test_links_have_no_direction_for_a_model_either(graph: Data) -> None:
