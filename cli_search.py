@@ -124,12 +124,8 @@ def search(
 ) -> None:
     """Search the best network for a task; run it again to continue where it stopped."""
     from .search.study import Study
-    from .search.study_facts import check_run
 
-    _check_fitted(fit, train_on_validation)
-    check_run(trials, workers)  # before the study is begun
-    if timeout is not None and not timeout > 0:
-        raise StudyError(f"timeout is {timeout:g}: give the seconds that the search may take")
+    _check_asked(trials, timeout, workers, fit=fit, train_on_validation=train_on_validation)
     columns = {"text": text, "pair": pair, "label": label}
     found = _task(task, data_root, columns, {"validation": validation, "test": test})
     asked = {"images": images, "size": size, "epochs": epochs}
@@ -157,7 +153,15 @@ def search(
     _print_result(study, metrics, model, as_json=as_json)
 
 
-def _check_fitted(fit: bool, train_on_validation: bool) -> None:
+def _check_asked(
+    trials: int, timeout: float | None, workers: int, *, fit: bool, train_on_validation: bool
+) -> None:
+    """Refuse what makes no sense before a study is begun."""
+    from .search.study_facts import check_run
+
+    check_run(trials, workers)
+    if timeout is not None and not timeout > 0:
+        raise StudyError(f"timeout is {timeout:g}: give the seconds that the search may take")
     if train_on_validation and not fit:
         raise StudyError("--train-on-validation is for the winner's model: leave --no-fit out")
 

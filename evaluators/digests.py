@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 
 import numpy as np
+import torch
+from torch import Tensor
 
 
 def digest_of_arrays(arrays: Iterable[np.ndarray]) -> str:
@@ -15,3 +17,14 @@ def digest_of_arrays(arrays: Iterable[np.ndarray]) -> str:
         found.update(f"{array.dtype} {array.shape}".encode())
         found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return found.hexdigest()
+
+
+def digest_of_tensors(tensors: Iterable[Tensor]) -> str:
+    """The same of tensors, wherever they lie."""
+    return digest_of_arrays(_array(tensor.detach().cpu()) for tensor in tensors)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    # NumPy has no such numbers; single precision holds them all.
+    found: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return found

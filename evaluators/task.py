@@ -12,6 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from ..spaces import Config, Space
 
+SEEDS = range(2**32)
+"""The seeds that all libraries take."""
+
 Report = Callable[[int, float], None]
 """Called with (step, validation metric) while a configuration trains.
 

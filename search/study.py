@@ -38,8 +38,8 @@ from .study_facts import (
     describe,
     directions_of,
     settled,
-    usual_name,
 )
+from .study_name import usual_name
 from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
 from .tracking import Tracker, make_tracker
 from .trial import Trial

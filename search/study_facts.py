@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,20 +13,12 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
 from .. import __version__
-from ..banks.bank import Bank
+from ..banks.record import DIRECTIONS
 from ..errors import StudyError
-from ..evaluators.task import Evaluator, Fingerprinted, conditions_of, limits_of
-from .heritage import NO_BANK
+from ..evaluators.task import SEEDS, Evaluator, Fingerprinted, conditions_of, limits_of
 from .record import METADATA
-from .samplers import INHERITING, JOINT
 from .slots import SlotStudy
 from .storage import write_once
-
-NO_PRUNER = "none"
-"""The usual pruner."""
-
-LONGEST = 60
-"""Characters of the conditions in a study's name; longer ones are told apart by a digest."""
 
 COMPARED = (
     "task",
@@ -50,10 +41,10 @@ def check_asked(evaluator: Evaluator, seed: int) -> None:
     Raises:
         StudyError: The seed is none that all libraries take, or the task's direction is none.
     """
-    if not 0 <= seed < 2**32:
+    if seed not in SEEDS:
         raise StudyError(f"seed is {seed}: give 0 or more, and less than 2**32")
     direction = evaluator.task.direction
-    if direction not in ("maximize", "minimize"):
+    if direction not in DIRECTIONS:
         raise StudyError(f"direction is {direction!r}: say 'maximize' or 'minimize'")
 
 
@@ -119,50 +110,6 @@ def describe(
         "seed": seed,
         "minimize": list(minimize),
     }
-
-
-def usual_name(
-    evaluator: Evaluator,
-    method: Sequence[str],
-    minimize: Sequence[str],
-    seed: int,
-    *,
-    bank: str | Bank | bool | None = None,
-    pruner: str = NO_PRUNER,
-) -> str:
-    """What a study is called that nobody has named: what is alike has one name, and is resumed.
-
-    Args:
-        evaluator: The study's.
-        method: The sampler's name, and what else tells it apart.
-        minimize: Metrics that are objectives, too.
-        seed: The study's.
-        bank: As `Study` takes it; it is part of the name where the sampler starts from it and it is
-            not the home's.
-        pruner: By name; part of the name where there is one.
-    """
-    said = [f"{key}-{value}" for key, value in conditions_of(evaluator).items()]
-    for name, value in limits_of(evaluator).items():
-        said.append(f"{name}-{int(value) if float(value).is_integer() else value}")
-    conditions = "-".join(said).replace("/", "_")
-    if len(conditions) > LONGEST:
-        conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
-    where = [evaluator.task.name, evaluator.space.name]
-    inherits = method[0] in (*INHERITING, JOINT) and not minimize
-    begins_with = _bank_in_name(bank) if inherits else ""
-    pruned = "" if pruner == NO_PRUNER else pruner
-    parts = [*where, *method, conditions, *minimize, begins_with, pruned, f"s{seed}"]
-    return "-".join(part for part in parts if part)
-
-
-def _bank_in_name(bank: str | Bank | bool | None) -> str:
-    """The bank in a study's name, short and the same every time; nothing for the home's."""
-    if bank is None or bank is True:
-        return ""
-    if bank is False or bank == NO_BANK:
-        return "no-bank"
-    place = bank if isinstance(bank, str) else bank.url
-    return "bank-" + hashlib.sha256(place.encode()).hexdigest()[:8]
 
 
 def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:

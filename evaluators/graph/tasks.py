@@ -19,7 +19,7 @@ from torch_geometric.transforms import RandomLinkSplit
 from torch_geometric.utils import degree, to_undirected
 
 from ...errors import DataError
-from ..digests import digest_of_arrays
+from ..digests import digest_of_tensors
 from ..seeding import seeded
 from ..splits import Split, hold_out, stratified_split
 from .checks import check_graph, check_graphs, check_masks, check_stratified, whole_labels
@@ -83,7 +83,7 @@ class NodeClassification:
     def digest(self) -> str:
         """What tells the graph, its classes and its public split from others."""
         tensors = (self.data.x, self.data.edge_index, self.labels, *self._masks.values())
-        return digest_of_arrays(tensor.numpy() for tensor in tensors)
+        return digest_of_tensors(tensors)
 
     def split(self, seed: int) -> Split:
         """The public split where there is one, else a stratified one."""
@@ -170,7 +170,7 @@ class GraphClassification:
         x, edges = (
             torch.cat([g[f] for g in self.graphs], d) for f, d in (("x", 0), ("edge_index", 1))
         )
-        return digest_of_arrays(t.numpy() for t in (sizes, x, edges, self.labels))
+        return digest_of_tensors((sizes, x, edges, self.labels))
 
     def split(self, seed: int) -> Split:
         """A stratified split."""
@@ -231,7 +231,7 @@ class LinkPrediction:
     @cached_property
     def digest(self) -> str:
         """What tells the graph from others."""
-        return digest_of_arrays((self.data.x.numpy(), self.data.edge_index.numpy()))
+        return digest_of_tensors((self.data.x, self.data.edge_index))
 
     def split(self, seed: int) -> tuple[Data, Data, Data]:
         """Training, validation and test graphs with ``edge_label_index`` and ``edge_label``."""

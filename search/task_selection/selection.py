@@ -16,6 +16,7 @@ from ...banks.bank import Bank
 from ...banks.matrices import append_rows
 from ...banks.record import name_under
 from ...errors import SelectionError
+from ...evaluators.task import SEEDS
 from ..progress import progress_bar
 from ..tracking import Tracker
 from . import make_selector
@@ -108,12 +109,12 @@ class TaskSelection(Findings):
         tracking: str | bool | None = None,
         conditions: Mapping[str, Any] | None = None,
     ) -> None:
-        if not 0 <= seed < 2**32:
+        if seed not in SEEDS:
             raise SelectionError(f"seed is {seed}: give 0 or more, and less than 2**32")
         if isinstance(selector, Selector):
-            _check_same(selector, contexts, costs)
+            selector.check_made_for(contexts, costs)
         self.seed = seed
-        self._trainings, self._evaluate = Trainings(train, train_batch, seed), evaluate
+        self._trainings = Trainings(train, train_batch, evaluate, seed)
         chooser = (
             make_selector(selector, contexts, costs=costs, seed=seed)
             if isinstance(selector, str)
@@ -173,8 +174,7 @@ class TaskSelection(Findings):
     def model(self, index: int) -> Any:
         """The model trained on a context; trained again where an earlier process trained it.
 
-        Contexts that were trained in one call are trained so again: what such a call draws at
-        random may be shared among them.
+        Contexts that were trained in one call are trained so again.
 
         Raises:
             SelectionError: That context is not among those trained.
@@ -184,11 +184,8 @@ class TaskSelection(Findings):
         if index not in self._models:
             source = next(s for s in self.sources if s.index == index)
             together = [*source.together] or [index]
-            models = list(self._trainings.each(self.contexts[together]))
-            model = models[together.index(index)]
-            if isinstance(model, Exception):
-                raise model
-            self._models[index] = model
+            place = together.index(index)
+            self._models[index] = self._trainings.again(self.contexts[together], place)
         return self._models[index]
 
     # Running --------------------------------------------------------------------------------------
@@ -270,19 +267,14 @@ class TaskSelection(Findings):
             gains.append(self.selector.expected_gain)
         began = time.time()
         models = self._trainings.each(self.contexts[indices])
-        together = indices if len(indices) > 1 and self._trainings.train_batch else []
+        together = indices if self._trainings.in_one_call(len(indices)) else []
         for index, gain, model in zip(indices, gains, models, strict=True):
             row = np.full(self.selector.size, np.nan)
             error = None
             try:
                 if isinstance(model, Exception):
                     raise model
-                returns = np.asarray(self._evaluate(model, self.contexts), dtype=float)
-                if np.isinf(returns).any():
-                    raise SelectionError(
-                        "infinite returns: give NaN where nothing can be said, or a large number"
-                    )
-                row = returns
+                row = self._trainings.returns(model, self.contexts)
                 self._models[index] = model
             except FAILURES as failure:
                 error = f"{type(failure).__name__}: {failure}"
@@ -355,12 +347,3 @@ class TaskSelection(Findings):
 
     def __repr__(self) -> str:
         return f"TaskSelection({self.name!r}, {len(self.sources)} sources, V = {self.value:.4f})"
-
-
-def _check_same(selector: Selector, contexts: Contexts, costs: Costs) -> None:
-    """A selector that was made before has contexts and costs of its own."""
-    given = np.asarray(contexts, dtype=float)
-    if not np.array_equal(given.reshape(len(given), -1), selector.contexts):
-        raise SelectionError("the selector was made for other contexts: make it of these")
-    if costs is not None and not np.array_equal(np.asarray(costs, dtype=float), selector.costs):
-        raise SelectionError("the selector has other costs: give them when it is made")

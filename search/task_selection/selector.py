@@ -84,6 +84,18 @@ class Selector(ABC):
             raise SelectionError(f"costs must be {self.size} positive numbers, one a context")
         return found
 
+    def check_made_for(self, contexts: Contexts, costs: Costs) -> None:
+        """See that it can serve whoever has these contexts and, where they say, costs.
+
+        Raises:
+            SelectionError: It was made for others.
+        """
+        given = np.asarray(contexts, dtype=float)
+        if not np.array_equal(given.reshape(len(given), -1), self.contexts):
+            raise SelectionError("the selector was made for other contexts: make it of these")
+        if costs is not None and not np.array_equal(np.asarray(costs, dtype=float), self.costs):
+            raise SelectionError("the selector has other costs: give them when it is made")
+
     @property
     def size(self) -> int:
         """How many contexts there are."""

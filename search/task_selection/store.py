@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ...errors import SelectionError
-from ...home import home
+from ...home import file_name, home
 
 FORMAT_VERSION = 1
 COMPARED = ("contexts", "selector", "seed", "costs", "conditions")
@@ -58,10 +58,9 @@ class SelectionStore:
     """
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
-        safe = name.replace("/", "-")
-        if not safe.strip(". "):
+        if not name.strip(". "):
             raise SelectionError(f"a selection cannot be called {name!r}: give it a name")
-        self.folder = folder or home() / "selections" / safe
+        self.folder = folder or home() / "selections" / file_name(name)
         (self.folder / "sources").mkdir(parents=True, exist_ok=True)
 
     def open(self, facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The user's own functions of a task selection: trained models, or why there is none."""
+"""The user's own functions of a task selection: trained models, or why there is none; returns."""
 
 from __future__ import annotations
 
@@ -17,25 +17,52 @@ FAILURES = (BequestError, ArithmeticError, RuntimeError, ValueError)
 
 @dataclass(frozen=True)
 class Trainings:
-    """Calls what trains.
+    """Calls what trains and what evaluates.
 
     Attributes:
         train: Takes a context ``[d]``, and a ``seed`` where it has such a parameter.
         train_batch: Takes contexts ``[q, d]`` and returns q models; may be missing.
+        evaluate: Takes a model and contexts ``[N, d]`` and returns ``N`` returns.
         seed: Of every training.
     """
 
     train: Callable[..., Any]
     train_batch: Callable[..., Any] | None
+    evaluate: Callable[..., Any]
     seed: int
 
-    def one(self, context: np.ndarray) -> Any:
-        """The model of a context ``[d]``; whatever the function raises comes through."""
-        return self._called(self.train, context)
+    def in_one_call(self, count: int) -> bool:
+        """Whether so many contexts are trained in one call."""
+        return count > 1 and self.train_batch is not None
+
+    def again(self, contexts: np.ndarray, place: int) -> Any:
+        """The model at a place of contexts ``[q, d]`` that were trained together.
+
+        What one call draws at random may be shared among its contexts. Whatever the function raises
+        comes through.
+        """
+        model = list(self.each(contexts))[place]
+        if isinstance(model, Exception):
+            raise model
+        return model
+
+    def returns(self, model: Any, contexts: np.ndarray) -> np.ndarray:
+        """A model's returns on contexts ``[N, d]``: ``[N]``.
+
+        Raises:
+            SelectionError: One of them is infinite.
+        """
+        found = np.asarray(self.evaluate(model, contexts), dtype=float)
+        if np.isinf(found).any():
+            raise SelectionError(
+                "infinite returns: give NaN where nothing can be said, or a large number"
+            )
+        return found
 
     def each(self, contexts: np.ndarray) -> Iterator[Any]:
         """A model, or the reason why there is none, for each of contexts ``[q, d]``."""
-        if len(contexts) > 1 and self.train_batch is not None:
+        if self.in_one_call(len(contexts)):
+            assert self.train_batch is not None
             try:
                 models = list(self._called(self.train_batch, contexts))
                 if len(models) != len(contexts):
@@ -48,7 +75,7 @@ class Trainings:
             return
         for context in contexts:
             try:
-                yield self.one(context)
+                yield self._called(self.train, context)
             except FAILURES as failure:
                 yield failure
 

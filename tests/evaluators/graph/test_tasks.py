@@ -189,6 +189,9 @@ def test_data_of_the_same_name_are_told_apart(graph: Data) -> None:
     assert [task.digest for task in others] != before
     assert all(a.digest != b for a, b in zip(others, before, strict=True))
     assert NodeClassification(graph.clone(), name="mine").digest == before[0]
+    half = graph.clone()
+    half.x = half.x.bfloat16().requires_grad_()
+    assert len(NodeClassification(half, name="mine").digest) == 16
 
 
 def test_edge_weights_are_not_used_and_it_says_so(graph: Data) -> None:
