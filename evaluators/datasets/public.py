@@ -58,7 +58,7 @@ def load_ogb(entry: Entry, data_root: Path | None) -> Any:
         from ogb.nodeproppred import PygNodePropPredDataset
     except ImportError:
         raise DataError(
-            f"task {entry.name!r} needs the Open Graph Benchmark: pip install 'bequest[ogb]'"
+            f"task {entry.name!r} needs the Open Graph Benchmark: pip install ogb"
         ) from None
 
     def read(place: Path) -> Any:

@@ -41,7 +41,7 @@ def load_pretrained(name: str, remedy: str) -> tuple[Any, str]:
         from transformers import AutoModel
     except ImportError:
         raise MissingLibraryError(
-            "backbones by name need the package transformers: pip install 'bequest[peft]'"
+            "backbones by name need the package transformers: pip install transformers"
         ) from None
     place = _place(name)
     try:

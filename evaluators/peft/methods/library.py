@@ -46,7 +46,7 @@ def library(site: Site, *, type: str = "LORA", where: str = "qv", **knobs: Any) 
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING as CONFIGS
     except ImportError:
         raise MissingLibraryError(
-            "method 'library' needs the package peft: pip install 'bequest[peft]'"
+            "method 'library' needs the package peft: pip install peft"
         ) from None
     names = {str(kind.value).upper(): kind for kind in CONFIGS}
     if type.upper() not in names:

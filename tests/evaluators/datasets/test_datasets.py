@@ -97,7 +97,7 @@ def test_missing_data_names_task_folders_and_remedy(
 def test_an_extra_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ogb", None)
     monkeypatch.setitem(sys.modules, "ogb.nodeproppred", None)
-    with pytest.raises(DataError, match=r"pip install 'bequest\[ogb\]'"):
+    with pytest.raises(DataError, match=r"pip install ogb"):
         load_task("ogbn-arxiv")
 
 
