@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .common import renamed
+
 if TYPE_CHECKING:
-    from .errors import BequestError
+    from .common.errors import BequestError
     from .evaluators import (
         ElasticEvaluator,
         GraphClassification,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "BequestError": "errors",
+    "BequestError": "common.errors",
     "Condition": "spaces",
     "ElasticEvaluator": "evaluators",
     "GraphClassification": "evaluators",
@@ -79,6 +81,9 @@ __all__ = [
     "load_model",
     "load_task",
 ]
+
+
+renamed.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from ..errors import BankError
+from ..common.errors import BankError
 from ..spaces import Space
 from . import schema
 from .record import FULL, BankTask, Record, design_key, record_key, superseded_key

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import sqlalchemy as sa
 
-from ..databases import shown
-from ..errors import BankError, reason_of, unknown_name
+from ..common.databases import shown
+from ..common.errors import BankError, reason_of, unknown_name
 from ..spaces import Space
 from . import schema
 from .appending import append_records

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import BankError, BequestError, reason_of
+from ..common.errors import BankError, BequestError, reason_of
 from ..spaces import Space
 from ..spaces.graphgym import EXPERIMENT, GRID, graphgym_space
 from ..spaces.nas_bench_graph import NasBenchGraphSpace, config_of_row

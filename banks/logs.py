@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ..databases import shown
-from ..errors import BankError, ConfigurationError, reason_of, unknown_name
-from ..quiet_mlflow import client_of
+from ..common.databases import shown
+from ..common.errors import BankError, ConfigurationError, reason_of, unknown_name
+from ..common.mlflow_client import client_of
 from ..spaces import Condition, Config, Parameter, Space
 from .bank import Bank
 from .record import BankTask, Record

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import BankError
+from ..common.errors import BankError
 from ..spaces import Space
 from ..spaces.contexts import contexts_space
 from .bank import Bank

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigurationError
+from ..common.errors import ConfigurationError
 from ..spaces import Config, Space
 from ..spaces.parameter import plain_name
 

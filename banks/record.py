@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import unknown_name
+from ..common.errors import unknown_name
 from ..spaces import Config, Space
 
 DIRECTIONS = ("maximize", "minimize")

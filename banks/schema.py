@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..databases import shown, use_write_ahead_log
-from ..errors import BankError, reason_of
+from ..common.databases import shown, use_write_ahead_log
+from ..common.errors import BankError, reason_of
 
 SCHEMA_VERSION = 2
 

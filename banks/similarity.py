@@ -15,8 +15,8 @@ import torch
 from scipy.stats import kendalltau, rankdata
 from torch import Tensor, nn
 
-from ..errors import BankError
-from ..threads import one_thread
+from ..common.errors import BankError
+from ..common.threads import one_thread
 from .scores import Scores
 
 SIZE, HIDDEN = 16, 64

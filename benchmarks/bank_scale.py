@@ -20,11 +20,11 @@ import numpy as np
 import optuna
 
 from bequest.banks.bank import Bank
-from bequest.banks.inheritance import inheritance_of
-from bequest.banks.prior import DesignPrior
 from bequest.banks.record import BankTask, Record
-from bequest.search.heritage import Heritage
 from bequest.search.samplers import make_sampler
+from bequest.search.surrogates.design_prior import DesignPrior
+from bequest.search.surrogates.transfer_prior import inheritance_of
+from bequest.search.transfer.sources import Heritage
 from bequest.spaces import Config, Space
 from bequest.spaces.gnn import gnn_space
 

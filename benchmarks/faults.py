@@ -19,8 +19,8 @@ from mlflow import MlflowClient
 from optuna.distributions import FloatDistribution
 
 from bequest import Parameter, Space, Study
-from bequest.errors import StudyError
-from bequest.search.tracking import make_tracker
+from bequest.common.errors import StudyError
+from bequest.search.tracking.tracker import make_tracker
 
 from .harness import Result
 

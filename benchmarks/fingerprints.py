@@ -32,12 +32,12 @@ from bequest.banks.bank import Bank
 from bequest.banks.bundled import GRAPHS
 from bequest.banks.exchange import import_bank
 from bequest.banks.overlap import Overlap
-from bequest.banks.prior import DesignPrior
 from bequest.banks.scores import Scores
 from bequest.banks.similarity import MOST_ALIKE, Projection, anchors, kendall_matrix
 from bequest.evaluators import load_task
 from bequest.evaluators.graph.fingerprint import GraphFingerprinter
 from bequest.evaluators.graph.statistics import graph_statistics
+from bequest.search.surrogates.design_prior import DesignPrior
 from bequest.spaces import Config
 from bequest.spaces.counts import counts
 from bequest.spaces.gnn import gnn_space

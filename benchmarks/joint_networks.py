@@ -17,20 +17,16 @@ from scipy.stats import kendalltau
 
 from benchmarks.harness import Result, Summary
 from benchmarks.sequential_search import OneAfterAnother
+from bequest.common.home import home
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.elastic.budget import ElasticBudget
-from bequest.evaluators.elastic.evaluator import ElasticEvaluator
-from bequest.home import home
-from bequest.search.joint.collection import random_network
-from bequest.search.joint.evolution import Evolution
-from bequest.search.joint.phase import JointSearch
-from bequest.search.joint.predictor import (
-    Fitting,
-    Predictor,
-    pairwise_accuracy,
-)
-from bequest.search.joint.settings import Settings
-from bequest.search.limits import Limit
+from bequest.evaluators.once_for_all.budget import ElasticBudget
+from bequest.evaluators.once_for_all.evaluator import ElasticEvaluator
+from bequest.search.studies.limits import Limit
+from bequest.search.two_stage.once_for_all.collection import random_network
+from bequest.search.two_stage.once_for_all.evolution import Evolution
+from bequest.search.two_stage.once_for_all.predictor import Fitting, Predictor, pairwise_accuracy
+from bequest.search.two_stage.once_for_all.search import JointSearch
+from bequest.search.two_stage.once_for_all.settings import Settings
 from bequest.spaces.elastic_genes import Networks
 
 SIZES = (50, 100, 200, 400)

@@ -16,10 +16,10 @@ import tempfile
 import time
 from typing import Any
 
-from bequest.search.record import open_record
+from bequest.search.execution.slots import is_lost
 from bequest.search.samplers import SAMPLERS, TRANSFER
-from bequest.search.slots import is_lost
-from bequest.search.trial import Trial
+from bequest.search.studies.record import open_record
+from bequest.search.studies.trial import Trial
 
 from .harness import Result
 

@@ -14,7 +14,7 @@ import numpy as np
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import TEXTS
 from bequest.banks.exchange import import_bank
-from bequest.search.rehearsal import METHODS, rehearse
+from bequest.search.transfer.replay import METHODS, rehearse
 
 from .harness import Result, Summary
 from .peft_trials import KIN, TRIALS

@@ -13,13 +13,13 @@ from dataclasses import asdict
 from typing import Any
 
 from bequest.banks.bundled import TEXTS
+from bequest.common.threads import one_thread
 from bequest.evaluators import load_task
 from bequest.evaluators.peft.registry import knobs_of
 from bequest.evaluators.text.evaluator import TextEvaluator
 from bequest.evaluators.text.training import TextBudget
 from bequest.spaces import Config
 from bequest.spaces.peft import DEFAULTS, KNOBS, RATES, WHOLE, knob_name, peft_space
-from bequest.threads import one_thread
 
 from .harness import Result, Summary
 from .trainings import key, read_packed

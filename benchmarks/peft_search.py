@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 
+from bequest.common.threads import one_thread
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.cost import MIB, CostModel, measure
 from bequest.evaluators.text.backbones import load_backbone
 from bequest.spaces.peft import USUAL
-from bequest.threads import one_thread
 
 from .harness import Result
 from .peft_bank import saving

@@ -34,8 +34,8 @@ from bequest.banks.exchange import import_bank
 from bequest.banks.record import Record
 from bequest.evaluators.text.evaluator import STATISTICS, TextEvaluator
 from bequest.evaluators.text.training import TextBudget
+from bequest.search.studies.trial import Trial
 from bequest.search.study import Study
-from bequest.search.trial import Trial
 from bequest.spaces import Config, Space
 from bequest.spaces.peft import USUAL, peft_space
 
@@ -187,7 +187,7 @@ def draw_fronts(trials: dict[str, list[Trial]], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    from bequest.search.objectives import front_of
+    from bequest.search.studies.objectives import front_of
 
     # Each method looks the same in all panels.
     looks = {m: (plt.get_cmap("tab10")(i % 10), "os^D"[i // 10]) for i, m in enumerate(USUAL)}

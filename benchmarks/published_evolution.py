@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 
 from bequest.evaluators.hardware.totals import NetworkCosts
-from bequest.search.joint.breeding import crossover
-from bequest.search.joint.sensitivity import Score
+from bequest.search.two_stage.once_for_all.population import crossover
+from bequest.search.two_stage.once_for_all.sensitivity import Score
 from bequest.spaces.elastic import BITS, KERNELS, ROLES
 from bequest.spaces.elastic_genes import Networks, joined
 

@@ -28,9 +28,9 @@ from bequest.evaluators.image.tasks import ImageClassification, Images
 from bequest.evaluators.image.training import Budget, score, train
 from bequest.evaluators.seeding import seeded
 from bequest.evaluators.table import TableEvaluator
-from bequest.search.relaxed.phase import RelaxedSearch
-from bequest.search.relaxed.settings import Settings
 from bequest.search.samplers import make_sampler
+from bequest.search.two_stage.one_shot.search import RelaxedSearch
+from bequest.search.two_stage.one_shot.settings import Settings
 from bequest.spaces import Config, Space
 
 from .harness import Result, Summary

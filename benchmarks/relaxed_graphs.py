@@ -26,8 +26,8 @@ from bequest.evaluators.datasets import load_task
 from bequest.evaluators.graph.cell import GraphCellEvaluator
 from bequest.evaluators.graph.tasks import NodeClassification
 from bequest.evaluators.table import TableEvaluator
-from bequest.search.relaxed.phase import RelaxedSearch
-from bequest.search.relaxed.settings import default_settings
+from bequest.search.two_stage.one_shot.search import RelaxedSearch
+from bequest.search.two_stage.one_shot.settings import default_settings
 
 from .harness import Result, Summary
 

@@ -33,12 +33,12 @@ from bequest.evaluators.image.cell_network import Shape
 from bequest.evaluators.image.supernet import ImageHalves, cell_supernet
 from bequest.evaluators.image.tasks import Images
 from bequest.evaluators.supernet import Supernet
-from bequest.search.relaxed.darts import Darts
-from bequest.search.relaxed.exact import ExactHypergradient
-from bequest.search.relaxed.optimiser import RelaxedOptimiser
-from bequest.search.relaxed.rarts import Coupling, Rarts
-from bequest.search.relaxed.settings import METHODS, Settings
-from bequest.search.relaxed.solvable import SolvableModel, plain, rarts_limit
+from bequest.search.two_stage.one_shot.bilevel import RelaxedOptimiser
+from bequest.search.two_stage.one_shot.darts import Darts
+from bequest.search.two_stage.one_shot.exact import ExactHypergradient
+from bequest.search.two_stage.one_shot.rarts import Coupling, Rarts
+from bequest.search.two_stage.one_shot.settings import METHODS, Settings
+from bequest.search.two_stage.one_shot.solvable import SolvableModel, plain, rarts_limit
 from bequest.spaces.cell import nas_bench_201_space
 
 from .harness import Result

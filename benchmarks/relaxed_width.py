@@ -24,7 +24,7 @@ from bequest.evaluators.image.supernet import ImageHalves
 from bequest.evaluators.image.tasks import ImageClassification, Images
 from bequest.evaluators.image.training import Budget, score, train
 from bequest.evaluators.seeding import seeded
-from bequest.search.relaxed.width import WidthSettings, channels_for, search_widths
+from bequest.search.two_stage.one_shot.width import WidthSettings, channels_for, search_widths
 
 from .harness import Result, Summary
 

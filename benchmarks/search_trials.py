@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import optuna
 
-from bequest.errors import BequestError
+from bequest.common.errors import BequestError
 from bequest.evaluators.table import TableEvaluator
 from bequest.search.samplers import SAMPLERS, make_sampler
 

@@ -10,11 +10,16 @@ from dataclasses import replace
 import numpy as np
 
 from bequest.evaluators.hardware.totals import NetworkCosts
-from bequest.search.joint.active import BATCH, SHORT, grow_actively, least_known
-from bequest.search.joint.evolution import MARGIN, Evolution
-from bequest.search.joint.phase import JointSearch
-from bequest.search.joint.predictor import Knowledge, Samples
-from bequest.search.limits import Limit
+from bequest.search.studies.limits import Limit
+from bequest.search.two_stage.once_for_all.active_learning import (
+    BATCH,
+    SHORT,
+    grow_actively,
+    least_known,
+)
+from bequest.search.two_stage.once_for_all.evolution import MARGIN, Evolution
+from bequest.search.two_stage.once_for_all.predictor import Knowledge, Samples
+from bequest.search.two_stage.once_for_all.search import JointSearch
 from bequest.spaces.elastic import BITS, ROLES
 from bequest.spaces.elastic_genes import Networks
 

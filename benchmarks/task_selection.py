@@ -290,13 +290,13 @@ def matrix_of(job: tuple[str, int, str]) -> tuple[np.ndarray, np.ndarray]:
             return data["contexts"], data["matrix"].astype(float)
     began = time.time()
     if name == "rotated-digits":
-        from bequest.evaluators.rotated_digits import RotatedDigits
+        from bequest.evaluators.task_families.rotated_digits import RotatedDigits
 
         digits = RotatedDigits(seed=seed)
         contexts = digits.contexts
         matrix = np.stack([digits.evaluate(digits.train(c), contexts) for c in contexts])
     else:
-        from bequest.evaluators.policy import ControlFamily
+        from bequest.evaluators.task_families.control import ControlFamily
 
         family = ControlFamily(name, seed=seed)
         contexts = family.contexts

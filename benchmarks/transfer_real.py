@@ -27,8 +27,8 @@ import bequest
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import GRAPHS
 from bequest.banks.exchange import import_bank
-from bequest.search.record import list_records
-from bequest.search.trial import COMPLETE, FAILED
+from bequest.search.studies.record import list_records
+from bequest.search.studies.trial import COMPLETE, FAILED
 
 from .harness import Result, Summary
 

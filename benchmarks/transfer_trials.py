@@ -39,14 +39,14 @@ from scipy.stats import kendalltau
 
 from bequest.banks import exchange
 from bequest.banks.bank import Bank
-from bequest.banks.inheritance import Inheritance
-from bequest.banks.prior import DesignPrior
 from bequest.banks.scores import Scores
-from bequest.errors import BequestError
+from bequest.common.errors import BequestError
 from bequest.evaluators.table import TableEvaluator
 from bequest.search.samplers import make_sampler
 from bequest.search.samplers.autotransfer import AutoTransferSampler
 from bequest.search.samplers.transfer_gp import TransferGPSampler
+from bequest.search.surrogates.design_prior import DesignPrior
+from bequest.search.surrogates.transfer_prior import Inheritance
 
 from .harness import Result, Summary
 from .search_trials import thresholds

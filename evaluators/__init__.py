@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import load_task
-    from .elastic.evaluator import ElasticEvaluator
     from .graph.evaluator import GraphEvaluator
     from .graph.tasks import GraphClassification, LinkPrediction, NodeClassification
     from .image.evaluator import ImageEvaluator
     from .image.tasks import ImageClassification
     from .image.tuning import ImageTuningEvaluator
-    from .models import load_model
+    from .once_for_all.evaluator import ElasticEvaluator
+    from .saved_models import load_model
     from .table import TableEvaluator
     from .task import Outcome
     from .text.evaluator import TextEvaluator
     from .text.tasks import TextClassification
 
 _EXPORTS = {
-    "ElasticEvaluator": "elastic.evaluator",
+    "ElasticEvaluator": "once_for_all.evaluator",
     "GraphClassification": "graph.tasks",
     "GraphEvaluator": "graph.evaluator",
     "ImageClassification": "image.tasks",
@@ -32,7 +32,7 @@ _EXPORTS = {
     "TableEvaluator": "table",
     "TextClassification": "text.tasks",
     "TextEvaluator": "text.evaluator",
-    "load_model": "models",
+    "load_model": "saved_models",
     "load_task": "datasets",
 }
 

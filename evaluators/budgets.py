@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from ..errors import EvaluationError
+from ..common.errors import EvaluationError
 
 
 def check_positive(budget: object, names: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import StudyError, reason_of
+from ..common.errors import StudyError, reason_of
 
 IDENTITY = "identity"
 

@@ -10,7 +10,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from ..errors import DataError
+from ..common.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional
 
-from ..errors import unknown_name
+from ..common.errors import unknown_name
 from ..spaces.relaxation import Pick, Relaxation
 from .flat import FlatNetwork
 

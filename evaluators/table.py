@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import DataError, EvaluationError
+from ..common.errors import DataError, EvaluationError
 from ..spaces import Config, Space
 from ..spaces.cell import NAS_BENCH_201_EDGES, nas_bench_201_space
 from ..spaces.graphgym import EXPERIMENT, GRID, graphgym_space

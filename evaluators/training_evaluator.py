@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..spaces import Config, Space
 from .cost import count_flops, count_parameters
-from .running import Training, trainable
 from .task import Fitted, Outcome, Report, Task
+from .training_results import Training, trainable
 
 Model = TypeVar("Model", bound=Fitted)
 

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 import bequest
 from bequest.evaluators.image.training import Budget
-from bequest.search.relaxed.settings import Cures, Settings
+from bequest.search.two_stage.one_shot.settings import Cures, Settings
 
 
 def main() -> None:

@@ -14,36 +14,29 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
 
 from ..banks.bank import Bank
-from ..errors import StudyError
+from ..common.errors import StudyError
 from ..evaluators.budgets import epochs_of
 from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
-from .failures import FailureWatch
-from .first_phase import FirstPhaseSampler
-from .mlflow_mirror import Mirror
-from .objectives import check_objectives
-from .pool import run_pool
-from .progress import study_progress
+from .execution.pool import run_pool
+from .execution.recovery import under_way
+from .execution.slots import SlotStudy
+from .execution.storage import open_storage
+from .execution.worker import Worker
 from .pruners import make_pruner
-from .record import StudyRecord
-from .recovery import under_way
-from .slots import SlotStudy
-from .storage import open_storage
-from .study_bank import Inheriting, StudyBank
-from .study_facts import (
-    begun,
-    check_asked,
-    check_run,
-    describe,
-    directions_of,
-    settled,
-)
-from .study_name import usual_name
+from .studies.default_name import usual_name
+from .studies.failures import FailureWatch
+from .studies.identity import begun, check_asked, check_run, describe, directions_of, settled
+from .studies.objectives import check_objectives
+from .studies.record import StudyRecord
+from .studies.trial import Trial
 from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
-from .tracking import Tracker, make_tracker
-from .trial import Trial
-from .worker import Worker
+from .tracking.progress import study_progress
+from .tracking.study_runs import Mirror
+from .tracking.tracker import Tracker, make_tracker
+from .transfer.study_bank import Inheriting, StudyBank
+from .two_stage.protocol import FirstPhaseSampler
 
 
 class Study:
@@ -336,7 +329,7 @@ class Study:
         Returns:
             The page's path.
         """
-        from .report import write_report
+        from .tracking.report import write_report
 
         return write_report(self.record, Path(path))
 

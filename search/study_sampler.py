@@ -10,15 +10,15 @@ from optuna.samplers import BaseSampler
 
 from ..banks.bank import Bank
 from ..evaluators.task import Evaluator, Selective
-from . import record
-from .heritage import Heritage
+from .execution.slots import SlotStudy
 from .samplers import JOINT, RELAXED, make_sampler
 from .samplers.base import SpaceSampler
-from .slots import SlotStudy
+from .studies import record
+from .transfer.sources import Heritage
 
 if TYPE_CHECKING:
-    from .joint.settings import Settings as JointSettings
-    from .relaxed.settings import Settings as RelaxedSettings
+    from .two_stage.once_for_all.settings import Settings as JointSettings
+    from .two_stage.one_shot.settings import Settings as RelaxedSettings
 
 Settings: TypeAlias = "JointSettings | RelaxedSettings"
 
@@ -86,8 +86,8 @@ def make_study_sampler(
         return sampler
     name = name_of(sampler)
     if name in RELAXED:
-        from .relaxed.sampler import make_relaxed_sampler
-        from .relaxed.settings import default_settings
+        from .two_stage.one_shot.sampler import make_relaxed_sampler
+        from .two_stage.one_shot.settings import default_settings
 
         relaxed: Any = sampler
         if isinstance(sampler, str):
@@ -95,8 +95,8 @@ def make_study_sampler(
         place = diary.with_attribute(record.RELAXED)
         return make_relaxed_sampler(relaxed, evaluator, place, folder, seed=seed)
     if name == JOINT:
-        from .joint.sampler import make_joint_sampler
-        from .joint.settings import Settings as Joint
+        from .two_stage.once_for_all.sampler import make_joint_sampler
+        from .two_stage.once_for_all.settings import Settings as Joint
 
         joint: Any = Joint() if isinstance(sampler, str) else sampler
         place = diary.with_attribute(record.JOINT)

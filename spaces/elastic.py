@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 from optuna.distributions import BaseDistribution, IntDistribution
 
-from ..errors import SpaceError, unknown_name
+from ..common.errors import SpaceError, unknown_name
 from .parameter import Condition, Config, Parameter
 from .space import Space
 

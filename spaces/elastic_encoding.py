@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import ConfigurationError
+from ..common.errors import ConfigurationError
 from .elastic import BITS, KERNELS, ROLES, Geometry
 from .elastic_genes import Networks
 

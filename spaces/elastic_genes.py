@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ConfigurationError
+from ..common.errors import ConfigurationError
 from .elastic import BITS, KERNELS, ROLES, STEP, WIDE, Geometry
 from .parameter import Config
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from ..errors import unknown_name
+from ..common.errors import unknown_name
 from .space import Space
 
 SPACES = {

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 
-from ..errors import ConfigurationError
+from ..common.errors import ConfigurationError
 from .parameter import Config, Parameter, Value
 from .space import Space
 

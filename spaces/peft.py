@@ -17,7 +17,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ..errors import SpaceError, unknown_name
+from ..common.errors import SpaceError, unknown_name
 from .parameter import Condition, Config, Parameter
 from .space import Space
 

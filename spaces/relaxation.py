@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 
-from ..errors import ConfigurationError, SpaceError
+from ..common.errors import ConfigurationError, SpaceError
 from .cell import DARTS_CELLS, DARTS_NODES, DARTS_OPERATIONS, NONE, SKIP, darts_edges, darts_space
 from .parameter import Config
 from .space import Space

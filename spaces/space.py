@@ -22,7 +22,7 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from ..errors import ConfigurationError, SpaceError, unknown_name
+from ..common.errors import ConfigurationError, SpaceError, unknown_name
 from .encoding import Encoding, choices, draw, scale
 from .parameter import Condition, Config, Parameter, Value, allowed, suggest
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import DataError, unknown_name
+from ...common.errors import DataError, unknown_name
 from .catalogue import ALIASES, ENTRIES, IMAGES, LINKS, LINKS_SUFFIX, NODE, TEXTS, Entry
 
 if TYPE_CHECKING:

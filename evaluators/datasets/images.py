@@ -15,8 +15,8 @@ from urllib.error import URLError
 import numpy as np
 from filelock import FileLock
 
-from ...errors import DataError
-from ...home import home
+from ...common.errors import DataError
+from ...common.home import home
 from ..image.tasks import ImageClassification
 from .catalogue import Entry
 from .roots import ROOT_VARIABLE, roots

@@ -17,8 +17,8 @@ import torch_geometric
 from filelock import FileLock
 from torch_geometric import datasets, transforms
 
-from ...errors import DataError, reason_of
-from ...home import home
+from ...common.errors import DataError, reason_of
+from ...common.home import home
 from .catalogue import Entry
 from .roots import ROOT_VARIABLE, roots
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ..text.tasks import TextClassification
 from .catalogue import Entry
 from .roots import ROOT_VARIABLE, roots

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...errors import SpaceError
+from ...common.errors import SpaceError
 from ...spaces import Config
 from ...spaces.nas_bench_graph import NasBenchGraphSpace
 from ...spaces.relaxation import relaxation_of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ..splits import check_numbering
 
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from ...spaces import Config, Space
 from ...spaces.gnn import gnn_space
-from ..running import Training
 from ..seeding import seed_torch
 from ..task import Report
 from ..training_evaluator import Provenance, Trained, TrainingEvaluator
+from ..training_results import Training
 from .model import GraphModel, ModelFacts
 from .network import GraphNetwork
 from .problems import PARTS, Problem, make_problem, outputs

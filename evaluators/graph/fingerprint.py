@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Batch
 
+from ...common.threads import one_thread
 from ...spaces import Config
-from ...threads import one_thread
 from ..fingerprint import log_kappa, squared_gradients
 from ..seeding import seeded
 from .network import Block, GraphNetwork

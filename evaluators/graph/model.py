@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ...spaces import Config
-from ..models import read_model, write_model
+from ..saved_models import read_model, write_model
 from .cell_network import GraphCellNetwork, Recipe
 from .network import GraphNetwork
 from .problems import score_links

@@ -18,7 +18,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import RandomLinkSplit
 from torch_geometric.utils import degree, to_undirected
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ..digests import digest_of_tensors
 from ..seeding import seeded
 from ..splits import Split, hold_out, stratified_split

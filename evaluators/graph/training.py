@@ -11,11 +11,11 @@ from typing import cast
 import torch
 from torch import nn
 
-from ...errors import EvaluationError
+from ...common.errors import EvaluationError
 from ...spaces import Config
 from ..cost import PeakMemory
-from ..running import Training
 from ..task import Report
+from ..training_results import Training
 from .problems import Problem
 
 EVALUATE_EVERY = 2

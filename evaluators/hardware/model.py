@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import nnls
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ...spaces.elastic import BITS, KERNELS, Geometry, Layer
 from .table import COSTS, Cost, CostTable
 

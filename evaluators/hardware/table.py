@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ...spaces.elastic import BITS, KERNELS, Layer
 
 HEAD, TAIL = "head", "tail"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...errors import ConfigurationError
+from ...common.errors import ConfigurationError
 from ...spaces.elastic import BITS, KERNELS, Geometry, Layer
 from ...spaces.elastic_genes import Networks
 from .table import CostTable

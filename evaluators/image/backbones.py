@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import ArchitectureError, reason_of
+from ...common.errors import ArchitectureError, reason_of
+from ..finetuning.hub import digest_of, identity_of, load_pretrained
 from ..peft.arch import describe_architecture
 from ..peft.registry import attach
-from ..tuning.hub import digest_of, identity_of, load_pretrained
 
 REMEDY = "give a vision transformer, say google/vit-base-patch16-224"
 BYTE = 255.0

@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import SpaceError
+from ...common.errors import SpaceError
 from ...spaces import Config, Space
 from ...spaces.cell import DARTS_NODES, NAS_BENCH_201_EDGES, NONE, darts_space, nas_bench_201_space
 from ...spaces.relaxation import SKIPS, relaxation_of

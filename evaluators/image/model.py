@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...spaces import Config
 from ...spaces.named import make_space
-from ..models import read_model, write_model
+from ..saved_models import read_model, write_model
 from .cell_network import Shape, cell_network
 from .tasks import of_channels, prepare
 from .training import probabilities

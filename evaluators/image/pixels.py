@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...errors import ArchitectureError
+from ...common.errors import ArchitectureError
 from ..peft.handle import Inputs
 from .backbones import BYTE, ImageBackbone
 
@@ -78,7 +78,7 @@ class PixelForm:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Images for a backbone; see `bequest.evaluators.tuning.batches.Examples`.
+    """Images for a backbone; see `bequest.evaluators.finetuning.batches.Examples`.
 
     Attributes:
         images: As the task has them, ``[n, channels, height, width]``; brought into form batch by

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ..digests import digest_of_arrays
 from ..splits import check_numbering, hold_out, some_of
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...errors import EvaluationError
+from ...common.errors import EvaluationError
 from ..budgets import check_positive
 from ..cost import PeakMemory
-from ..running import Training
 from ..task import Report
+from ..training_results import Training
 from .tasks import Images, batches
 
 SCORING_BATCH = 500

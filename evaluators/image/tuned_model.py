@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import ArchitectureError
+from ...common.errors import ArchitectureError
 from ...spaces import Config
-from ..models import read_model, write_model
-from ..tuning.network import TunedNetwork, logits_of, rebuilt
+from ..finetuning.network import TunedNetwork, logits_of, rebuilt
+from ..saved_models import read_model, write_model
 from .backbones import load_image_backbone
 from .pixels import PixelForm, Pixels
 from .tasks import of_channels

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ...spaces import Space
 from ...spaces.peft import peft_space
 from ..budgets import unusual
+from ..finetuning.evaluator import TuningEvaluator
+from ..finetuning.fingerprint import class_statistics
+from ..finetuning.network import TunedNetwork
+from ..finetuning.prepared import PARTS, Prepared
+from ..finetuning.training import TuningBudget
 from ..peft.cost import CostModel
 from ..training_evaluator import Provenance
-from ..tuning.evaluator import TuningEvaluator
-from ..tuning.fingerprint import class_statistics
-from ..tuning.network import TunedNetwork
-from ..tuning.prepared import PARTS, Prepared
-from ..tuning.training import TuningBudget
 from .backbones import ImageBackbone, load_image_backbone
 from .pixels import PixelForm, Pixels
 from .tasks import ImageClassification

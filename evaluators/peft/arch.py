@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ...errors import ArchitectureError
+from ...common.errors import ArchitectureError
 
 QUERY = {"q", "query", "q_proj", "q_lin", "query_proj", "wq"}
 KEY = {"k", "key", "k_proj", "k_lin", "key_proj", "wk"}

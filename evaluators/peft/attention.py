@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from ...errors import ArchitectureError
+from ...common.errors import ArchitectureError
 from .arch import LayerSpec
 
 NAME = "bequest"

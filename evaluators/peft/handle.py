@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...errors import ArchitectureError, DataError
+from ...common.errors import ArchitectureError, DataError
 from .arch import ArchSpec, LayerSpec, describe_architecture
 from .hooks import Hooks
 from .readout import Readout

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ...errors import DataError
+from ...common.errors import DataError
 
 Delta = Mapping[str, Tensor]
 """A difference from common starting weights, by the weights' names; dense."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ...errors import ConfigurationError, unknown_name
+from ...common.errors import ConfigurationError, unknown_name
 from .handle import Handle, Site
 from .methods.adapters import adapter, compacter
 from .methods.apt import apt

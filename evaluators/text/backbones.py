@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...errors import ArchitectureError
+from ...common.errors import ArchitectureError
+from ..finetuning.hub import MINILM, UNREADABLE, identity_of, load_pretrained
 from ..peft.arch import describe_architecture
-from ..tuning.hub import MINILM, UNREADABLE, identity_of, load_pretrained
 from .tasks import Texts
 
 __all__ = ["MINILM", "Backbone", "load_backbone"]

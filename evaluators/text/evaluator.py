@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ...errors import ArchitectureError
+from ...common.errors import ArchitectureError
 from ...spaces import Config, Space
 from ...spaces.peft import method_of, peft_space
 from ..budgets import unusual
+from ..finetuning.evaluator import TuningEvaluator
+from ..finetuning.hub import digest_of
+from ..finetuning.network import TunedNetwork
+from ..finetuning.prepared import PARTS, Prepared
 from ..peft.cost import Cost, CostModel
 from ..training_evaluator import Provenance
-from ..tuning.evaluator import TuningEvaluator
-from ..tuning.hub import digest_of
-from ..tuning.network import TunedNetwork
-from ..tuning.prepared import PARTS, Prepared
 from .backbones import MINILM, Backbone, load_backbone
 from .fingerprint import text_statistics
 from .model import TextFacts, TextModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ..tuning.fingerprint import class_statistics
+from ..finetuning.fingerprint import class_statistics
 from .tokens import Tokens
 
 NAMES = (

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ...spaces import Config
-from ..models import read_model, write_model
-from ..tuning.hub import digest_of
-from ..tuning.network import TunedNetwork, logits_of, rebuilt
+from ..finetuning.hub import digest_of
+from ..finetuning.network import TunedNetwork, logits_of, rebuilt
+from ..saved_models import read_model, write_model
 from .backbones import Backbone, load_backbone
 from .tasks import Texts
 from .tokens import Tokens

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...errors import DataError
+from ...common.errors import DataError
 
 _AS_WRITTEN: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "dtype": str}
 """Only an empty cell is empty (``None`` and ``NA`` are words), and ``007`` is no number."""

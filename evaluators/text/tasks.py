@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from ...errors import DataError
+from ...common.errors import DataError
 from .tables import check_table, plain_labels, read_table
 
 HELD_OUT = 0.2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import DataError
+from ...common.errors import DataError
 from ..peft.handle import Inputs
 from .backbones import Backbone
 from .tasks import Texts
@@ -16,7 +16,7 @@ from .tasks import Texts
 
 @dataclass(frozen=True)
 class Tokens:
-    """Texts as token ids; see `bequest.evaluators.tuning.batches.Examples`.
+    """Texts as token ids; see `bequest.evaluators.finetuning.batches.Examples`.
 
     Attributes:
         rows: Ids of each text.

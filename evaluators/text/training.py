@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..tuning.training import TuningBudget
+from ..finetuning.training import TuningBudget
 
 
 @dataclass(frozen=True)

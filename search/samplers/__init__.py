@@ -6,14 +6,14 @@ import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from ...errors import unknown_name
+from ...common.errors import unknown_name
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from ...banks.inheritance import Inheritance
-    from ...banks.prior import DesignPrior
     from ...spaces import Space
+    from ..surrogates.design_prior import DesignPrior
+    from ..surrogates.transfer_prior import Inheritance
 
 SAMPLERS = {
     "evolution": "evolution:EvolutionSampler",

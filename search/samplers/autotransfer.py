@@ -10,9 +10,9 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ...banks.prior import DesignPrior
-from ...errors import unknown_name
+from ...common.errors import unknown_name
 from ...spaces import Config, Space
+from ..surrogates.design_prior import DesignPrior
 from .base import Observation, SpaceSampler
 from .evolution import EvolutionSampler
 from .tpe import TPESampler

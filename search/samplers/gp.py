@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...banks.values import warp
+from ...common.threads import one_thread
 from ...spaces import Config, Space
 from ...spaces.encoding import scale, unscale
-from ...threads import one_thread
+from ..surrogates.configurations import Inputs, Surrogate
+from ..surrogates.polish import polish
+from ..surrogates.transforms import warp
 from .base import Observation, SpaceSampler
 from .evolution import mutate
-from .polish import polish
-from .surrogate import Inputs, Surrogate
 
 EXHAUSTIVE = 60_000
 """Finite spaces up to this size are scored whole."""

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...banks.inheritance import INHERITED, KERNELS, Inheritance, Views
-from ...banks.values import warp
+from ...common.threads import one_thread
 from ...spaces import Config, Space
-from ...threads import one_thread
+from ..surrogates.configurations import NEGLIGIBLE, log_expected_improvement
+from ..surrogates.fit import evidence
+from ..surrogates.transfer_prior import INHERITED, KERNELS, Inheritance, Views
+from ..surrogates.transforms import warp
 from .base import Observation
-from .fit import evidence
 from .gp import EXHAUSTIVE, STARTS, GPSampler, Search
-from .surrogate import NEGLIGIBLE, log_expected_improvement
 
 TRUST = (0.0, 1.0)
 """How far the earlier tasks are trusted, as factors of what the bank says; 0 is the guard: where

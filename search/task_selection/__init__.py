@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 
-from ...errors import unknown_name
+from ...common.errors import unknown_name
 from .selector import Contexts, Costs, Selector
 
 SELECTORS = {
-    "bequest": "improving:TwoWaySelector",
+    "bequest": "two_way_selector:TwoWaySelector",
     "gp-mbtl": "published:GPMBTLSelector",
     "m-mbtl": "published:MMBTLSelector",
     "m/gp-mbtl": "published:MGPMBTLSelector",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...errors import SelectionError
+from ...common.errors import SelectionError
 from .planning import even_places
 from .selector import Contexts, Costs, Selector
 

@@ -15,15 +15,15 @@ from ... import __version__
 from ...banks.bank import Bank
 from ...banks.matrices import append_rows
 from ...banks.record import name_under
-from ...errors import SelectionError
+from ...common.errors import SelectionError
 from ...evaluators.task import SEEDS
-from ..progress import progress_bar
-from ..tracking import Tracker
+from ..tracking.progress import progress_bar
+from ..tracking.tracker import Tracker
 from . import make_selector
-from .findings import Findings
+from .runs import SelectionMirror, make_tracker
 from .selector import Contexts, Costs, Selector
 from .store import SelectionStore, Source
-from .tracking import SelectionMirror, make_tracker
+from .summary import Findings
 from .trainings import FAILURES, Trainings
 
 FAILURES_TOLERATED = 3
@@ -307,7 +307,7 @@ class TaskSelection(Findings):
         Returns:
             PNG files, by default beside what was trained.
         """
-        from .pictures import pictures
+        from .figures import pictures
 
         place = Path(folder or self.store.folder)
         place.mkdir(parents=True, exist_ok=True)

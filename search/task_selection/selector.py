@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import SelectionError
+from ...common.errors import SelectionError
 
 Contexts = np.ndarray | Sequence[Any]
 Costs = np.ndarray | Sequence[float] | None

@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ...errors import SelectionError
-from ...home import file_name, home
+from ...common.errors import SelectionError
+from ...common.home import file_name, home
 
 FORMAT_VERSION = 1
 COMPARED = ("contexts", "selector", "seed", "costs", "conditions")

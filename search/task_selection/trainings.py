@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import BequestError, SelectionError
+from ...common.errors import BequestError, SelectionError
 
 FAILURES = (BequestError, ArithmeticError, RuntimeError, ValueError)
 """What a training may raise without ending the selection: the source counts as failed."""

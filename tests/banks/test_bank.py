@@ -18,7 +18,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from bequest.banks.bank import Bank
 from bequest.banks.overlap import Overlap
 from bequest.banks.record import BankTask, Record
-from bequest.errors import BankError, ConfigurationError, UnknownNameError
+from bequest.common.errors import BankError, ConfigurationError, UnknownNameError
 from bequest.spaces import Condition, Config, Parameter, Space
 from bequest.spaces.gnn import gnn_space
 from bequest.spaces.peft import peft_space

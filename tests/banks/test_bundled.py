@@ -9,10 +9,10 @@ import pytest
 
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import FOLDERS, GRAPHS, import_bundled
-from bequest.errors import BankError
+from bequest.common.errors import BankError
 from bequest.evaluators.graph.evaluator import STATISTICS
 from bequest.evaluators.text.evaluator import STATISTICS as TEXT_STATISTICS
-from bequest.search.heritage import open_bank
+from bequest.search.transfer.sources import open_bank
 from bequest.spaces.gnn import gnn_space
 from bequest.spaces.peft import USUAL, peft_space
 

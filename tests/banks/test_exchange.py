@@ -20,7 +20,7 @@ from bequest.banks.exchange import (
     import_nas_bench_graph,
 )
 from bequest.banks.record import BankTask, Record
-from bequest.errors import BankError
+from bequest.common.errors import BankError
 from bequest.evaluators.table import TableEvaluator
 from bequest.spaces import Parameter, Space
 from bequest.spaces.nas_bench_graph import NasBenchGraphSpace
@@ -123,7 +123,7 @@ def test_a_bad_file_is_named_and_changes_nothing(
     damage(folder)
     with pytest.raises(Exception, match=message) as caught:
         import_bank(target, folder)
-    assert type(caught.value).__module__ == "bequest.errors"
+    assert type(caught.value).__module__ == "bequest.common.errors"
     assert target.tasks == []
     assert target.spaces() == []
 

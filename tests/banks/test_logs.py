@@ -14,7 +14,7 @@ from bequest.banks.bank import Bank
 from bequest.banks.logs import import_mlflow, import_optuna
 from bequest.banks.matrices import append_rows, matrix_of
 from bequest.banks.record import Record
-from bequest.errors import BankError, BequestError, UnknownNameError
+from bequest.common.errors import BankError, BequestError, UnknownNameError
 from bequest.spaces import Condition
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -10,7 +10,7 @@ from bequest import Parameter, Space
 from bequest.banks.record import BankTask
 from bequest.banks.scores import Scores
 from bequest.banks.similarity import Projection, anchors, kendall_matrix, predicted_similarity
-from bequest.errors import BankError
+from bequest.common.errors import BankError
 
 NAN = np.nan
 

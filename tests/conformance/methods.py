@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bequest.errors import ArchitectureError, DataError
+from bequest.common.errors import ArchitectureError, DataError
 from bequest.evaluators.peft import Handle, attach
 from tests.evaluators.peft.backbones import make_backbone, make_inputs, outputs
 

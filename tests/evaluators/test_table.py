@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bequest.errors import ConfigurationError, DataError, EvaluationError
+from bequest.common.errors import ConfigurationError, DataError, EvaluationError
 from bequest.evaluators.table import TableEvaluator
 
 CHAIN = {"links": "0123", "op1": "gcn", "op2": "gcn", "op3": "gcn", "op4": "gcn"}

@@ -21,11 +21,11 @@ from optuna.distributions import CategoricalDistribution
 
 from bequest import Study
 from bequest.banks.bank import Bank
-from bequest.errors import BequestError, StudyError, UnknownNameError
+from bequest.common.errors import BequestError, StudyError, UnknownNameError
+from bequest.common.home import home
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.evaluators.task import Outcome
-from bequest.home import home
-from bequest.search import worker
+from bequest.search.execution import worker
 from bequest.spaces import Config, Parameter, Space
 
 MakeStudy = Callable[..., Study]

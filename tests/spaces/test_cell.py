@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
-from bequest.errors import ConfigurationError, UnknownNameError
+from bequest.common.errors import ConfigurationError, UnknownNameError
 from bequest.search.samplers import make_sampler
 from bequest.spaces import Space
 from bequest.spaces.cell import DARTS_CELLS, darts_edges, darts_space, nas_bench_201_space

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bequest.errors import ConfigurationError, SpaceError, UnknownNameError
+from bequest.common.errors import ConfigurationError, SpaceError, UnknownNameError
 from bequest.spaces.elastic import GEOMETRIES, PUBLISHED, SMALL, Geometry, geometry_of
 from bequest.spaces.elastic_encoding import decode, encode, widths
 from bequest.spaces.elastic_genes import Networks, joined

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bequest.errors import ConfigurationError
+from bequest.common.errors import ConfigurationError
 from bequest.spaces.gnn import ACTIVATIONS, AGGREGATING, LAYERS, STAGES, gnn_space
 
 KINDS = ("node", "link", "graph")

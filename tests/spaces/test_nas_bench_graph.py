@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bequest.errors import ConfigurationError, UnknownNameError
+from bequest.common.errors import ConfigurationError, UnknownNameError
 from bequest.spaces import Config, Space
 from bequest.spaces.nas_bench_graph import LINKS, OPERATIONS, NasBenchGraphSpace, tree_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bequest.errors import SpaceError, UnknownNameError
+from bequest.common.errors import SpaceError, UnknownNameError
 from bequest.spaces import Config, Space
 from bequest.spaces.named import make_space
 from bequest.spaces.peft import KNOBS, RATES, WHOLE, method_of, peft_space, smallest

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from bequest.errors import SpaceError
+from bequest.common.errors import SpaceError
 from bequest.spaces.cell import darts_space, nas_bench_201_space
 from bequest.spaces.gnn import gnn_space
 from bequest.spaces.nas_bench_graph import NasBenchGraphSpace

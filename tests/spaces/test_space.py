@@ -17,7 +17,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from bequest.errors import ConfigurationError, SpaceError
+from bequest.common.errors import ConfigurationError, SpaceError
 from bequest.spaces import Condition, Parameter, Space
 from bequest.spaces.encoding import choices, scale, unscale
 

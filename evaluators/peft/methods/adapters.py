@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ....errors import ConfigurationError
+from ....common.errors import ConfigurationError
 from ..handle import Handle, Site
 from ..hooks import Hooks, Rewrite
 from .bottleneck import Bottleneck, KroneckerLinear, down_projection, up_projection

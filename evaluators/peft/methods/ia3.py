@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ....errors import ArchitectureError
+from ....common.errors import ArchitectureError
 from ..arch import size
 from ..handle import Handle, Site
 from ..hooks import Hooks, Rewrite

@@ -11,7 +11,12 @@ from typing import Any
 
 from torch import nn
 
-from ....errors import ArchitectureError, ConfigurationError, MissingLibraryError, unknown_name
+from ....common.errors import (
+    ArchitectureError,
+    ConfigurationError,
+    MissingLibraryError,
+    unknown_name,
+)
 from ..handle import Handle, Site
 from ..hooks import Hooks
 

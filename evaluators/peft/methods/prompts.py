@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ....errors import ArchitectureError, ConfigurationError
+from ....common.errors import ArchitectureError, ConfigurationError
 from ..handle import Handle, Site
 from ..hooks import Hooks
 from ..spsa import Spsa

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ....errors import ConfigurationError
+from ....common.errors import ConfigurationError
 from ..handle import Handle, Site
 from ..hooks import Hooks
 from .adapters import adapted

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ....errors import ArchitectureError
+from ....common.errors import ArchitectureError
 from ..handle import Handle, Site
 from ..hooks import Hooks, first
 from .bottleneck import up_projection

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ....errors import ArchitectureError
+from ....common.errors import ArchitectureError
 from ..handle import Handle, Site
 from ..hooks import Hooks
 from .bottleneck import Bottleneck, down_projection, up_projection

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from ....errors import DataError
+from ....common.errors import DataError
 from ..handle import Handle, Site, State
 from .subsets import own_weights
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from ....errors import ArchitectureError
+from ....common.errors import ArchitectureError
 from ..handle import Handle, Site
 
 

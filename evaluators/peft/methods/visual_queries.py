@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from ....errors import ArchitectureError
+from ....common.errors import ArchitectureError
 from ..arch import is_linear
 from ..attention import Attention, AttentionHook, heads_of, joined
 from ..handle import Handle, Site

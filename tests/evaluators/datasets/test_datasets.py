@@ -14,7 +14,7 @@ import torch
 from torch_geometric import datasets
 
 from bequest import load_task
-from bequest.errors import DataError, UnknownNameError
+from bequest.common.errors import DataError, UnknownNameError
 from bequest.evaluators.datasets import list_tasks
 
 BUILT_IN = [entry for entry in list_tasks() if entry.offline]

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from bequest import GraphClassification, GraphEvaluator, NodeClassification, load_model
-from bequest.errors import SpaceError
+from bequest.common.errors import SpaceError
 from bequest.evaluators.graph.cell import GraphCellEvaluator
 from bequest.evaluators.graph.cell_network import GraphCellNetwork, GraphCellSupernet, Recipe
 from bequest.evaluators.graph.sparse import Adjacency
-from bequest.search.relaxed.phase import RelaxedSearch
-from bequest.search.relaxed.settings import Cures, Settings
+from bequest.search.two_stage.one_shot.search import RelaxedSearch
+from bequest.search.two_stage.one_shot.settings import Cures, Settings
 from bequest.spaces.nas_bench_graph import LINKS, NasBenchGraphSpace
 from bequest.spaces.relaxation import relaxation_of
 

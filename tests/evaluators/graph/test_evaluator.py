@@ -24,14 +24,14 @@ from bequest import (
     Study,
     load_model,
 )
-from bequest.errors import (
+from bequest.common.errors import (
     ConfigurationError,
     DataError,
     EvaluationError,
     StudyError,
     UnknownNameError,
 )
-from bequest.search.record import METADATA
+from bequest.search.studies.record import METADATA
 from bequest.spaces.gnn import gnn_space
 
 KINDS = ("node", "link", "graph")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch_geometric.data import Data
 
 from bequest import GraphClassification, LinkPrediction, NodeClassification
-from bequest.errors import DataError
+from bequest.common.errors import DataError
 from bequest.evaluators.graph.tasks import one_hot_degrees
 from bequest.evaluators.seeding import seeded
 from bequest.evaluators.splits import hold_out, some_of, stratified_split

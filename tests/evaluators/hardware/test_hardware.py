@@ -12,14 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bequest.errors import ConfigurationError, DataError
+from bequest.common.errors import ConfigurationError, DataError
 from bequest.evaluators.cost import count_flops, count_parameters
-from bequest.evaluators.elastic.evaluator import ends
-from bequest.evaluators.elastic.network import BottleneckNetwork, Cut
 from bequest.evaluators.hardware.model import FEATURES, LayerCostModel, layers_of
 from bequest.evaluators.hardware.table import Cost, CostTable, key_of
 from bequest.evaluators.hardware.timing import timed_table
 from bequest.evaluators.hardware.totals import UNITS, NetworkCosts
+from bequest.evaluators.once_for_all.evaluator import ends
+from bequest.evaluators.once_for_all.network import BottleneckNetwork, Cut
 from bequest.spaces.elastic import BITS, KERNELS, PUBLISHED, SMALL, Geometry, Layer
 from bequest.spaces.elastic_genes import EIGHT, Networks
 

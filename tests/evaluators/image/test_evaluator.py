@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from bequest import load_model
-from bequest.errors import ConfigurationError, DataError, EvaluationError, SpaceError
-from bequest.evaluators.choice import make_evaluator
+from bequest.common.errors import ConfigurationError, DataError, EvaluationError, SpaceError
 from bequest.evaluators.cost import count_flops, count_parameters
 from bequest.evaluators.datasets import load_task
+from bequest.evaluators.factory import make_evaluator
 from bequest.evaluators.image.cell_network import MixedEdge, Shape, cell_network, mixed_network
 from bequest.evaluators.image.cell_operations import OPERATIONS, AveragePool, affine_norm
 from bequest.evaluators.image.evaluator import ImageEvaluator

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from bequest import load_task
-from bequest.errors import DataError
+from bequest.common.errors import DataError
 from bequest.evaluators.datasets import images as images_module
 from bequest.evaluators.image.tasks import ImageClassification, Images, batches
 

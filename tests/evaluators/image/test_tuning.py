@@ -17,22 +17,22 @@ from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
 from bequest import ImageClassification, Study, load_model
-from bequest.cli import app
-from bequest.errors import (
+from bequest.cli.app import app
+from bequest.common.errors import (
     ArchitectureError,
     DataError,
     EvaluationError,
     SpaceError,
     UnknownNameError,
 )
-from bequest.evaluators.choice import Tuning, make_evaluator
+from bequest.evaluators.factory import Tuning, make_evaluator
+from bequest.evaluators.finetuning.training import TuningBudget
 from bequest.evaluators.image.backbones import load_image_backbone
 from bequest.evaluators.image.pixels import PixelForm
 from bequest.evaluators.image.tuning import ImageTuningEvaluator
 from bequest.evaluators.peft.cost import measure
 from bequest.evaluators.peft.registry import attach
 from bequest.evaluators.text.backbones import load_backbone
-from bequest.evaluators.tuning.training import TuningBudget
 from bequest.spaces.peft import KNOBS, USUAL, method_of, peft_space
 from tests.conformance.methods import put, train
 from tests.evaluators.peft.backbones import SIZES, make_backbone, make_inputs
@@ -157,7 +157,7 @@ def test_kept_states_say_what_the_backbone_says(
 ) -> None:
     evaluator = ImageTuningEvaluator(task, backbone, budget=SMALL, methods=["lst"])
     wanted = evaluator(config("lst"), seed=0).metrics["validation_loss"]
-    monkeypatch.setattr("bequest.evaluators.tuning.batches.STATES_LIMIT", 0)
+    monkeypatch.setattr("bequest.evaluators.finetuning.batches.STATES_LIMIT", 0)
     found = evaluator(config("lst"), seed=0).metrics["validation_loss"]
     assert found == pytest.approx(wanted, abs=1e-4)
 

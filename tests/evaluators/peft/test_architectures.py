@@ -19,7 +19,7 @@ from transformers import (
     MPNetModel,
 )
 
-from bequest.errors import ArchitectureError
+from bequest.common.errors import ArchitectureError
 from bequest.evaluators.peft import attach
 from bequest.evaluators.peft.arch import describe_architecture
 from bequest.evaluators.peft.attention import hook_attention

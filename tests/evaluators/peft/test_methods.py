@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bequest.errors import ArchitectureError, ConfigurationError, DataError, UnknownNameError
+from bequest.common.errors import (
+    ArchitectureError,
+    ConfigurationError,
+    DataError,
+    UnknownNameError,
+)
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.merging import difference, merge_deltas, ties
 from bequest.evaluators.peft.methods.bottleneck import KroneckerLinear

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from bequest import Study, load_model
-from bequest.errors import (
+from bequest.common.errors import (
     ArchitectureError,
     ConfigurationError,
     DataError,
@@ -31,7 +31,10 @@ from bequest.errors import (
     StudyError,
     UnknownNameError,
 )
-from bequest.evaluators.choice import make_evaluator
+from bequest.evaluators.factory import make_evaluator
+from bequest.evaluators.finetuning.batches import random_batches
+from bequest.evaluators.finetuning.hub import digest_of
+from bequest.evaluators.finetuning.network import solve_probe
 from bequest.evaluators.peft.cost import measure
 from bequest.evaluators.peft.registry import METHODS, attach, knobs_of
 from bequest.evaluators.text.backbones import load_backbone
@@ -40,18 +43,7 @@ from bequest.evaluators.text.fingerprint import NAMES
 from bequest.evaluators.text.tasks import TextClassification, Texts
 from bequest.evaluators.text.tokens import Tokens
 from bequest.evaluators.text.training import TextBudget
-from bequest.evaluators.tuning.batches import random_batches
-from bequest.evaluators.tuning.hub import digest_of
-from bequest.evaluators.tuning.network import solve_probe
-from bequest.spaces.peft import (
-    KNOBS,
-    USUAL,
-    WHOLE,
-    MethodChoice,
-    method_of,
-    peft_space,
-    smallest,
-)
+from bequest.spaces.peft import KNOBS, USUAL, WHOLE, MethodChoice, method_of, peft_space, smallest
 from tests.evaluators.peft.backbones import SIZES
 
 WORDS = ["who", "where", "when", "is", "the", "person", "city", "hour", "of"]
@@ -136,7 +128,7 @@ def test_kept_states_say_what_the_backbone_says(
     evaluator: TextEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = evaluator(config(evaluator, "lst"), seed=0)
-    monkeypatch.setattr("bequest.evaluators.tuning.batches.STATES_LIMIT", 0)
+    monkeypatch.setattr("bequest.evaluators.finetuning.batches.STATES_LIMIT", 0)
     found = evaluator(config(evaluator, "lst"), seed=0)
     assert found.metrics["validation_loss"] == pytest.approx(
         wanted.metrics["validation_loss"], abs=1e-4
@@ -342,7 +334,7 @@ def test_states_that_are_not_kept_are_charged_each_epoch(
         return evaluator.cost({**evaluator.space.default, "method": method}).flops
 
     probe, side = flops("probe"), flops("lst")
-    monkeypatch.setattr("bequest.evaluators.tuning.batches.STATES_LIMIT", 0)
+    monkeypatch.setattr("bequest.evaluators.finetuning.batches.STATES_LIMIT", 0)
     assert flops("probe") == probe
     assert flops("lst") == pytest.approx(side + 3 * probe, rel=0.01)
 
@@ -525,7 +517,7 @@ def test_a_large_batch_is_the_sum_of_its_parts(
 ) -> None:
     choice = config(evaluator, "full", batch=32, head_dropout=0.0)
     parts = evaluator(choice, seed=0).metrics["validation_loss"]
-    monkeypatch.setattr("bequest.evaluators.tuning.training.MICRO_BATCH", 32)
+    monkeypatch.setattr("bequest.evaluators.finetuning.training.MICRO_BATCH", 32)
     assert evaluator(choice, seed=0).metrics["validation_loss"] == pytest.approx(parts, rel=1e-4)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bequest.errors import DataError
+from bequest.common.errors import DataError
 from bequest.evaluators import load_task
 from bequest.evaluators.text.tasks import TextClassification
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from bequest.banks.prior import DesignPrior
 from bequest.banks.record import BankTask
 from bequest.banks.scores import Scores
-from bequest.errors import UnknownNameError
+from bequest.common.errors import UnknownNameError
 from bequest.search.samplers.autotransfer import AutoTransferSampler
+from bequest.search.surrogates.design_prior import DesignPrior
 from bequest.spaces import Config, Parameter, Space
 from tests.conformance.samplers import FINITE, SamplerConformance, run, score, sequence
 

@@ -12,11 +12,11 @@ import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from bequest.banks.values import warp
 from bequest.search.samplers import SAMPLERS, make_sampler
 from bequest.search.samplers.base import Observation
 from bequest.search.samplers.gp import GPSampler
-from bequest.search.samplers.surrogate import Inputs, Surrogate
+from bequest.search.surrogates.configurations import Inputs, Surrogate
+from bequest.search.surrogates.transforms import warp
 from bequest.spaces import Config, Parameter, Space
 from bequest.spaces.nas_bench_graph import NasBenchGraphSpace, tree_of
 from tests.conformance.samplers import (

@@ -10,13 +10,13 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution
 
-from bequest.banks.inheritance import KERNELS, Inheritance
 from bequest.banks.record import BankTask
 from bequest.banks.scores import Scores
-from bequest.banks.values import gaussianised, warp
-from bequest.errors import BankError
+from bequest.common.errors import BankError
 from bequest.search.samplers.base import Observation
 from bequest.search.samplers.transfer_gp import InheritingProcess, TransferGPSampler
+from bequest.search.surrogates.transfer_prior import KERNELS, Inheritance
+from bequest.search.surrogates.transforms import gaussianised, warp
 from bequest.spaces import Config, Parameter, Space
 from bequest.spaces.counts import counts
 from tests.conformance.samplers import FINITE, SamplerConformance, score

@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from bequest import TaskSelection
 from bequest.banks.bank import Bank
 from bequest.banks.matrices import matrix_of
-from bequest.errors import BankError, EvaluationError, SelectionError
-from bequest.evaluators.policy import ControlFamily
-from bequest.evaluators.rotated_digits import RotatedDigits
+from bequest.common.errors import BankError, EvaluationError, SelectionError
+from bequest.evaluators.task_families.control import ControlFamily
+from bequest.evaluators.task_families.rotated_digits import RotatedDigits
 from bequest.search.task_selection import make_selector
 
 CONTEXTS = np.linspace(0, 1, 25)

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bequest.errors import SelectionError, UnknownNameError
+from bequest.common.errors import SelectionError, UnknownNameError
 from bequest.search.task_selection import SELECTORS, Selector, make_selector
 from bequest.search.task_selection.baselines import (
     EquidistantSelector,
     GreedyGapSelector,
     OracleSelector,
 )
-from bequest.search.task_selection.improving import TwoWaySelector
 from bequest.search.task_selection.planning import _raised, plan
 from bequest.search.task_selection.published import GPMBTLSelector, MGPMBTLSelector, MMBTLSelector
+from bequest.search.task_selection.two_way_selector import TwoWaySelector
 
 LINE = np.arange(21.0)
 

@@ -1,0 +1,1 @@
+"""What every other package uses: errors, the home folder, databases, threads, an MLflow client."""

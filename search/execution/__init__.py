@@ -1,0 +1,1 @@
+"""Running trials: the study store, slots, the worker loop, worker processes, recovery."""

@@ -1,0 +1,52 @@
+"""Notes, and stops, a run in which most trials fail: its cause is not the configurations."""
+
+from __future__ import annotations
+
+from optuna.trial import TrialState
+
+from ...common.errors import StudyError
+from .record import StudyRecord
+from .trial import COMPLETE, FAILED, PRUNED, Trial, is_refusal
+
+TOLERATED = 4
+"""A run with fewer failures goes on."""
+
+
+class FailureWatch:
+    """Looks after each trial of one run whether most have failed.
+
+    Trials that ended before the run do not count: whoever mends the cause may go on. As long as
+    most have failed, the failures are unexplained (see `StudyRecord.unexplained`), for a run may be
+    over after a few trials.
+
+    Args:
+        record: The study, before the run.
+    """
+
+    def __init__(self, record: StudyRecord) -> None:
+        self._record = record
+        self._before = {t.slot for t in _ended(record)}
+
+    def check(self) -> None:
+        """Look.
+
+        Raises:
+            StudyError: At least `TOLERATED` trials of the run failed, and more than half of them.
+        """
+        if all(t.state != TrialState.FAIL for t in self._record.optuna_study.all_trials()):
+            return  # the usual case, and a cheap look
+        now = [t for t in _ended(self._record) if t.slot not in self._before]
+        now = [t for t in now if not is_refusal(t.error)]  # a limit did what it is for
+        failed = [t for t in now if t.state == FAILED]
+        most = 2 * len(failed) > len(now)
+        earlier = self._record.unexplained - {t.slot for t in now}
+        self._record.explain_away(earlier | {t.slot for t in failed if most})
+        if most and len(failed) >= TOLERATED:
+            raise StudyError(
+                f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
+                f"{failed[-1].error}"
+            )
+
+
+def _ended(record: StudyRecord) -> list[Trial]:
+    return [t for t in record.trials if t.state in (COMPLETE, PRUNED, FAILED)]

@@ -1,0 +1,63 @@
+"""Several objectives: the task's metric, and others that are to be small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ...common.errors import StudyError
+from ..pareto import on_front
+from ..samplers import JOINT, RELAXED
+from .trial import COMPLETE, Trial
+
+TEST = "test_"
+"""How the names of metrics begin that are measured on the test split."""
+
+
+def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None:
+    """See that a study can search for all of its objectives.
+
+    Args:
+        minimize: Metrics that are to be small.
+        pruner, sampler: By name.
+
+    Raises:
+        StudyError: It cannot.
+    """
+    if not minimize:
+        return
+    if len({*minimize}) < len(minimize):
+        raise StudyError(f"minimize names a metric twice: {', '.join(minimize)}")
+    for name in minimize:
+        if name.startswith(TEST):
+            raise StudyError(
+                f"minimize {name!r}: what a test says must decide nothing, or it tests no more; "
+                "name a metric that is measured without it"
+            )
+    if pruner != "none":
+        raise StudyError(
+            f"pruner {pruner!r} looks at one objective, the study has {1 + len(minimize)}: leave "
+            "the pruner at 'none'"
+        )
+    if sampler in (*RELAXED, JOINT):
+        raise StudyError(
+            f"sampler {sampler!r} does not search for {', '.join(minimize)}: use gp, evolution, "
+            "tpe or random, or give it limits"
+        )
+
+
+def front_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str]) -> list[Trial]:
+    """The complete trials that no other beats in value and all of some metrics, best first.
+
+    Of trials that are equal in all of these the earliest stands for the others.
+    """
+    sign = -1.0 if direction == "maximize" else 1.0
+    done = [t for t in trials if t.state == COMPLETE and t.value is not None]
+    done.sort(key=lambda t: (sign * (t.value or 0.0), t.slot))
+    losses = [[sign * (t.value or 0.0), *(t.metrics[name] for name in minimize)] for t in done]
+    front: dict[tuple[float, ...], Trial] = {}
+    for row, trial, kept in zip(losses, done, on_front(np.array(losses)), strict=True):
+        if kept:
+            front.setdefault(tuple(row), trial)
+    return list(front.values())

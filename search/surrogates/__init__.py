@@ -1,0 +1,1 @@
+"""Surrogate models: kernels, evidence, acquisition, and the Gaussian processes built from them."""

@@ -1,0 +1,101 @@
+"""Pictures of a selection: V by the number of sources, the chosen contexts, the transfer matrix."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from .summary import Findings
+
+CHOSEN = "tab:red"
+
+
+def pictures(selection: Findings) -> dict[str, Any]:
+    """Matplotlib figures by name."""
+    import matplotlib as mpl
+
+    if "matplotlib.pyplot" not in sys.modules:  # else the user has chosen a backend
+        mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    if not selection.selector.trained:
+        return {}
+    figures = {
+        "value": _value(plt, selection),
+        "contexts": _contexts(plt, selection),
+        "transfer": transfer_figure(plt, selection),
+    }
+    for figure in figures.values():
+        plt.close(figure)
+    return figures
+
+
+def _value(plt: Any, selection: Findings) -> Any:
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    values = [source.value for source in selection.sources]
+    steps = np.arange(1, len(values) + 1)
+    axes.plot(steps, values, marker="o", markersize=4)
+    axes.set(xlabel="sources trained", ylabel="V: mean of the best return on each context")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.set_title(selection.name)
+    return figure
+
+
+def _contexts(plt: Any, selection: Findings) -> Any:
+    """How well each context is served, and by which sources; two dimensions at most are drawn."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    points, served = selection.contexts, selection.selector.served
+    chosen = selection.chosen
+    if points.shape[1] == 1:
+        order = points[:, 0].argsort()
+        axes.plot(points[order, 0], served[order], label="best return")
+        for place, (x,) in enumerate(chosen, 1):
+            axes.axvline(x, color=CHOSEN, alpha=0.4, linewidth=1)
+            place_text = axes.get_xaxis_transform()
+            axes.text(x, 1.01, str(place), color=CHOSEN, ha="center", transform=place_text, size=8)
+        axes.set(xlabel=selection.dimensions[0], ylabel="best return of any source")
+        axes.grid(alpha=0.3)
+        return figure
+    # What the other dimensions hide is averaged.
+    shown = _averaged(points[:, :2], served)
+    drawn = axes.scatter(shown[:, 0], shown[:, 1], c=shown[:, 2], s=40, marker="s")
+    axes.scatter(chosen[:, 0], chosen[:, 1], facecolors="none", edgecolors=CHOSEN, s=90)
+    for place, point in enumerate(chosen, 1):
+        axes.annotate(str(place), point[:2], color=CHOSEN, size=8, ha="center", va="center")
+    axes.set(xlabel=selection.dimensions[0], ylabel=selection.dimensions[1])
+    rest = f", mean over {', '.join(selection.dimensions[2:])}" if points.shape[1] > 2 else ""
+    figure.colorbar(drawn, label=f"best return of any source{rest}")
+    return figure
+
+
+def _averaged(points: np.ndarray, values: np.ndarray) -> np.ndarray:
+    places, inverse = np.unique(points, axis=0, return_inverse=True)
+    known = ~np.isnan(values)
+    totals = np.bincount(inverse.ravel()[known], values[known], len(places))
+    counts = np.bincount(inverse.ravel()[known], minlength=len(places))
+    with np.errstate(invalid="ignore"):
+        return np.column_stack([places, totals / counts])
+
+
+def transfer_figure(plt: Any, selection: Findings) -> Any:
+    """The rows that are known as a heat map, sources in the order of their contexts."""
+    rows, trained = selection.selector.rows, selection.selector.trained
+    order = np.argsort(trained)
+    height = float(np.clip(0.28 * len(trained) + 1.5, 3, 9))
+    figure, axes = plt.subplots(figsize=(9, height), layout="constrained")
+    image = axes.imshow(rows[order], aspect="auto", interpolation="nearest")
+    labels = [_label(selection.contexts[trained[i]]) for i in order]
+    axes.set_yticks(range(len(labels)), labels, size=8)
+    columns = np.unique(np.linspace(0, rows.shape[1] - 1, 8).round().astype(int))
+    axes.set_xticks(columns, [_label(selection.contexts[j]) for j in columns], size=8)
+    names = ", ".join(selection.dimensions)
+    axes.set(xlabel=f"evaluated on ({names})", ylabel=f"trained on ({names})")
+    figure.colorbar(image, label="return")
+    return figure
+
+
+def _label(context: np.ndarray) -> str:
+    return ", ".join(f"{value:.3g}" for value in context)

@@ -1,0 +1,1 @@
+"""What people look at: MLflow runs, the report, plots, progress bars."""

@@ -1,0 +1,1 @@
+"""Searches in two stages: one that trains a shared network, then trials."""

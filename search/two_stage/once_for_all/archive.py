@@ -1,0 +1,60 @@
+"""What no other network beats in everything: a joint search's archive."""
+
+from __future__ import annotations
+
+import numpy as np
+from optuna.study._multi_objective import _fast_non_domination_rank
+
+from ....spaces.elastic_genes import Networks, joined
+from ...pareto import on_front
+
+
+class Archive:
+    """The networks that nothing dominates, over accuracy and costs.
+
+    Args:
+        most: Where the front has more, those are kept that matter to accuracy and one of the costs.
+
+    Attributes:
+        networks: ``[n]``, or ``None`` before the first.
+        losses: ``[n, 1 + k]``: minus accuracy, then costs.
+    """
+
+    def __init__(self, most: int = 2_000) -> None:
+        self.most = most
+        self.networks: Networks | None = None
+        self.losses = np.zeros((0, 0))
+
+    def add(self, networks: Networks, accuracies: np.ndarray, costs: np.ndarray) -> None:
+        """Take in networks with accuracies ``[n]`` and costs ``[n, k]``."""
+        losses = np.column_stack([-accuracies, costs])
+        if self.networks is not None:
+            new = ~_beaten(losses, self.losses)
+            networks, losses = networks[new], losses[new]
+        _, first = np.unique(losses, axis=0, return_index=True)
+        fresh = np.sort(first[on_front(losses[first])])
+        networks, losses = networks[fresh], losses[fresh]
+        if self.networks is not None:
+            old = ~_beaten(self.losses, losses)
+            networks = joined([self.networks[old], networks])
+            losses = np.concatenate([self.losses[old], losses])
+        kept = np.arange(len(losses))
+        if len(kept) > self.most:
+            pairs = range(1, losses.shape[1])
+            rank = np.min([_fast_non_domination_rank(losses[:, [0, k]]) for k in pairs], axis=0)
+            kept = kept[np.argsort(rank, kind="stable")[: self.most]]
+        self.networks, self.losses = networks[kept], losses[kept]
+
+    def within(self, limits: np.ndarray) -> np.ndarray:
+        """Indices of the networks whose costs are at most ``[k]``, most accurate first."""
+        feasible = np.flatnonzero((self.losses[:, 1:] <= limits).all(1))
+        order: np.ndarray = feasible[np.argsort(self.losses[feasible, 0], kind="stable")]
+        return order
+
+
+def _beaten(losses: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Which rows of ``[n, k]`` some row of ``[m, k]`` dominates or equals: ``[n]`` bool."""
+    better = np.ones((len(losses), len(by)), dtype=bool)
+    for column, other in zip(losses.T, by.T, strict=True):
+        better &= other <= column[:, None]
+    return np.asarray(better.any(1))

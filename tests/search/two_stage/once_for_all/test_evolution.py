@@ -1,0 +1,264 @@
+"""Repair, evolution, the archive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bequest.common.errors import StudyError, UnknownNameError
+from bequest.evaluators.hardware.model import LayerCostModel
+from bequest.evaluators.hardware.table import Cost, CostTable
+from bequest.evaluators.hardware.totals import NetworkCosts
+from bequest.evaluators.once_for_all.evaluator import ends
+from bequest.search.pareto import hypervolume, on_front
+from bequest.search.studies.limits import parse_limit
+from bequest.search.two_stage.once_for_all.archive import Archive
+from bequest.search.two_stage.once_for_all.evolution import (
+    MARGIN,
+    Evolution,
+    Evolving,
+    check_targets,
+    targets,
+)
+from bequest.search.two_stage.once_for_all.population import crossover, mutate
+from bequest.search.two_stage.once_for_all.repair import Repair
+from bequest.search.two_stage.once_for_all.sensitivity import learn
+from bequest.spaces.elastic import SMALL
+from bequest.spaces.elastic_genes import Networks, joined
+
+HEAD, TAIL = ends(SMALL, 1, 10, 28)
+COSTS = NetworkCosts(SMALL, LayerCostModel.load().table(SMALL, HEAD, TAIL), HEAD, TAIL)
+
+
+def score(networks: Networks) -> np.ndarray:
+    """Channels, kernels and depth help; bits of the first block matter most."""
+    there = networks.there
+    weight = np.linspace(3, 1, there.shape[1])
+    good = networks.channels / 4 + networks.kernel / 3 + 1 - 0.3 * (2 - networks.bits).sum(2)
+    return np.asarray((good * weight * there).sum(1))
+
+
+RNG = np.random.default_rng(0)
+SENSITIVITY = learn(SMALL, score, np.random.default_rng(0))
+
+
+# Repair -------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**31), st.floats(MARGIN, 12))
+@settings(max_examples=25)
+def test_children_are_feasible_down_to_the_smallest_network(seed: int, times: float) -> None:
+    rng = np.random.default_rng(seed)
+    networks = Networks.sample(SMALL, 100, rng)
+    names = ("latency", "size")
+    least = np.array([COSTS.smallest(name) for name in names])
+    # Both at once: the least latency and the least size are not the same network's.
+    limits = np.tile(least * np.array([times, max(times, 1.3)]), (100, 1))
+    made = Repair(COSTS, names, SENSITIVITY)(networks, limits, rng)
+    assert made.valid.all()
+    assert (COSTS(made, names) <= limits).all(1).mean() >= 0.99
+
+
+@pytest.mark.parametrize("name", COSTS.names)
+@pytest.mark.parametrize("times", [MARGIN, 1.5])
+def test_every_cost_can_be_limited(name: str, times: float) -> None:
+    """The least energy is not that of the fewest bits."""
+    networks = Networks.sample(SMALL, 200, RNG)
+    limits = np.full((200, 1), COSTS.smallest(name) * times)
+    made = Repair(COSTS, (name,), SENSITIVITY)(networks, limits, RNG)
+    assert made.valid.all()
+    assert (COSTS.total(made, name) <= limits[:, 0] * (1 + 1e-9)).mean() >= 0.99
+
+
+def test_what_is_feasible_stays_as_it_is() -> None:
+    networks = Networks.sample(SMALL, 20, RNG)
+    before = networks.keys()
+    limits = np.full((20, 1), 1e9)
+    assert Repair(COSTS, ("latency",), SENSITIVITY)(networks, limits, RNG).keys() == before
+
+
+def test_bits_fall_first_and_where_they_matter_least() -> None:
+    networks = Networks.default(SMALL, 1)
+    networks.channels[:] = 2
+    latency = COSTS.total(networks, "latency")
+    repair = Repair(COSTS, ("latency",), SENSITIVITY, noise=0.0)
+    made = repair(networks, latency[:, None] * 0.9, RNG)
+    np.testing.assert_array_equal(made.depth, networks.depth)
+    np.testing.assert_array_equal(made.channels, networks.channels)
+    lowered = (networks.bits - made.bits)[0].sum(1)
+    assert lowered.sum() > 0
+    assert lowered[0] == 0  # the first block's bits matter three times as much as the last one's
+    tight = repair(networks, np.array([[COSTS.smallest("latency") * MARGIN]]), RNG)
+    assert tight.depth.sum() < networks.depth.sum()
+    assert tight.channels.sum() < networks.channels.sum()
+
+
+def test_sensitivity_knows_what_the_predictor_minds() -> None:
+    assert (SENSITIVITY.bits > 0).all()
+    assert SENSITIVITY.bits[0, 0, 1] > SENSITIVITY.bits[-1, 0, 1]
+    assert SENSITIVITY.channels[0] > SENSITIVITY.channels[-1]
+    assert SENSITIVITY.kernel[0] > SENSITIVITY.kernel[-1]
+
+
+# Breeding -----------------------------------------------------------------------------------------
+
+
+def test_crossover_takes_whole_blocks_of_either_parent() -> None:
+    first, second = (Networks.sample(SMALL, 30, np.random.default_rng(i)) for i in (1, 2))
+    child = crossover(first, second, RNG)
+    genes = [np.concatenate([n.kernel[:, :, None], n.channels[:, :, None], n.bits], 2)
+             for n in (first, second, child)]  # fmt: skip
+    from_first, from_second = ((genes[2] == g).all(2) for g in genes[:2])
+    assert (from_first | from_second).all()
+    assert 0.3 < from_first.mean() < 0.8
+
+
+def test_depths_mutate_too() -> None:
+    networks = Networks.default(SMALL, 200)
+    made = mutate(networks, 0.1, RNG)
+    assert (made.depth != networks.depth).any()
+    changed = (made.kernel != networks.kernel) | (made.bits != networks.bits).any(2)
+    assert 0.02 < changed.mean() < 0.15
+
+
+def evolved(*limits: str, seed: int = 0, rounds: int = 15) -> Evolution:
+    asked = [parse_limit(text) for text in limits]
+    evolution = Evolution(COSTS, score, asked, Evolving(rounds=rounds, children=40), seed=seed)
+    evolution.run()
+    return evolution
+
+
+def test_a_search_keeps_its_limits_and_repeats_nothing() -> None:
+    scored: list[bytes] = []
+
+    def remember(networks: Networks) -> np.ndarray:
+        scored.extend(networks.keys())
+        return score(networks)
+
+    asked = [parse_limit("latency=0.2ms"), parse_limit("latency=0.3ms")]
+    evolution = Evolution(COSTS, remember, asked, Evolving(rounds=15, children=40), seed=0)
+    learning = len(scored)
+    archive = evolution.run()
+    assert evolution.calls == len(scored)
+    assert len(set(scored[learning:])) == len(scored) - learning
+    assert evolution.repaired[1] >= 0.99 * evolution.repaired[0]
+    assert archive.losses[:, 1].max() <= 0.3 * (1 + 1e-9)
+    tight, loose = (evolution.best(target) for target in evolution.asked)
+    assert COSTS.total(tight, "latency")[0] <= 0.2 * (1 + 1e-9)
+    assert score(loose)[0] >= score(tight)[0]
+    drawn = Networks.sample(SMALL, 15 * 40, np.random.default_rng(5))
+    feasible = COSTS.total(drawn, "latency") <= 0.2
+    assert score(tight)[0] > score(drawn)[feasible].max()
+
+
+def test_genes_may_be_fixed() -> None:
+    fixed = Networks.default(SMALL, 1)
+    limits = [parse_limit("latency=0.3ms")]
+    settings = Evolving(rounds=4, children=30)
+    evolution = Evolution(COSTS, score, limits, settings, seed=0, free=("bits",), fixed=fixed)
+    found = evolution.run().networks
+    assert found is not None
+    assert len(found) > 3
+    for name in ("depth", "kernel", "channels"):
+        assert (getattr(found, name) == getattr(fixed, name)).all()
+
+
+def test_a_seed_is_a_search() -> None:
+    first, second, other = (evolved("latency=0.2ms", seed=s, rounds=5) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.archive.losses, second.archive.losses)
+    assert not np.array_equal(first.archive.losses, other.archive.losses)
+
+
+def test_without_limits_there_is_a_front() -> None:
+    archive = evolved(rounds=8).archive
+    assert np.ptp(archive.losses[:, 1]) > 0.1
+    assert on_front(archive.losses).all()
+
+
+def test_several_costs_are_kept_at_once() -> None:
+    evolution = evolved("latency=0.2ms", "size=30kB", rounds=6)
+    assert evolution.repaired[1] >= 0.99 * evolution.repaired[0]
+    found = evolution.best(evolution.asked[0])
+    costs = COSTS(found, ["latency", "size"])[0]
+    assert (costs <= np.array([0.2, 30_000]) * (1 + 1e-9)).all()
+
+
+def test_limits_that_no_network_meets_together_are_named() -> None:
+    """On a machine where few bits are slow, the smallest network is not the fastest."""
+    table = CostTable(
+        {
+            key: Cost(cost.latency if "-W8" in key else 1.0, cost.energy)
+            for key, cost in LayerCostModel.load().table(SMALL, HEAD, TAIL).entries.items()
+        }
+    )
+    costs = NetworkCosts(SMALL, table, HEAD, TAIL)
+    asked = [parse_limit("latency=2.2s"), parse_limit(f"size={costs.smallest('size') * 1.1}B")]
+    asked[0] = replace(asked[0], value=costs.smallest("latency") * 1.2)
+    evolution = Evolution(costs, score, asked, Evolving(rounds=2, children=20), seed=0)
+    with pytest.raises(StudyError, match=r"no network meets latency=.*ms, size=.*B together"):
+        evolution.run()
+
+
+def test_each_target_is_tried_before_anything_is_trained() -> None:
+    within = [parse_limit("latency=0.2ms"), parse_limit("energy=0.15mJ")]
+    check_targets(COSTS, within)
+    tight = f"latency={1.11 * COSTS.smallest('latency')}ms"
+    energy = parse_limit(f"energy={1.11 * COSTS.smallest('energy')}mJ")
+    check_targets(COSTS, [parse_limit(tight)])
+    check_targets(COSTS, [energy])
+    with pytest.raises(StudyError, match=r"no network meets latency=.* together"):
+        check_targets(COSTS, [within[0], parse_limit(tight), energy])
+
+
+def test_mutants_are_of_the_space_and_of_what_is_searched() -> None:
+    base = Networks.sample(SMALL, 1, RNG)
+    evolution = Evolution(COSTS, score, free=("bits",), fixed=base)
+    made = evolution.mutants(joined([base] * 2_000), RNG)
+    assert len(made) > 1_000
+    assert made.valid.all()
+    for name in ("depth", "kernel", "channels"):
+        assert (getattr(made, name) == getattr(base, name)).all()
+    assert (made.bits != base.bits).any()
+
+
+def test_limits_combine_and_hopeless_ones_are_refused() -> None:
+    limits = [parse_limit(t) for t in ("latency=0.2ms", "latency=0.3ms", "size=40kB")]
+    assert targets(COSTS, limits) == [
+        {"latency": 0.2, "size": 40_000},
+        {"latency": 0.3, "size": 40_000},
+    ]
+    with pytest.raises(StudyError, match="leaves no choice: the cheapest network has latency"):
+        targets(COSTS, [parse_limit("latency=1us")])
+    with pytest.raises(UnknownNameError, match="memory"):
+        targets(COSTS, [parse_limit("memory=1GB")])
+
+
+# The archive --------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20)
+def test_the_archive_is_the_front_of_all_that_came(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    archive = Archive()
+    everything = []
+    for _ in range(4):
+        networks = Networks.sample(SMALL, 25, rng)
+        accuracy, costs = rng.integers(0, 5, 25) / 5, rng.integers(0, 6, (25, 2)).astype(float)
+        archive.add(networks, accuracy, costs)
+        everything.append(np.column_stack([-accuracy, costs]))
+    losses = np.unique(np.concatenate(everything), axis=0)
+    np.testing.assert_array_equal(np.unique(archive.losses, axis=0), losses[on_front(losses)])
+    assert len(archive.losses) == on_front(losses).sum()
+    assert archive.networks is not None
+    assert len(archive.networks) == len(archive.losses)
+
+
+def test_hypervolume_of_a_square_and_of_nothing() -> None:
+    reference = np.array([1.0, 1.0])
+    assert hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]), reference) == pytest.approx(0.75)
+    assert hypervolume(np.array([[2.0, 0.0]]), reference) == 0.0
