@@ -53,7 +53,10 @@ MODULES = {
 }
 """New names of documented modules by their old ones, below ``bequest``."""
 
-NAMES: dict[str, dict[str, str]] = {}
+NAMES: dict[str, dict[str, str]] = {
+    "banks.inheritance": {"Inheritance": "TransferPrior", "inheritance_of": "transfer_prior_of"},
+    "search.heritage": {"Heritage": "SourceTasks"},
+}
 """New names within a module by the old ones, by the old module."""
 
 

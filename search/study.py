@@ -116,7 +116,7 @@ class Study:
                 seed,
                 folder=self.record.folder,
                 diary=StudyDiary(self._study, self._notify),
-                heritage=self._bank.heritage,
+                sources=self._bank.source_tasks,
                 bank=self._bank.measurements,
             )
 

@@ -14,7 +14,7 @@ from .execution.slots import SlotStudy
 from .samplers import JOINT, RELAXED, make_sampler
 from .samplers.base import SpaceSampler
 from .studies import record
-from .transfer.sources import Heritage
+from .transfer.sources import SourceTasks
 
 if TYPE_CHECKING:
     from .two_stage.once_for_all.settings import Settings as JointSettings
@@ -64,7 +64,7 @@ def make_study_sampler(
     *,
     folder: Path,
     diary: StudyDiary,
-    heritage: Callable[[], Heritage | None],
+    sources: Callable[[], SourceTasks | None],
     bank: Callable[[], tuple[Bank, int] | None],
 ) -> BaseSampler:
     """The sampler of a study.
@@ -75,7 +75,7 @@ def make_study_sampler(
         seed: The study's.
         folder: Where a first phase keeps its checkpoints.
         diary: Where it keeps what it finds.
-        heritage: What a bank hands down; asked for by samplers that inherit.
+        sources: The tasks of a bank; asked for by samplers that use one.
         bank: Where a joint search leaves its measurements, and the mark up to which it reads.
 
     Raises:
@@ -102,7 +102,7 @@ def make_study_sampler(
         place = diary.with_attribute(record.JOINT)
         kept, mark = bank() or (None, 0)
         return make_joint_sampler(joint, evaluator, place, folder, bank=kept, mark=mark, seed=seed)
-    made = make_sampler(name, evaluator.space, seed, heritage())
+    made = make_sampler(name, evaluator.space, seed, sources(), (*RELAXED, JOINT))
     if isinstance(made, SpaceSampler) and isinstance(evaluator, Selective):
         made.allows = evaluator.allows
     return made

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...banks.bank import Bank
 from ...evaluators.task import Evaluator, conditions_of, limits_of
-from ..samplers import INHERITING, JOINT
+from ..samplers import JOINT, uses_bank
 from ..transfer.sources import NO_BANK
 
 NO_PRUNER = "none"
@@ -44,7 +44,7 @@ def usual_name(
     if len(conditions) > LONGEST:
         conditions = "conditions-" + hashlib.sha256(conditions.encode()).hexdigest()[:8]
     where = [evaluator.task.name, evaluator.space.name]
-    inherits = method[0] in (*INHERITING, JOINT) and not minimize
+    inherits = (uses_bank(method[0]) or method[0] == JOINT) and not minimize
     begins_with = _bank_in_name(bank) if inherits else ""
     pruned = "" if pruner == NO_PRUNER else pruner
     parts = [*where, *method, conditions, *minimize, begins_with, pruned, f"s{seed}"]

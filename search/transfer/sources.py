@@ -17,7 +17,7 @@ from ...spaces import Space
 from ..studies.record import StudyRecord
 from ..studies.trial import COMPLETE, FAILED, Trial, is_refusal
 from ..surrogates.design_prior import DesignPrior
-from ..surrogates.transfer_prior import Inheritance, inheritance_of
+from ..surrogates.transfer_prior import TransferPrior, transfer_prior_of
 
 NO_BANK = "none"
 
@@ -42,14 +42,14 @@ def open_bank(bank: str | Bank | bool | None) -> Bank | None:
     return own
 
 
-class Heritage:
-    """What a bank hands down to one study.
+class SourceTasks:
+    """The tasks of a bank that a study can learn from.
 
     Args:
         bank: The bank.
         task: The new task's name there; what the bank holds of it, or was bred for it, is left out.
         space: What the study searches.
-        mark: The bank's mark when the study began (see `Bank.mark`).
+        revision: The bank's revision when the study began (see `Bank.revision`).
         fingerprints: The new task's, by kind, the best kind first.
 
     Attributes:
@@ -62,10 +62,10 @@ class Heritage:
         bank: Bank,
         task: str,
         space: Space,
-        mark: int,
+        revision: int,
         fingerprints: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        scores, self.overlaps = bank.scores(space, until=mark)
+        scores, self.overlaps = bank.scores(space, until=revision)
         self.scores = scores.without([task])
         self.tasks = [t.name for t in self.scores.tasks]
         self._bank = bank
@@ -77,11 +77,11 @@ class Heritage:
         reasons = [overlap.refused for overlap in self.overlaps if overlap.refused is not None]
         return None if self.tasks or not reasons else "; ".join(reasons[:3])
 
-    def inheritance(self) -> Inheritance:
+    def transfer_prior(self) -> TransferPrior:
         """The prior of `TransferGPSampler`."""
-        return inheritance_of(self.scores)
+        return transfer_prior_of(self.scores)
 
-    def prior(self) -> DesignPrior:
+    def design_prior(self) -> DesignPrior:
         """The prior of `AutoTransferSampler`."""
         return DesignPrior(self.scores, self.similarity())
 
@@ -133,7 +133,7 @@ def _record(trial: Trial, study: StudyRecord) -> Record:
 
 
 def explained(
-    weights: dict[str, float], opinions: dict[str, float] | None, top: int = 8
+    weights: dict[str, float], scores: dict[str, float] | None, top: int = 8
 ) -> list[dict[str, Any]]:
     """Rows for people: the earlier tasks by weight, and what each thinks of the best design."""
     order = sorted(weights, key=lambda name: -abs(weights[name]))[:top]
@@ -141,7 +141,7 @@ def explained(
         {
             "task": name,
             "weight": round(weights[name], 4),
-            **({} if opinions is None else {"opinion": round(opinions[name], 3)}),
+            **({} if scores is None else {"opinion": round(scores[name], 3)}),
         }
         for name in order
     ]

@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from ...banks.bank import Bank
 from ...banks.record import name_under
 from ...common.errors import BequestError, StudyError, reason_of
-from ...spaces import Space
-from ..samplers import INHERITING
+from ...spaces import Config, Space
+from ..samplers import uses_bank
 from ..samplers.base import Observation, observations
 from ..studies.record import INHERITED, StudyRecord, best_of
-from .sources import NO_BANK, Heritage, append_record, explained, open_bank
+from .sources import NO_BANK, SourceTasks, append_record, explained, open_bank
 
 MARK = "bequest:bank_mark"
 """The study attribute that holds the bank's mark when the study began."""
@@ -32,6 +32,13 @@ class Inheriting(Protocol):
     def prepare(self) -> None: ...
 
     def explain(self, history: Sequence[Observation]) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class ScoresOfSources(Protocol):
+    """A sampler that can say how each source task scores a configuration."""
+
+    def source_scores(self, config: Config) -> dict[str, float]: ...
 
 
 class StudyBank:
@@ -59,21 +66,21 @@ class StudyBank:
         """The bank itself, where there is one."""
         return open_bank(self._asked)
 
-    def heritage(self) -> Heritage | None:
+    def source_tasks(self) -> SourceTasks | None:
         """What the bank hands down: as it stood when the study began, however often it resumes.
 
         Nothing where the sampler does not inherit, or to a study of several objectives: what is
         handed down speaks of one.
         """
         facts = self._record.facts
-        if facts["sampler"] not in INHERITING or self._record.minimize:
+        if not uses_bank(facts["sampler"]) or self._record.minimize:
             return None
         self._check_same(self.bank)
         if self.bank is None:
             return None
         mark = self._mark(self.bank)
         task = name_under(facts["task"], self._record.conditions)
-        found = Heritage(self.bank, task, self._space, mark, facts.get("fingerprints"))
+        found = SourceTasks(self.bank, task, self._space, mark, facts.get("fingerprints"))
         if found.silence is not None and self._asked is not None:
             warnings.warn(
                 f"nothing is inherited from the bank: {found.silence}",
@@ -128,9 +135,10 @@ class StudyBank:
             return []
         history = observations(self._study, None, self._space)
         best = best_of(self._record.trials, self._record.direction)
-        inheritance = getattr(sampler, "inheritance", None)
-        opinions = inheritance.opinions(best.config) if best and inheritance else None
-        return explained(sampler.explain(history), opinions)
+        scores = None
+        if best is not None and isinstance(sampler, ScoresOfSources):
+            scores = sampler.source_scores(best.config)
+        return explained(sampler.explain(history), scores)
 
     def _check_same(self, bank: Bank | None) -> None:
         """See that a study goes on with the bank, or without one, as it was begun.
@@ -160,6 +168,6 @@ class StudyBank:
         """The bank's mark when the study began."""
         mark: int | None = self._study.user_attrs.get(MARK)
         if mark is None:
-            mark = bank.mark
+            mark = bank.revision
             self._study.set_user_attr(MARK, mark)
         return mark

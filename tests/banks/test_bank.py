@@ -186,7 +186,7 @@ def test_leaving_a_task_out_leaves_out_what_was_bred_for_it(bank: Bank) -> None:
 
 def test_a_mark_shows_the_bank_as_it_was(bank: Bank) -> None:
     bank.append(TASK, SPACE, [Record(GCN, 0.5)])
-    mark = bank.mark
+    mark = bank.revision
     before = bank.scores(SPACE, until=mark)[0]
     bank.append(TASK, SPACE, [Record(GAT, 0.9), Record(GCN, 0.1, seed=1)])
     after = bank.scores(SPACE, until=mark)[0]
@@ -198,7 +198,7 @@ def test_a_mark_still_shows_a_failure_whose_place_a_value_has_taken(server: str)
     bank = Bank(server)
     task = BankTask("mended", "accuracy")
     bank.append(task, SPACE, [Record(GCN, 0.5), Record(GAT, None, error="boom")])
-    mark = bank.mark
+    mark = bank.revision
     assert bank.append(task, SPACE, [Record(GAT, 0.9)]) == 1
     for asked in (bank, Bank(server)):
         before, now = (asked.scores(SPACE, until)[0].only(["mended"]) for until in (mark, None))
@@ -212,7 +212,7 @@ def test_a_mark_still_shows_a_failure_whose_place_a_value_has_taken(server: str)
 
 def test_another_space_changes_no_column_from_before(bank: Bank) -> None:
     bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.9)])
-    mark, before = bank.mark, bank.scores(SPACE)[0]
+    mark, before = bank.revision, bank.scores(SPACE)[0]
     widths = (Parameter("width", IntDistribution(1, most)) for most in range(2, 1000))
     spaces = (Space("wide", [*SPACE.parameters, width]) for width in widths)
     first = next(space for space in spaces if space.hash < SPACE.hash)
@@ -228,7 +228,7 @@ def test_a_bank_of_the_first_version_is_taken_over(server: str) -> None:
     bank = Bank(server)
     task = BankTask("old", "accuracy")
     bank.append(task, SPACE, [Record(GCN, 0.5), Record(GAT, None, error="boom")])
-    mark, before = bank.mark, bank.scores(SPACE)[0].only(["old"])
+    mark, before = bank.revision, bank.scores(SPACE)[0].only(["old"])
     with bank.engine.begin() as connection:
         execute = connection.exec_driver_sql
         execute("ALTER TABLE bank_records DROP COLUMN superseded_by")

@@ -12,7 +12,7 @@ from bequest.common.errors import UnknownNameError
 from bequest.search.samplers.autotransfer import AutoTransferSampler
 from bequest.search.surrogates.design_prior import DesignPrior
 from bequest.spaces import Config, Parameter, Space
-from tests.conformance.samplers import FINITE, SamplerConformance, run, score, sequence
+from bequest.testing.samplers import FINITE, SamplerConformance, run, score, sequence
 
 SPACE = Space(
     "pair",
@@ -77,7 +77,7 @@ def prior_of(space: Space) -> DesignPrior:
 
 class TestOverRandom(SamplerConformance):
     name = "autotransfer"
-    inherits = True
+    uses_bank = True
 
     def make(self, space: Space, seed: int = 3) -> AutoTransferSampler:
         base = {"autotransfer": "random"}.get(self.name, self.name.removeprefix("autotransfer-"))
