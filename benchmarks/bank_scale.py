@@ -24,7 +24,7 @@ from bequest.banks.record import BankTask, Record
 from bequest.search.samplers import make_sampler
 from bequest.search.surrogates.design_prior import DesignPrior
 from bequest.search.surrogates.transfer_prior import inheritance_of
-from bequest.search.transfer.sources import Heritage
+from bequest.search.transfer.sources import SourceTasks
 from bequest.spaces import Config, Space
 from bequest.spaces.gnn import gnn_space
 
@@ -99,7 +99,7 @@ def large(result: Result, folder: Path, tasks: int, designs: int) -> None:
 def _prior(bank: Bank, space: Space, task: str) -> float:
     """Seconds until both samplers could propose their first design."""
     began = time.time()
-    heritage = Heritage(bank, task, space, bank.mark)
+    heritage = SourceTasks(bank, task, space, bank.mark)
     names = heritage.tasks
     relevance = {name: float(i % 5 + 1) for i, name in enumerate(names)}
     inheritance = inheritance_of(heritage.scores)
@@ -116,7 +116,7 @@ def suggestions(result: Result, folder: Path) -> None:
     bank = Bank(f"sqlite:///{folder / 'usual.db'}")
     fill(bank, space, 20, 100)
     began = time.process_time()
-    sampler = make_sampler("transfer", space, 0, Heritage(bank, "new", space, bank.mark))
+    sampler = make_sampler("transfer", space, 0, SourceTasks(bank, "new", space, bank.mark))
     study = optuna.create_study(sampler=sampler, direction="maximize")
     effects = _effects(space, 999)
     spent = []
