@@ -23,6 +23,9 @@ from .scores import Scores, read_scores, read_tasks
 
 IDENTITY = "identity"
 
+NO_BANK = "none"
+"""What stands for no bank where a URL is expected."""
+
 
 class Bank:
     """Records of (task, configuration, outcome), and fingerprints of tasks.

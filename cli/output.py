@@ -49,22 +49,23 @@ def _cell(value: Any) -> str:
 def study_summary(record: StudyRecord) -> dict[str, Any]:
     """A study in plain values, for machines."""
     from ..search.studies.record import best_of
+    from ..search.two_stage import target_rows
 
-    trials = record.trials
+    trials, targets = record.trials, target_rows(record)
     best = best_of(trials, record.direction, record.minimize)
     states = dict.fromkeys(t.state for t in trials)
     return {
         "study": record.name,
-        "task": record.facts["task"],
-        "sampler": record.facts["sampler"],
-        "seed": record.facts["seed"],
+        "task": record.identity["task"],
+        "sampler": record.identity["sampler"],
+        "seed": record.identity["seed"],
         "metric": record.metric,
         "direction": record.direction,
         "trials": {state: sum(t.state == state for t in trials) for state in states},
         "best_value": None if best is None else best.value,
         "best_trial": None if best is None else best.slot,
         "best_config": None if best is None else best.config,
-        **({"targets": record.target_rows()} if record.targets else {}),
+        **({"targets": targets} if targets else {}),
         **({"front": record.front_rows()} if record.minimize else {}),
     }
 

@@ -132,7 +132,7 @@ def search(
     evaluator, tuned = _evaluator(found, space, limit, backbone, examples, asked, cost_table)
     study = Study(
         evaluator,
-        sampler=sampler if tuned else _sampler(sampler, limit),
+        sampler=sampler if tuned else _sampler(sampler, limit, evaluator.space),
         bank=bank,
         pruner=pruner,
         minimize=minimize or (),
@@ -249,7 +249,7 @@ def _check_tuned(asked: dict[str, int | None]) -> None:
             raise StudyError(f"space 'peft' takes no --{name}: leave it out; {remedy}")
 
 
-def _sampler(name: str, limits: list[str] | None) -> Any:
+def _sampler(name: str, limits: list[str] | None, space: Any) -> Any:
     """The sampler's name, or its settings where limits belong to them.
 
     Raises:
@@ -257,15 +257,14 @@ def _sampler(name: str, limits: list[str] | None) -> Any:
     """
     if not limits:
         return name
-    from ..search.samplers import JOINT
     from ..search.studies.limits import parse_limit
+    from ..search.two_stage import SEARCHES
 
     parsed = tuple(parse_limit(text) for text in limits)
-    if name != JOINT:
-        raise StudyError(f"sampler {name!r} keeps no limits: leave --limit out or use {JOINT}")
-    from ..search.two_stage.once_for_all.settings import Settings
-
-    return Settings(limits=parsed)
+    if name not in SEARCHES or not SEARCHES[name].takes_limits:
+        limited = " or ".join(n for n, entry in SEARCHES.items() if entry.takes_limits)
+        raise StudyError(f"sampler {name!r} keeps no limits: leave --limit out or use {limited}")
+    return SEARCHES[name].load().settings(name, space, parsed)
 
 
 def _first(config: dict[str, Any]) -> dict[str, Any]:
@@ -282,12 +281,12 @@ def _print_result(
 ) -> None:
     summary = study_summary(study.record)
     summary |= {"test": metrics, "model": model, "mlflow": study.tracker.link()}
-    summary["inherited"] = study.record.inherited
+    summary["inherited"] = study.record.source_weights
     if as_json:
         print_json(summary)
         return
     record, best = study.record, study.best
-    typer.echo(f"{record.facts['task']}: {trial_counts(record)}")
+    typer.echo(f"{record.identity['task']}: {trial_counts(record)}")
     typer.echo(f"best validation {record.metric} {best.value:.4f} in trial {best.slot}, with")
     width = max(map(len, best.config), default=0)
     for key, value in best.config.items():
@@ -297,14 +296,14 @@ def _print_result(
         typer.echo("the front:")
         # The first choice says most, the others are in the report.
         print_table([flat({**r, "config": _first(r["config"])}) for r in record.front_rows()])
-    if record.targets:
-        print_table(record.target_rows())
-        if len(record.targets) > 1:
+    if "targets" in summary:
+        print_table(summary["targets"])
+        if len(summary["targets"]) > 1:
             typer.echo("a model within tighter limits: Study(...).fit_best(within={...})")
-    if record.inherited:
-        heard = [f"{row['task']} {row['weight']:+.2f}" for row in record.inherited[:5]]
+    if record.source_weights:
+        heard = [f"{row['task']} {row['weight']:+.2f}" for row in record.source_weights[:5]]
         typer.echo(f"listened to earlier tasks (weight): {', '.join(heard)}")
-    majority = record.facts["task_facts"].get("majority_share")
+    majority = record.identity["task_facts"].get("majority_share")
     if majority is not None:
         typer.echo(f"the majority class alone has {majority:.4f}")
     if metrics is not None:

@@ -117,8 +117,3 @@ def make_sampler(
     else:
         sampler = make(space, seed=seed)
     return sampler
-
-
-RELAXED = ("rarts", "rarts-literal", "darts-1", "darts-2")
-JOINT = "apq"
-"""Searches in two stages; their names are moving to `search.two_stage`."""

@@ -22,7 +22,7 @@ from ....evaluators.image.residual import Kept, ResidualNetwork, ResidualShape, 
 from ....evaluators.image.supernet import ImageHalves
 from ....evaluators.seeding import seeded
 from ....evaluators.supernet import Batch
-from .optimiser import Rates
+from .optimiser import OptimiserSettings
 from .rarts import Coupling, Rarts
 
 SMALLEST = 1e-3
@@ -36,14 +36,14 @@ class WidthSettings:
     Attributes:
         epochs: Of the search, in which weights learn, too; their rate falls to 0 by a cosine.
         penalty: The weight mu of the L1 norm of the gates.
-        rates: Gates move by plain gradient descent, as the proximal step wants it.
+        optimiser: Gates move by plain gradient descent, which the proximal step is made for.
         coupling: RARTS' lambda and beta.
     """
 
     epochs: int = 5
     penalty: float = 0.02
-    rates: Rates = field(
-        default_factory=lambda: Rates(
+    optimiser: OptimiserSettings = field(
+        default_factory=lambda: OptimiserSettings(
             weights=0.02, alpha=0.02, alpha_decay=0.0, alpha_optimizer="sgd"
         )
     )
@@ -133,11 +133,11 @@ def search_widths(
         alpha = problem.begin_with(trained)
     weights = problem.flat.weights()
     alpha = alpha.to(weights)
-    optimiser = Rarts(problem, weights, alpha, settings.rates, coupling=settings.coupling)
-    shrink = settings.rates.alpha * settings.penalty
+    optimiser = Rarts(problem, weights, alpha, settings.optimiser, coupling=settings.coupling)
+    shrink = settings.optimiser.alpha * settings.penalty
     for epoch in range(settings.epochs):
         share = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
-        optimiser.set_rate(settings.rates.weights * share)
+        optimiser.set_rate(settings.optimiser.weights * share)
         for batches in halves.batches(epoch):
             optimiser.step(*batches)
             with torch.no_grad():

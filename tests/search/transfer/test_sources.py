@@ -76,7 +76,7 @@ def test_a_study_adds_to_the_bank_and_later_ones_inherit(url: str) -> None:
     assert study.trials[0].config["layer"] == "gat", "earlier tasks say so; the default is gcn"
     assert study.best.value is not None
     assert study.best.value > 0.49
-    rows = study.record.inherited
+    rows = study.record.source_weights
     assert {row["task"] for row in rows} == {f"task{i}" for i in range(4)}
     assert all(row["opinion"] > 0.5 for row in rows), "all think well of the best design"
 
@@ -223,7 +223,7 @@ def test_an_explanation_that_fails_keeps_no_trial_from_the_bank(
 
     fill(url, 1)
     monkeypatch.setattr(TransferGPSampler, "explain", fails)
-    with pytest.warns(UserWarning, match=r"not written down \(not positive definite\)"):
+    with pytest.warns(UserWarning, match=r"not stored \(not positive definite\)"):
         study_of("new", url).run(trials=2, progress=False)
     assert Bank(url).counts()["new"] == 2
 
