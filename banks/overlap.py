@@ -7,11 +7,11 @@ from ..spaces import Config, Space
 from ..spaces.parameter import plain_name
 
 SHARED = 0.5
-"""A space that has less than this share of the target's parameters says too little of it."""
+"""A space with less than this share of the target's parameters is not carried over."""
 
 
 class Overlap:
-    """How the configurations of one space are read as those of another.
+    """Reads the configurations of one space as those of another.
 
     A parameter that both have keeps its value, and a configuration whose value the target does not
     allow is left behind; ``x`` and ``x_from_3``, which a limit has raised, are one parameter. A

@@ -25,7 +25,7 @@ FORMS = ("fused", "literal")
 
 @dataclass(frozen=True)
 class Coupling:
-    """How train half, validation half and the two networks are weighed.
+    """The weights of train half, validation half and the distance of the two networks.
 
     Attributes:
         lam: The weight of the train half.
@@ -136,13 +136,13 @@ class Rarts(OneShotOptimiser):
         return Losses(train_loss.item(), validation_loss.item())
 
     def _pull(self) -> Tensor:
-        """The gradient by y of what keeps the networks together; by w it is the negative."""
+        """The gradient by y of the term that couples the networks; by w it is the negative."""
         pull = self.beta * (self.y - self.w).detach()
         return pull if self.multiplier is None else pull + self.multiplier
 
     @torch.no_grad()
     def objective(self, train: Any, validation: Any) -> float:
-        """L at the present point; it falls at every step that is small enough."""
+        """L at the current point; it falls at every step that is small enough."""
         apart = self.y - self.w
         value = self.problem.validation_loss(self.y, self.alpha, validation)
         value = value + self.lam * self.problem.train_loss(self.w, self.alpha, train)

@@ -1,4 +1,4 @@
-"""A problem whose solution is known by hand: the exact test of every optimiser.
+"""A problem that can be solved by hand: the exact test of every optimiser.
 
 Source: Liu, Simonyan, Yang, *DARTS*, ICLR 2019, section 2.3: ``L_val = alpha w - 2 alpha + 1``,
 ``L_train = (w - alpha)^2``, start ``(alpha, w) = (2, -2)``. The bilevel optimum is (1, 1).
