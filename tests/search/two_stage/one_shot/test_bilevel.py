@@ -13,7 +13,7 @@ from torch import Tensor
 from bequest.common.errors import UnknownNameError
 from bequest.search.two_stage.one_shot.bilevel import OneShotOptimiser
 from bequest.search.two_stage.one_shot.darts import Darts
-from bequest.search.two_stage.one_shot.exact import ExactHypergradient, conjugate_gradients
+from bequest.search.two_stage.one_shot.exact import ExactHypergradient
 from bequest.search.two_stage.one_shot.optimiser import OptimiserSettings, VectorOptimiser
 from bequest.search.two_stage.one_shot.rarts import Coupling, Rarts
 from bequest.search.two_stage.one_shot.solvable import SolvableModel, plain, rarts_limit
@@ -110,11 +110,6 @@ def test_continuation_comes_nearer_than_the_strength_that_it_began_with() -> Non
     assert optimiser.lam == optimiser.beta == 200
 
 
-def test_the_exact_hypergradient_finds_the_bilevel_optimum() -> None:
-    optimiser = ExactHypergradient(MODEL, W, ALPHA, plain(0.3), inner=20)
-    assert after(optimiser, 80) == pytest.approx([1, 1], abs=1e-6)
-
-
 class Quadratic:
     """Two coupled quadratics of several weights and alphas, drawn at random."""
 
@@ -132,15 +127,6 @@ class Quadratic:
         return (weights - self.target).square().sum() / 2 + alpha.square().sum()
 
 
-def test_the_hypergradient_is_the_derivative_through_the_trained_weights() -> None:
-    problem = Quadratic()
-    alpha = torch.tensor([0.3, -1.0, 2.0]).double().requires_grad_()
-    trained = torch.linalg.solve(problem.hessian, problem.mixed @ alpha)
-    (expected,) = torch.autograd.grad(problem.validation_loss(trained, alpha, None), alpha)
-    exact = ExactHypergradient(problem, trained, alpha, plain(0.1))
-    assert torch.allclose(exact.hypergradient(None, None)[0], expected, atol=1e-9)
-
-
 def test_second_order_is_the_derivative_through_one_virtual_step() -> None:
     problem = Quadratic()
     start, xi = torch.ones(5).double(), 0.07
@@ -150,12 +136,6 @@ def test_second_order_is_the_derivative_through_one_virtual_step() -> None:
     optimiser = Darts(problem, start, alpha, plain(1.0), order=2, xi=xi)
     optimiser.step(None, None)
     assert torch.allclose(alpha - optimiser.alpha, expected, atol=1e-8)
-
-
-def test_conjugate_gradients_solve_in_as_many_steps_as_there_are_numbers() -> None:
-    problem = Quadratic()
-    solved = conjugate_gradients(lambda v: problem.hessian @ v, problem.target, 5)
-    assert torch.allclose(problem.hessian @ solved, problem.target, atol=1e-8)
 
 
 @pytest.mark.parametrize(
