@@ -213,8 +213,9 @@ def _layer_parameters(
     ranged = [m for m in methods if m not in WHOLE]
     for low in sorted({lowest.get(m, 0) for m in ranged}):
         held = tuple(m for m in ranged if lowest.get(m, 0) == low)
-        name = "layer_lo" if low == 0 else f"layer_lo_from_{low}"
-        found.append(Parameter(name, IntDistribution(low, layers - 1), Condition("method", held)))
+        name, alias = ("layer_lo", None) if low == 0 else (f"layer_lo_from_{low}", "layer_lo")
+        values = IntDistribution(low, layers - 1)
+        found.append(Parameter(name, values, Condition("method", held), alias))
     return found
 
 

@@ -15,7 +15,12 @@ from bequest import load_model
 from bequest.common.errors import DataError, UnknownNameError
 
 MODELS = Path(__file__).parents[1] / "assets" / "0.1.0" / "models"
-BACKBONES = {"text-sparse": "text", "text-lst": "text", "text": "text", "tuned-image": "tuned-image"}
+BACKBONES = {
+    "text": "text",
+    "text-lst": "text",
+    "text-sparse": "text",
+    "tuned-image": "tuned-image",
+}
 """Of the models that have one: the folder beside which it lies."""
 
 
