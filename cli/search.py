@@ -12,7 +12,6 @@ from .bank import BankUrl
 from .output import Json, Storage, flat, print_json, print_table, study_summary, trial_counts
 
 if TYPE_CHECKING:
-    from ..evaluators.task import Evaluator
     from ..search.study import Study
 
 
@@ -126,13 +125,27 @@ def search(
     from ..search.study import Study
 
     _check_asked(trials, timeout, workers, fit=fit, train_on_validation=train_on_validation)
+    from ..evaluators.datasets import open_task
+    from ..evaluators.factory import EvaluatorOptions, make_evaluator, takes
+
     columns = {"text": text, "pair": pair, "label": label}
-    found = _task(task, data_root, columns, {"validation": validation, "test": test})
-    asked = {"images": images, "size": size, "epochs": epochs}
-    evaluator, tuned = _evaluator(found, space, limit, backbone, examples, asked, cost_table)
+    opened = open_task(
+        task, data_root, columns=columns, files={"validation": validation, "test": test}
+    )
+    own_limits = takes(opened, space, "limits")
+    options = EvaluatorOptions(
+        epochs=epochs,
+        images=images,
+        size=size,
+        examples=examples,
+        backbone=backbone,
+        limits=(limit or ()) if own_limits else (),
+        cost_table=cost_table,
+    )
+    evaluator = make_evaluator(opened, space, options)
     study = Study(
         evaluator,
-        sampler=sampler if tuned else _sampler(sampler, limit),
+        sampler=sampler if own_limits else _sampler(sampler, limit),
         bank=bank,
         pruner=pruner,
         minimize=minimize or (),
@@ -166,89 +179,6 @@ def _check_asked(
         raise StudyError("--train-on-validation is for the winner's model: leave --no-fit out")
 
 
-def _task(
-    name: str,
-    data_root: Path | None,
-    columns: dict[str, Any],
-    more: dict[str, Any],
-) -> Any:
-    """The task of that name, or the table of texts in a file of that name."""
-    given = {k: v for k, v in {**columns, **more}.items() if v is not None}
-    if not Path(name).suffix:
-        from ..evaluators import load_task
-
-        if given:
-            raise StudyError(f"--{next(iter(given))} is for a table: leave it out, or give a file")
-        return load_task(name, data_root)
-    from ..evaluators.text.tasks import TextClassification
-
-    return TextClassification(Path(name), name=Path(name).stem, **given)
-
-
-def _evaluator(
-    task: Any,
-    space: str | None,
-    limit: list[str] | None,
-    backbone: str | None,
-    examples: int | None,
-    asked: dict[str, int | None],
-    cost_table: Path | None,
-) -> tuple[Evaluator, bool]:
-    """What measures configurations, and whether it tunes a backbone: then limits are its own.
-
-    Args:
-        task: What is predicted.
-        space, limit, backbone, examples, cost_table: As on the command line.
-        asked: ``images``, ``size`` and ``epochs``.
-    """
-    from ..evaluators.factory import PEFT, Tuning, image_budget, make_evaluator
-    from ..evaluators.hardware.table import CostTable as Table
-
-    costs = None if cost_table is None else Table.load(cost_table)
-    texts = getattr(task, "kind", None) == "text classification"
-    if not (texts or space == PEFT):
-        if examples is not None:
-            raise StudyError("--examples is for space 'peft': leave it out")
-        tuning = Tuning(backbone, examples=examples)
-        return make_evaluator(task, space, image_budget(space, **asked), tuning, costs), False
-    _check_tuned(asked)
-    tuning = Tuning(backbone, asked["epochs"], examples, _tuning_limits(limit))
-    return make_evaluator(task, space, None, tuning, costs), True
-
-
-def _tuning_limits(limits: list[str] | None) -> dict[str, float]:
-    """Limits on the cost of fine-tuning, by name.
-
-    Raises:
-        StudyError: One is not understood, or of another unit.
-        UnknownNameError: There is no such cost.
-    """
-    from ..evaluators.peft.cost import LIMITED
-    from ..search.studies.limits import check_limits, parse_limit
-
-    parsed = [parse_limit(text) for text in limits or []]
-    check_limits(parsed, LIMITED)
-    found = {limit.name: limit.value for limit in parsed}
-    if len(found) < len(parsed):
-        raise StudyError("space 'peft' takes one limit of each name: search again for another one")
-    return found
-
-
-def _check_tuned(asked: dict[str, int | None]) -> None:
-    """Refuse options of images that mean nothing where a backbone is tuned.
-
-    Raises:
-        StudyError: One is given.
-    """
-    remedies = {
-        "images": "--examples counts training examples, and half as many validate",
-        "size": "the backbone says how large images are",
-    }
-    for name, remedy in remedies.items():
-        if asked[name] is not None:
-            raise StudyError(f"space 'peft' takes no --{name}: leave it out; {remedy}")
-
-
 def _sampler(name: str, limits: list[str] | None) -> Any:
     """The sampler's name, or its settings where limits belong to them.
 
@@ -257,8 +187,8 @@ def _sampler(name: str, limits: list[str] | None) -> Any:
     """
     if not limits:
         return name
+    from ..evaluators.limits import parse_limit
     from ..search.samplers import JOINT
-    from ..search.studies.limits import parse_limit
 
     parsed = tuple(parse_limit(text) for text in limits)
     if name != JOINT:

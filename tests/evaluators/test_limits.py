@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bequest.common.errors import StudyError, UnknownNameError
-from bequest.search.studies.limits import Limit, check_limits, parse_limit
+from bequest.evaluators.limits import Limit, check_limits, parse_limit
 
 
 @pytest.mark.parametrize(
