@@ -15,6 +15,9 @@ from ..spaces import Config, Space
 SEEDS = range(2**32)
 """The seeds that all libraries take."""
 
+TEST_PREFIX = "test_"
+"""How the names of metrics begin that are measured on the test split."""
+
 Report = Callable[[int, float], None]
 """Called with (step, validation metric) while a configuration trains.
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import BaseStorage
@@ -20,9 +19,9 @@ from ..evaluators.function import FunctionEvaluator, FunctionTask
 from ..evaluators.task import Evaluator, Fitted, Fitter
 from ..spaces import Space
 from .execution.pool import run_pool
-from .execution.recovery import under_way
+from .execution.recovery import running
 from .execution.slots import SlotStudy
-from .execution.storage import open_storage
+from .execution.storage import has_database, open_storage
 from .execution.worker import Worker
 from .pruners import make_pruner
 from .studies.default_name import usual_name
@@ -210,7 +209,7 @@ class Study:
         self._bank.open()
         finished = False
         with (
-            under_way(self._study),
+            running(self._study),
             study_progress(self.record, trials, deadline, enabled=progress) as show,
         ):
             watch = FailureWatch(self.record)
@@ -248,7 +247,7 @@ class Study:
             raise StudyError("worker processes need a stored study: give storage='sqlite:///x.db'")
 
     def _shareable(self) -> bool:
-        return not isinstance(self._storage, optuna.storages.InMemoryStorage)
+        return has_database(self._storage)
 
     @cached_property
     def tracker(self) -> Tracker[Mirror]:

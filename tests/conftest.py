@@ -17,6 +17,8 @@ from filelock import FileLock
 from hypothesis import settings
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Tests that kill a study fork: the threads of a numerical library do not survive a fork.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 # How long an example takes says more of the machine than of the code.

@@ -24,7 +24,7 @@ from ...common.errors import StudyError, reason_of
 from .ownership import is_worker, parent_variable
 from .recovery import mark_lost, recover
 from .slots import INTERRUPTED, OWNER, SlotStudy
-from .storage import HEARTBEAT_SECONDS, sql_backend
+from .storage import HEARTBEAT_SECONDS, database_url
 from .worker import Worker
 
 PROGRAM = "bequest.search.execution.worker_process"
@@ -207,7 +207,7 @@ def _pickled(parts: dict[str, Any]) -> bytes:
 
 
 def _url(study: SlotStudy) -> str:
-    backend = sql_backend(study._storage)
-    if backend is None:
+    url = database_url(study)
+    if url is None:
         raise StudyError("worker processes need a study store with a URL: give storage=URL")
-    return str(backend.url)
+    return url

@@ -22,12 +22,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ...common.errors import ConfigurationError, EvaluationError, unknown_name
-from ...evaluators.task import Evaluator, Outcome
+from ...evaluators.task import TEST_PREFIX, Evaluator, Outcome
 from ...spaces import Config, Space
-from ..studies.objectives import TEST
+from ..optuna_backend import pruner_view, trial_id
 from .recovery import claim, mark_lost
 from .slots import INTERRUPTED, SlotStudy
-from .storage import HEARTBEAT_SECONDS, sql_backend, write_trial
+from .storage import HEARTBEAT_SECONDS, heartbeat_of, report_value, stored_trial, write_trial
 
 
 class Worker:
@@ -64,7 +64,7 @@ class Worker:
                 trial = claim(self.study, budget)
                 if trial is None:
                     return
-                heartbeat.trial_id = trial._trial_id
+                heartbeat.trial_id = trial_id(trial)
                 self._run(trial)
                 heartbeat.trial_id = None
                 after_trial()
@@ -73,20 +73,19 @@ class Worker:
         self.study.refresh()
         try:
             config = self._configuration(trial)
-            reporter = _Reporter(self.study, trial._trial_id)
+            reporter = _Reporter(self.study, trial)
             state, values, attrs = self._evaluate(config, reporter)
             self._tell_sampler(trial, reporter, state, values, attrs)
             write_trial(
-                self.study._storage,
-                trial._trial_id,
+                self.study,
+                trial,
                 user_attrs=attrs,
                 curve=reporter.unwritten,
                 state=state,
                 values=values,
             )
         except UpdateFinishedTrialError:
-            # Another host took this worker for dead: the slot has been given to somebody else.
-            return
+            return  # another host took this worker for dead and has retried the slot
         except BaseException:
             # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
             mark_lost(self.study, trial, INTERRUPTED)
@@ -104,8 +103,8 @@ class Worker:
         sampler = self.study.sampler
         if type(sampler).after_trial is BaseSampler.after_trial:
             return  # it does not look
-        # A store in memory gives its own trial, which is not to be changed.
-        ended = copy.copy(self.study._storage.get_trial(trial._trial_id))
+        # A store in memory returns its own object, which must not be changed.
+        ended = copy.copy(stored_trial(self.study, trial))
         ended.state = state
         ended.values = values or None
         ended.user_attrs = {**ended.user_attrs, **attrs}
@@ -119,12 +118,7 @@ class Worker:
             return space.validate(trial.params)
         except ConfigurationError:
             config = propose(self.study, trial, space)
-        write_trial(
-            self.study._storage,
-            trial._trial_id,
-            params=config,
-            distributions=space.distributions(config),
-        )
+        write_trial(self.study, trial, params=config, distributions=space.distributions(config))
         return config
 
     def _evaluate(
@@ -153,7 +147,7 @@ class Worker:
             return TrialState.FAIL, [], {"error": reason, "traceback": traceback.format_exc()}
         for name in self.minimize:
             if name not in metrics:
-                eligible = [known for known in metrics if not known.startswith(TEST)]
+                eligible = [other for other in metrics if not other.startswith(TEST_PREFIX)]
                 raise unknown_name("metric to minimize", name, eligible)
         values = [value, *(metrics[name] for name in self.minimize)]
         return TrialState.COMPLETE, values, {"metrics": metrics}
@@ -161,11 +155,11 @@ class Worker:
 
 def propose(study: SlotStudy, trial: FrozenTrial, space: Space) -> Config:
     """The sampler's configuration for a trial: relative parameters first, the rest one by one."""
-    view = optuna.pruners._filter_study(study, trial)
+    view = pruner_view(study, trial)
     sampler: BaseSampler = study.sampler
     sampler.before_trial(view, trial)
     if type(sampler).before_trial is not BaseSampler.before_trial:
-        trial = study._storage.get_trial(trial._trial_id)  # with what the sampler noted there
+        trial = stored_trial(study, trial)  # with what the sampler noted there
     trial = copy.copy(trial)  # gets the parameters one by one: some samplers look at them
     trial.params, trial.distributions = {}, {}
     relative_space = sampler.infer_relative_search_space(view, trial)
@@ -222,9 +216,9 @@ def _scalar(value: object) -> object:
 class _Reporter:
     """Takes a training's learning curve and asks the pruner."""
 
-    def __init__(self, study: SlotStudy, trial_id: int) -> None:
+    def __init__(self, study: SlotStudy, trial: FrozenTrial) -> None:
         self.study = study
-        self.trial_id = trial_id
+        self.trial = trial
         self.last: float | None = None
         self.unwritten: dict[int, float] = {}
         self._prunes = not isinstance(study.pruner, NopPruner)
@@ -238,9 +232,8 @@ class _Reporter:
             # Nobody needs the curve before the end: one transaction then, not one a step.
             self.unwritten[int(step)] = value
             return
-        storage = self.study._storage
-        storage.set_trial_intermediate_value(self.trial_id, int(step), value)
-        if self.study.pruner.prune(self.study, storage.get_trial(self.trial_id)):
+        report_value(self.study, self.trial, int(step), value)
+        if self.study.pruner.prune(self.study, stored_trial(self.study, self.trial)):
             raise optuna.TrialPruned(f"pruned at step {step}")
 
 
@@ -249,12 +242,12 @@ class _Heartbeat:
 
     def __init__(self, study: SlotStudy) -> None:
         self.trial_id: int | None = None
-        self._backend = sql_backend(study._storage)
+        self._record = heartbeat_of(study)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> _Heartbeat:
-        if self._backend is not None:
+        if self._record is not None:
             self._thread.start()
         return self
 
@@ -264,11 +257,11 @@ class _Heartbeat:
             self._thread.join(timeout=5)
 
     def _beat(self) -> None:
-        assert self._backend is not None
+        assert self._record is not None
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            trial_id = self.trial_id
-            if trial_id is not None:
+            running = self.trial_id
+            if running is not None:
                 try:
-                    self._backend.record_heartbeat(trial_id)
+                    self._record(running)
                 except optuna.exceptions.StorageInternalError:
                     continue  # a busy store: the next beat will do

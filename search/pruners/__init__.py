@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import optuna
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.trial import FrozenTrial
+from optuna.pruners import BasePruner, NopPruner
 
 from ...common.errors import unknown_name
 from ...spaces import Space
-from ..execution.slots import SlotHyperbandPruner, goes_on
 from .forecast import ForecastPruner, grouping
-
-
-class SlotMedianPruner(MedianPruner):
-    """The median rule, but for the last step: a training that is over costs nothing more."""
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        return goes_on(study, trial) and super().prune(study, trial)
-
+from .hyperband import SlotHyperbandPruner, SlotMedianPruner
 
 # The first trials and the first epochs say little: both are spared. Trainings whose length nobody
 # knows beforehand, graphs', have a hundred epochs and more.

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import t as student
 
 from ...spaces import Space
-from ..execution.slots import goes_on
+from .hyperband import is_worth_pruning
 
 CHANCE = 0.05
 """A training goes on while its chance of becoming the best is at least this."""
@@ -47,7 +47,7 @@ class ForecastPruner(BasePruner):
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         step = trial.last_step
-        if step is None or not goes_on(study, trial):
+        if step is None or not is_worth_pruning(study, trial):
             return False
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

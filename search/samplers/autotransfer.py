@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...common.errors import unknown_name
 from ...spaces import Config, Space
+from ..optuna_backend import cached_trials, trial_id
 from ..surrogates.design_prior import DesignPrior
 from .base import Observation, SpaceSampler
 from .evolution import EvolutionSampler
@@ -100,7 +101,7 @@ class AutoTransferSampler(SpaceSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if trial._trial_id in self._proposals:
+        if trial_id(trial) in self._proposals:
             return super().sample_relative(study, trial, search_space)
         return self._tpe.sample_relative(study, trial, search_space)
 
@@ -119,7 +120,7 @@ class AutoTransferSampler(SpaceSampler):
         if self.base != "tpe":
             return False
         ended = (TrialState.COMPLETE, TrialState.PRUNED)
-        return len(study._get_trials(deepcopy=False, states=ended, use_cache=True)) >= ENQUEUED
+        return len(cached_trials(study, ended)) >= ENQUEUED
 
     def prepare(self) -> None:
         """Nothing to do: the prior is there."""

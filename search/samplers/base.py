@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ...spaces import Config, Parameter, Space
 from ...spaces.encoding import draw
+from ..optuna_backend import cached_trials, trial_id
 from .scalarise import draw_weights, scalarised
 
 TRIES = 30
@@ -94,7 +95,7 @@ class SpaceSampler(BaseSampler):
         weights = draw_weights(several, rng) if several > 1 else None
         history = observations(study, trial, space, weights) if self.reads_history else []
         config = self._allowed(space, history, rng)
-        self._proposals[trial._trial_id] = config
+        self._proposals[trial_id(trial)] = config
         return space.distributions(config)
 
     def _allowed(
@@ -114,7 +115,7 @@ class SpaceSampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        return dict(self._proposals.pop(trial._trial_id, {}))
+        return dict(self._proposals.pop(trial_id(trial), {}))
 
     def sample_independent(
         self,
@@ -143,8 +144,8 @@ def observations(
     """
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
     found = []
-    for other in study._get_trials(deepcopy=False, states=states, use_cache=True):
-        if (trial is not None and other._trial_id == trial._trial_id) or not other.params:
+    for other in cached_trials(study, states):
+        if (trial is not None and trial_id(other) == trial_id(trial)) or not other.params:
             continue
         config = {p.name: other.params[p.name] for p in space.parameters if p.name in other.params}
         active = [p.name for p in space.parameters if space.is_active(p, config)]

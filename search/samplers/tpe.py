@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from ...spaces import Space
+from ..optuna_backend import trial_id
 from .base import slot_of
 
 
@@ -34,11 +35,11 @@ class TPESampler(BaseSampler):
         self._fresh: dict[int, optuna.samplers.TPESampler] = {}
 
     def _sampler(self, study: optuna.Study, trial: FrozenTrial) -> optuna.samplers.TPESampler:
-        if trial._trial_id not in self._fresh:
+        if trial_id(trial) not in self._fresh:
             entropy = np.random.SeedSequence([self.seed, slot_of(study, trial)])
             seed = int(entropy.generate_state(1)[0])
-            self._fresh = {trial._trial_id: optuna.samplers.TPESampler(seed=seed)}
-        return self._fresh[trial._trial_id]
+            self._fresh = {trial_id(trial): optuna.samplers.TPESampler(seed=seed)}
+        return self._fresh[trial_id(trial)]
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

@@ -17,7 +17,7 @@ from ...banks.record import DIRECTIONS
 from ...common.errors import StudyError
 from ...evaluators.task import SEEDS, Evaluator, Fingerprinted, conditions_of, limits_of
 from ..execution.slots import SlotStudy
-from ..execution.storage import write_once
+from ..execution.storage import write_new_study_attr
 from .record import METADATA
 
 COMPARED = (
@@ -134,7 +134,7 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
         fingerprints = _fingerprints(evaluator)  # takes a while: somebody else may begin meanwhile
         if METADATA not in study.user_attrs:
             facts = {**now, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
-            write_once(study._storage, study._study_id, METADATA, facts)
+            write_new_study_attr(study, METADATA, facts)
         stored = study.user_attrs[METADATA]
     # Older studies had one objective, and did not say on which data, under which conditions.
     stored = {"minimize": [], **{n: now[n] for n in ("conditions", "limits")}, **stored}

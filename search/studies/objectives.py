@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ...common.errors import StudyError
+from ...evaluators.task import TEST_PREFIX
 from ..pareto import on_front
 from ..samplers import JOINT, RELAXED
 from .trial import COMPLETE, Trial
-
-TEST = "test_"
-"""How the names of metrics begin that are measured on the test split."""
 
 
 def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None:
@@ -30,7 +28,7 @@ def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None
     if len({*minimize}) < len(minimize):
         raise StudyError(f"minimize names a metric twice: {', '.join(minimize)}")
     for name in minimize:
-        if name.startswith(TEST):
+        if name.startswith(TEST_PREFIX):
             raise StudyError(
                 f"minimize {name!r}: what a test says must decide nothing, or it tests no more; "
                 "name a metric that is measured without it"

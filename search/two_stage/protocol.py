@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from ...common.errors import StudyError
 from ...spaces import Config, Space
+from ..optuna_backend import trial_id
 from ..samplers.base import Observation, SpaceSampler, slot_of
 
 HANDED_DOWN = "handed_down"
@@ -102,7 +103,7 @@ class FirstPhaseSampler(SpaceSampler):
         config = self.candidate(slot_of(study, trial), self.candidates)
         if config is None:
             return super().infer_relative_search_space(study, trial)
-        self._proposals[trial._trial_id] = config
+        self._proposals[trial_id(trial)] = config
         return self.space.distributions(config)
 
     def candidate(self, slot: int, candidates: Sequence[Config]) -> Config | None:

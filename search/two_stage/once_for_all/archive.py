@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from optuna.study._multi_objective import _fast_non_domination_rank
 
 from ....spaces.elastic_genes import Networks, joined
+from ...optuna_backend import nondomination_rank
 from ...pareto import on_front
 
 
@@ -41,7 +41,7 @@ class Archive:
         kept = np.arange(len(losses))
         if len(kept) > self.most:
             pairs = range(1, losses.shape[1])
-            rank = np.min([_fast_non_domination_rank(losses[:, [0, k]]) for k in pairs], axis=0)
+            rank = np.min([nondomination_rank(losses[:, [0, k]]) for k in pairs], axis=0)
             kept = kept[np.argsort(rank, kind="stable")[: self.most]]
         self.networks, self.losses = networks[kept], losses[kept]
 

@@ -56,7 +56,7 @@ def test_a_container_of_this_hosts_name_is_another_host() -> None:
     if shutil.which("unshare") is None or subprocess.run([*space, "true"]).returncode != 0:
         pytest.skip("needs to be allowed to make a process namespace")
     code = (
-        "import json, sys; from bequest.search.ownership import is_dead, owner;"
+        "import json, sys; from bequest.search.execution.ownership import is_dead, owner;"
         "print(json.dumps([owner(), is_dead(json.loads(sys.argv[1]))]))"
     )
     command = [*space, sys.executable, "-c", code, json.dumps(owner())]

@@ -63,7 +63,7 @@ def _kill_self_at_write(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    for name in ("write", "_create_new_trial", "set_trial_intermediate_value"):
+    for name in ("write_trial", "_create_new_trial", "set_trial_intermediate_value"):
         monkeypatch.setattr(SqlStorage, name, counting(getattr(SqlStorage, name)))
 
 
@@ -172,7 +172,7 @@ def test_what_another_host_leaves_is_taken_over_when_it_is_silent(
     def train(config: dict[str, Any]) -> float:
         inner = study.optuna_study
         if len(study.trials) == 1:  # the other one begins, and dies, while this one works
-            begun = create_trial(inner._storage, inner._study_id, template)
+            begun = create_trial(inner, template)
             if silent:
                 with sqlite3.connect(place) as store:
                     beat = "UPDATE trial_heartbeats SET heartbeat = ? WHERE trial_id = ?"

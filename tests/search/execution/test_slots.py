@@ -13,7 +13,6 @@ from bequest.search.execution.slots import (
     LOST,
     RETRY_OF,
     VOID,
-    SlotHyperbandPruner,
     SlotStudy,
     by_slot,
     slots,
@@ -59,20 +58,3 @@ def test_lost_trials_are_invisible_in_the_study() -> None:
     assert study.best_trial.number == 1
     assert study.slot_of(study.best_trial) == 0
     assert len(study.all_trials()) == 2
-
-
-def test_hyperband_brackets_hang_on_the_slot() -> None:
-    pruner = SlotHyperbandPruner(min_resource=1, max_resource=27, reduction_factor=3)
-    storage = optuna.storages.InMemoryStorage()
-    optuna.create_study(study_name="any name", storage=storage)
-    study = SlotStudy("any name", storage, pruner=pruner)
-    pruner._try_initialization(study)
-    study.add_trial(create_trial(state=TrialState.FAIL, system_attrs={LOST: CRASHED}))
-    study.add_trial(create_trial(value=1.0, system_attrs={RETRY_OF: 0}))
-    retry = study.trials[0]
-    assert pruner._get_bracket_id(study, retry) == pruner.bracket_of(0)
-    total = pruner._total_trial_allocation_budget
-    counts = [0] * len(pruner._trial_allocation_budgets)
-    for slot in range(total):
-        counts[pruner.bracket_of(slot)] += 1
-    assert counts == pruner._trial_allocation_budgets
