@@ -29,7 +29,7 @@ MODULES = {
     "evaluators.elastic": "evaluators.once_for_all",
     "evaluators.elastic.budget": "evaluators.once_for_all.budget",
     "evaluators.elastic.evaluator": "evaluators.once_for_all.evaluator",
-    "evaluators.models": "evaluators.saved_models",
+    "evaluators.models": "evaluators.fitted_model",
     "evaluators.policy": "evaluators.task_families.control",
     "evaluators.rotated_digits": "evaluators.task_families.rotated_digits",
     "evaluators.tuning": "evaluators.finetuning",

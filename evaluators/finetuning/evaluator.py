@@ -18,7 +18,7 @@ from ..peft.arch import describe_architecture
 from ..peft.cost import LIMITED, Cost, CostModel, exceeded
 from ..peft.registry import attach
 from ..task import Outcome, Report, Task
-from ..training_evaluator import Model, Trained, TrainingEvaluator
+from ..training_evaluator import Trained, TrainingEvaluator
 from ..training_results import Training
 from .batches import Examples, FrozenStates
 from .costs import TuningCosts
@@ -42,7 +42,7 @@ class Pretrained(Protocol):
 Backbone = TypeVar("Backbone", bound=Pretrained)
 
 
-class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
+class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
 
     A child says how the backbone is loaded, how a task's parts become examples for it, and what a

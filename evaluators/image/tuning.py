@@ -18,18 +18,19 @@ from ..finetuning.fingerprint import class_statistics
 from ..finetuning.network import TunedNetwork
 from ..finetuning.prepared import PARTS, Prepared
 from ..finetuning.training import TuningBudget
+from ..fitted_model import ModelKind
 from ..peft.cost import CostModel
 from ..training_evaluator import Provenance
 from .backbones import ImageBackbone, load_image_backbone
 from .pixels import PixelForm, Pixels
 from .tasks import ImageClassification
-from .tuned_model import TunedImageFacts, TunedImageModel
+from .tuned_image_model import TunedImageFacts, TunedImageKind
 
 STATISTICS = "image-statistics"
 """The kind of fingerprint."""
 
 
-class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixels]):
+class ImageTuningEvaluator(TuningEvaluator[ImageBackbone, Pixels]):
     """Puts the configured method on a pre-trained vision transformer, trains it, and measures it.
 
     The objective is the accuracy on the validation part after the last epoch; the test part decides
@@ -137,10 +138,9 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         form = self.prepared(0).parts["train"].form
         return CostModel(self.backbone.model, image=(form.channels, form.height, form.width))
 
-    def _model(
-        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
-    ) -> TunedImageModel:
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
         assert isinstance(network, TunedNetwork)
+        network.model.to("cpu")
         backbone = self.backbone
         facts = TunedImageFacts(
             backbone=backbone.name,
@@ -151,4 +151,4 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
             form=self.prepared(origin.seed).parts["train"].form,
             **vars(origin),
         )
-        return TunedImageModel(network, facts, metrics)
+        return TunedImageKind(facts)

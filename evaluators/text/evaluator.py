@@ -18,12 +18,13 @@ from ..finetuning.evaluator import TuningEvaluator
 from ..finetuning.hub import digest_of
 from ..finetuning.network import TunedNetwork
 from ..finetuning.prepared import PARTS, Prepared
+from ..fitted_model import ModelKind
 from ..peft.cost import Cost, CostModel
 from ..training_evaluator import Provenance
 from .backbones import MINILM, Backbone, load_backbone
 from .fingerprint import text_statistics
-from .model import TextFacts, TextModel
 from .tasks import TextClassification, Texts
+from .text_model import TextFacts, TextKind
 from .tokens import Tokens
 from .training import TextBudget
 
@@ -43,7 +44,7 @@ RESERVED = 2
 """Positions that some backbones (RoBERTa's) do not use."""
 
 
-class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
+class TextEvaluator(TuningEvaluator[Backbone, Tokens]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
 
     The objective is the accuracy on the validation part after the last epoch; the test part decides
@@ -173,10 +174,9 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         vocabulary = int(self.backbone.tokenizer.vocab_size)
         return CostModel(self.backbone.model, vocabulary=vocabulary)
 
-    def _model(
-        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
-    ) -> TextModel:
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
         assert isinstance(network, TunedNetwork)
+        network.model.to("cpu")
         facts = TextFacts(
             backbone=_lasting(self.backbone_name),
             digest=digest_of(self.backbone.model),
@@ -185,7 +185,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             length=self.length,
             **vars(origin),
         )
-        return TextModel(network, replace(self.backbone, model=network.model), facts, metrics)
+        return TextKind(facts, replace(self.backbone, model=network.model))
 
 
 def _lasting(backbone: str) -> str:
