@@ -14,7 +14,7 @@ from ..spaces import Config, Space
 from .cost import count_flops, count_parameters
 from .fitted_model import FittedModel, ModelKind
 from .task import Outcome, Report, Task
-from .training_results import Training, trainable
+from .training_loop import TrainingResult, trainable
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Trained:
     """
 
     network: nn.Module
-    training: Training
+    training: TrainingResult
     scores: Callable[[], dict[str, float]]
     forward: Callable[[], Tensor]
     thorough: Callable[[], dict[str, float]] = dict

@@ -14,7 +14,7 @@ from ..fitted_model import ModelKind
 from ..seeding import seed_torch
 from ..task import Report
 from ..training_evaluator import Provenance, Trained, TrainingEvaluator
-from ..training_results import Training
+from ..training_loop import TrainingResult
 from .graph_model import GraphFacts, GraphKind
 from .network import GraphNetwork
 from .problems import PARTS, Problem, make_problem, outputs
@@ -87,7 +87,7 @@ class GraphEvaluator(TrainingEvaluator):
         training = train(network, problem, settings, epochs=epochs, patience=None)
         return self._trained(network, problem, training)
 
-    def _trained(self, network: nn.Module, problem: Problem, training: Training) -> Trained:
+    def _trained(self, network: nn.Module, problem: Problem, training: TrainingResult) -> Trained:
         return Trained(
             network,
             training,

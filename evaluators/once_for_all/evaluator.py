@@ -33,7 +33,7 @@ from ..image.tasks import ImageClassification, Images
 from ..image.training import score, scores, train
 from ..task import Outcome, Report
 from ..training_evaluator import Provenance, Trained, TrainingEvaluator
-from ..training_results import trainable
+from ..training_loop import trainable
 from .budget import ElasticBudget
 from .integer_network import folded
 from .measure import calibrate, measure

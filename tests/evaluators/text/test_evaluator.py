@@ -506,7 +506,7 @@ def test_a_training_that_diverges_says_so_before_it_is_judged(
     monkeypatch.setattr(torch.optim.AdamW, "step", ruinous)
     choice = config(evaluator, "lora", batch=32)
     evaluator.budget = TextBudget(epochs=2, examples=32)  # one step an epoch
-    with pytest.raises(EvaluationError, match="diverged in epoch 1: a learning rate below"):
+    with pytest.raises(EvaluationError, match="diverged in epoch 1: a learning_rate below"):
         evaluator(choice, seed=0, report=lambda epoch, value: reported.append(epoch))
     assert not reported
 
