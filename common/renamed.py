@@ -50,6 +50,7 @@ MODULES = {
     "search.report": "search.tracking.report",
     "search.storage": "search.execution.storage",
     "search.trial": "search.studies.trial",
+    "spaces.peft": "evaluators.peft.space",
 }
 """New names of documented modules by their old ones, below ``bequest``."""
 

@@ -15,9 +15,12 @@ SPACES: dict[str, str | Callable[[], Space]] = {
     "gnn": "gnn:gnn_space",
     "nas-bench-201": "cell:nas_bench_201_space",
     "nas-bench-graph": "nas_bench_graph:NasBenchGraphSpace",
-    "peft": "peft:peft_space",
+    "peft": ".evaluators.peft.space:peft_space",
 }
 """What makes each space when it is called without arguments; ``module:callable`` in this package.
+
+The space of fine-tuning is made of the methods, which lie above this package: its entry is the only
+one that leads there, and only when it is asked for.
 
 An evaluator that is not registered for a space cannot be found by its name: see
 `bequest.evaluators.factory.register_evaluator`.

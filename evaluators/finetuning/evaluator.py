@@ -13,10 +13,10 @@ from torch import nn
 
 from ...common.errors import ArchitectureError, ConfigurationError, OverLimitError, unknown_name
 from ...spaces import Config, Space
-from ...spaces.peft import USUAL, MethodChoice, method_of, peft_space, smallest
 from ..peft.arch import describe_architecture
 from ..peft.cost import LIMITED, Cost, CostModel, exceeded
-from ..peft.registry import attach
+from ..peft.registry import METHODS, attach
+from ..peft.space import MethodChoice, method_of, peft_space, usual_methods
 from ..task import Outcome, Report, Task
 from ..training_evaluator import Trained, TrainingEvaluator
 from ..training_loop import TrainingResult, Validation
@@ -123,7 +123,9 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
             methods: What is searched; ``None`` for the usual ones that fit the backbone.
         """
         layers = len(describe_architecture(self.backbone.model).layers)
-        chosen = self.fitting(USUAL if methods is None else methods, asked=methods is not None)
+        chosen = self.fitting(
+            usual_methods() if methods is None else methods, asked=methods is not None
+        )
         if self.limits:
             return self.costs.space_within(self.limits, chosen, layers)
         return peft_space(layers, chosen)
@@ -132,7 +134,7 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
         """Those of some methods that fit the backbone.
 
         Args:
-            methods: Of `bequest.spaces.peft.KNOBS`.
+            methods: Names of methods that can be searched.
             asked: Whether somebody wants just these.
 
         Raises:
@@ -145,7 +147,7 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
         with torch.random.fork_rng(devices=[]):
             for method in methods:
                 try:
-                    attach(model, method, **smallest(method)[0]).remove()
+                    attach(model, method, **METHODS[method].cheapest()[0]).remove()
                 except (ArchitectureError, ConfigurationError):
                     if asked:
                         raise
@@ -246,7 +248,7 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
             last.update(scored("validation", parts["validation"][0], states["validation"]))
             return last["validation_accuracy"], last["validation_loss"]
 
-        if choice.method == "probe":  # its head is solved for
+        if METHODS[choice.method].rates is None:  # the head is solved for
             training = TrainingResult(1, 1, 0.0, 0)
             if report is not None:
                 report(self.budget.epochs, validate()[0])

@@ -11,7 +11,6 @@ from torch import nn
 
 from ...common.errors import DataError
 from ...spaces import Space
-from ...spaces.peft import peft_space
 from ..budgets import unusual
 from ..finetuning.evaluator import TuningEvaluator
 from ..finetuning.fingerprint import class_statistics
@@ -20,6 +19,7 @@ from ..finetuning.prepared import PARTS, Prepared
 from ..finetuning.training import TuningBudget
 from ..fitted_model import ModelKind
 from ..peft.cost import CostModel
+from ..peft.space import peft_space
 from ..training_evaluator import Provenance
 from .backbones import ImageBackbone, load_image_backbone
 from .pixels import PixelForm, Pixels
@@ -41,8 +41,8 @@ class ImageTuningEvaluator(TuningEvaluator[ImageBackbone, Pixels]):
         task: What is predicted.
         backbone: A folder, a model's name on the hub, or a module as `describe_architecture`
             recognises it. Images are brought to its size, channels and scale (see `PixelForm`).
-        methods: What is searched, of `bequest.spaces.peft.KNOBS`; by default the usual ones that
-            fit the backbone. Those that change word embeddings do not.
+        methods: What is searched, of `searchable` in `bequest.evaluators.peft.space`; by default
+            the usual ones that fit the backbone. Those that change word embeddings do not.
         space: The configurations; by default `peft_space` of the backbone, within the limits.
         budget: Epochs, examples.
         limits: The most that a configuration may cost, see `TextEvaluator`.

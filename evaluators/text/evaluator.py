@@ -12,7 +12,6 @@ from torch import nn
 
 from ...common.errors import ArchitectureError
 from ...spaces import Config, Space
-from ...spaces.peft import method_of, peft_space
 from ..budgets import unusual
 from ..finetuning.evaluator import TuningEvaluator
 from ..finetuning.hub import digest_of
@@ -20,6 +19,8 @@ from ..finetuning.network import TunedNetwork
 from ..finetuning.prepared import PARTS, Prepared
 from ..fitted_model import ModelKind
 from ..peft.cost import Cost, CostModel
+from ..peft.registry import METHODS
+from ..peft.space import method_of, peft_space
 from ..training_evaluator import Provenance
 from .backbones import MINILM, Backbone, load_backbone
 from .fingerprint import text_statistics
@@ -33,9 +34,6 @@ STATISTICS = "text-statistics"
 
 LONGEST_PROMPT = 64
 """Positions that methods put before a text, at most; they have to have room, too."""
-
-PROMPTS = ("prompt", "dept")
-"""The methods that do."""
 
 CANDIDATES = 500
 """So many texts of the most characters are looked at for the one of the most tokens."""
@@ -54,8 +52,8 @@ class TextEvaluator(TuningEvaluator[Backbone, Tokens]):
     Args:
         task: What is predicted.
         backbone: A hub's model, a folder, or ``"minilm"``.
-        methods: What is searched, of `bequest.spaces.peft.KNOBS`; by default the usual ones that
-            fit the backbone.
+        methods: What is searched, of `searchable` in `bequest.evaluators.peft.space`; by default
+            the usual ones that fit the backbone.
         space: The configurations; by default `peft_space` of the backbone, within the limits.
         budget: Epochs, examples, length.
         limits: The most that a configuration may cost: ``parameters`` (trainable numbers),
@@ -118,7 +116,8 @@ class TextEvaluator(TuningEvaluator[Backbone, Tokens]):
     def cost(self, config: Config) -> Cost:
         """See `TuningEvaluator.cost`; a prompt has to have room before the texts."""
         choice = method_of(config)
-        prompt = int(choice.knobs["length"]) if choice.method in PROMPTS else 0
+        counter = METHODS[choice.method].prompt
+        prompt = 0 if counter is None else int(choice.knobs[counter])
         if self._positions is not None and prompt + self.length > self._positions:
             raise ArchitectureError(
                 f"a prompt of {prompt} positions before texts of {self.length} tokens does not fit "

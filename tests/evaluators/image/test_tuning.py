@@ -31,12 +31,12 @@ from bequest.evaluators.image.pixels import PixelForm
 from bequest.evaluators.image.tuning import ImageTuningEvaluator
 from bequest.evaluators.peft.cost import measure
 from bequest.evaluators.peft.registry import attach
+from bequest.evaluators.peft.space import method_of, peft_space, searchable, usual_methods
 from bequest.evaluators.text.backbones import load_backbone
-from bequest.spaces.peft import KNOBS, USUAL, method_of, peft_space
 from tests.conformance.methods import put, train
 from tests.evaluators.peft.backbones import SIZES, make_backbone, make_inputs
 
-IMAGE_METHODS = [method for method in KNOBS if method != "dept"]
+IMAGE_METHODS = [method for method in searchable() if method != "dept"]
 SMALL = TuningBudget(epochs=1, examples=30)
 
 
@@ -86,7 +86,9 @@ def test_the_space_holds_what_fits(task: ImageClassification, backbone: str | nn
     space = ImageTuningEvaluator(task, backbone, budget=SMALL).space
     offered = {method_of(space.sample(np.random.default_rng(i))).method for i in range(200)}
     # timm projects to query, key and value at once: IA3 cannot scale two of them.
-    assert offered == set(USUAL) - {"dept"} - (set() if isinstance(backbone, str) else {"ia3"})
+    assert offered == set(usual_methods()) - {"dept"} - (
+        set() if isinstance(backbone, str) else {"ia3"}
+    )
     with pytest.raises(ArchitectureError, match="'dept' changes word embeddings"):
         ImageTuningEvaluator(task, backbone, budget=SMALL, methods=["probe", "dept"])
 

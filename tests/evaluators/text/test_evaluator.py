@@ -35,14 +35,14 @@ from bequest.evaluators.finetuning.batches import random_batches
 from bequest.evaluators.finetuning.hub import digest_of
 from bequest.evaluators.finetuning.network import solve_probe
 from bequest.evaluators.peft.cost import measure
-from bequest.evaluators.peft.registry import METHODS, attach, knobs_of
+from bequest.evaluators.peft.registry import METHODS, attach
+from bequest.evaluators.peft.space import MethodChoice, method_of, peft_space, usual_methods
 from bequest.evaluators.text.backbones import load_backbone
 from bequest.evaluators.text.evaluator import TextEvaluator
 from bequest.evaluators.text.fingerprint import NAMES
 from bequest.evaluators.text.tasks import TextClassification, Texts
 from bequest.evaluators.text.tokens import Tokens
 from bequest.evaluators.text.training import TextBudget
-from bequest.spaces.peft import KNOBS, USUAL, WHOLE, MethodChoice, method_of, peft_space, smallest
 from tests.evaluators.peft.backbones import SIZES
 
 WORDS = ["who", "where", "when", "is", "the", "person", "city", "hour", "of"]
@@ -86,18 +86,12 @@ def config(evaluator: TextEvaluator, method: str, **changes: Any) -> Any:
     return space.validate({**space.sample(np.random.default_rng(1)), **changes})
 
 
-@pytest.mark.parametrize("method", USUAL)
+@pytest.mark.parametrize("method", usual_methods())
 def test_every_method_of_the_space_trains(evaluator: TextEvaluator, method: str) -> None:
     outcome = evaluator(config(evaluator, method), seed=0)
     assert 0 <= outcome.value <= 1
     assert outcome.metrics["trainable_parameters"] >= 0
     assert np.isfinite(list(outcome.metrics.values())).all()
-
-
-def test_the_space_knows_the_methods_knobs() -> None:
-    for method, knobs in KNOBS.items():
-        assert set(knobs) <= set(knobs_of(method)), method
-    assert set(KNOBS) <= set(METHODS)
 
 
 @pytest.mark.parametrize("method", ["probe", "lora", "lst", "sparse", "das"])
@@ -250,8 +244,8 @@ def test_a_method_stays_where_any_choice_meets_the_limit(
     cheap: dict[str, Any],
 ) -> None:
     free = TextEvaluator(task, backbone=backbone, budget=TextBudget(examples=60))
-    least = smallest(method)[0]
-    last = 0 if method in WHOLE else 3
+    least = METHODS[method].cheapest()[0]
+    last = 3 if METHODS[method].ranged else 0
     costs = [
         getattr(free.costs.of(MethodChoice(method, {**least, **choice}, last, 0.0)), limit)
         for choice in (cheap, dear)

@@ -1,12 +1,14 @@
-"""The bottleneck that adapters share: ``s * U f(D x)``, plain or of Kronecker products."""
+"""The bottleneck that adapters share, ``s * U f(D x)``, and where it is put."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .handle import Handle, Site
+from .hooks import Hooks, Rewrite
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
@@ -64,33 +66,33 @@ def up_projection(inner: int, width: int) -> nn.Linear:
     return linear
 
 
-class KroneckerLinear(nn.Module):
-    """``x W + b`` with ``W = sum_i A_i (x) (s_i t_i)``: Compacter (Karimi Mahabadi et al., 2021).
+PLACES = {"attention": ("attention",), "ffn": ("ffn",), "both": ("attention", "ffn")}
+"""The sublayers of each ``place``."""
+
+
+def attach_bottlenecks(site: Site, make: Callable[[], Bottleneck], place: str, form: str) -> Handle:
+    """Put a new bottleneck at each place of each layer.
 
     Args:
-        inputs, outputs: Sizes; both divisible by n.
-        rule: The n matrices A_i ``[n, n, n]``, shared by all layers.
-        rank: Of each second factor.
-        zero: Whether W begins at 0.
+        site: Where.
+        make: Makes one.
+        place: A key of `PLACES`.
+        form: ``"parallel"`` or ``"serial"``, see `adapted`.
     """
+    hooks = Hooks(site.model, site.arch)
+    bottlenecks = nn.ModuleList()
+    for layer in site.layers:
+        for where in PLACES[place]:
+            bottlenecks.append(bottleneck := make())
+            hooks.sublayer(layer, where, adapted(bottleneck, form))
+    return Handle(site, bottlenecks, hooks=hooks)
 
-    def __init__(
-        self, inputs: int, outputs: int, rule: nn.Parameter, *, rank: int = 1, zero: bool = False
-    ) -> None:
-        super().__init__()
-        n = rule.shape[0]
-        self.rule = rule
-        self.left = nn.Parameter(torch.randn(n, inputs // n, rank) / (inputs // n) ** 0.5)
-        right = torch.zeros if zero else torch.randn
-        self.right = nn.Parameter(right(n, rank, outputs // n))
-        self.bias = nn.Parameter(torch.zeros(outputs))
 
-    def weight(self) -> Tensor:
-        """W ``[inputs, outputs]``."""
-        second = self.left @ self.right  # [n, inputs / n, outputs / n]
-        product = torch.einsum("iab,icd->acbd", self.rule, second)
-        return product.reshape(self.left.shape[1] * len(self.rule), -1)
+def adapted(module: nn.Module, form: str) -> Rewrite:
+    """How an adapter changes a sublayer's output: by its input (``"parallel"``) or by itself."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``[..., inputs]`` to ``[..., outputs]``."""
-        return x @ self.weight() + self.bias
+    def rewrite(x: Tensor, output: Tensor) -> Tensor:
+        change: Tensor = module(x if form == "parallel" else output)
+        return output + change
+
+    return rewrite

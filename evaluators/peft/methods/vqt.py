@@ -18,6 +18,7 @@ from ..arch import is_linear
 from ..attention import Attention, AttentionHook, heads_of, joined
 from ..handle import Handle, Site
 from ..hooks import Hooks
+from ..method import SIDE_RATES, Method, one_of, size
 from ..readout import Readout
 
 INTERLEAVED = "query_key_value"
@@ -83,3 +84,12 @@ def _asking(readout: Queries, place: int, projection: nn.Module, heads: int) -> 
         return go_on(attention)
 
     return hook
+
+
+METHOD = Method(
+    "vqt",
+    vqt,
+    ranges={"tokens": size(1, 16), "aggregation": one_of("mean", "concat")},
+    rates=SIDE_RATES,
+    searched=True,
+)

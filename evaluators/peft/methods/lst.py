@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..attention import heads_of, joined
+from ..bottleneck import up_projection
 from ..handle import Handle, Site
+from ..method import SIDE_RATES, Default, Method, one_of
 from ..readout import Readout, pool
-from .bottleneck import up_projection
 
 
 class SideBlock(nn.Module):
@@ -85,7 +86,19 @@ def lst(
         site: Where; states below ``layer_lo`` are not fed, but for the embeddings.
         reduction: The side network's width is the hidden size divided by this.
         temperature: T of the gates.
-        every: Feed every so manieth layer, from the last one down.
+        every: Feed one in so many layers, from the last one down.
         backward: Read the states from the last layer to the first.
     """
     return Handle(site, readout=Ladder(site, reduction, temperature, every, backward))
+
+
+METHOD = Method(
+    "lst",
+    lst,
+    ranges={"reduction": one_of(2, 4, 8, 16, 32), "temperature": one_of(0.1, 1.0)},
+    rates=SIDE_RATES,
+    searched=True,
+    default=Default({"reduction": 8, "temperature": 0.1}, learning_rate=3e-3),
+    free=frozenset({"temperature"}),
+    cheap_last=frozenset({"reduction"}),
+)

@@ -13,12 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from optuna.distributions import IntDistribution
 from torch import Tensor, nn
 
 from ....common.errors import ArchitectureError
+from ..bottleneck import Bottleneck, down_projection, up_projection
 from ..handle import Handle, Site
 from ..hooks import Hooks
-from .bottleneck import Bottleneck, down_projection, up_projection
+from ..method import ADAPTER_RATES, Method, size
 
 STEP = 0.5
 """How far one step's reward moves a preference."""
@@ -142,3 +144,13 @@ def _noting(rest: list[Any]) -> Callable[[Any], Any]:
         return output
 
     return note
+
+
+METHOD = Method(
+    "das",
+    das,
+    ranges={"skip": IntDistribution(1, 2), "bottleneck": size(8, 256)},
+    rates=ADAPTER_RATES,
+    ranged=False,
+    rivals=({"skip": 1}, {"skip": 2}),
+)
