@@ -19,9 +19,9 @@ from bequest.banks.bank import Bank
 from bequest.banks.overlap import Overlap
 from bequest.banks.record import BankTask, Record
 from bequest.common.errors import BankError, ConfigurationError, UnknownNameError
+from bequest.evaluators.peft.space import peft_space
 from bequest.spaces import Condition, Config, Parameter, Space
 from bequest.spaces.gnn import gnn_space
-from bequest.spaces.peft import peft_space
 
 SPACE = Space(
     "small",
