@@ -55,6 +55,8 @@ MODULES = {
 """New names of documented modules by their old ones, below ``bequest``."""
 
 NAMES: dict[str, dict[str, str]] = {
+    "banks.inheritance": {"Inheritance": "TransferPrior", "inheritance_of": "transfer_prior_of"},
+    "search.heritage": {"Heritage": "SourceTasks"},
     "search.joint.settings": {"Settings": "OnceForAllSettings"},
     "search.relaxed.settings": {"Settings": "settings_of_version_0_1", "Cures": "Regularisation"},
 }

@@ -17,7 +17,7 @@ from ...spaces import Space
 from ..studies.record import StudyRecord
 from ..studies.trial import COMPLETE, FAILED, Trial, is_refusal
 from ..surrogates.design_prior import DesignPrior
-from ..surrogates.transfer_prior import Inheritance, inheritance_of
+from ..surrogates.transfer_prior import TransferPrior, transfer_prior_of
 
 
 def open_bank(bank: str | Bank | bool | None) -> Bank | None:
@@ -76,11 +76,11 @@ class SourceTasks:
         reasons = [overlap.refused for overlap in self.overlaps if overlap.refused is not None]
         return None if self.tasks or not reasons else "; ".join(reasons[:3])
 
-    def inheritance(self) -> Inheritance:
+    def transfer_prior(self) -> TransferPrior:
         """The prior of `TransferGPSampler`."""
-        return inheritance_of(self.scores)
+        return transfer_prior_of(self.scores)
 
-    def prior(self) -> DesignPrior:
+    def design_prior(self) -> DesignPrior:
         """The prior of `AutoTransferSampler`."""
         return DesignPrior(self.scores, self.similarity())
 

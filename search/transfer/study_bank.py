@@ -13,8 +13,8 @@ from ...banks.bank import NO_BANK, Bank
 from ...banks.record import name_under
 from ...common.errors import BequestError, StudyError, reason_of
 from ...common.threads import one_thread
-from ...spaces import Space
-from ..samplers import INHERITING
+from ...spaces import Config, Space
+from ..samplers import uses_bank
 from ..samplers.base import Observation, observations
 from ..studies.record import SOURCE_WEIGHTS, StudyRecord, best_of
 from .sources import SourceTasks, append_record, open_bank, weight_rows
@@ -35,6 +35,14 @@ class SourceAware(Protocol):
 
     def explain(self, history: Sequence[Observation]) -> dict[str, float]:
         """The weight of each source task after some trials, by name."""
+
+
+@runtime_checkable
+class SourceScoring(Protocol):
+    """A sampler that can say how each source task scores a configuration."""
+
+    def source_scores(self, config: Config) -> dict[str, float]:
+        """Scores in standard normal quantiles by the tasks' names."""
 
 
 class StudyBank:
@@ -69,7 +77,7 @@ class StudyBank:
         are of one.
         """
         identity = self._record.identity
-        if identity["sampler"] not in INHERITING or self._record.minimize:
+        if not uses_bank(identity["sampler"]) or self._record.minimize:
             return None
         self._check_same(self.bank)
         if self.bank is None:
@@ -132,9 +140,10 @@ class StudyBank:
             return []
         history = observations(self._study, None, self._space)
         best = best_of(self._record.trials, self._record.direction)
-        prior = getattr(sampler, "inheritance", None)
         with one_thread():
-            scores = prior.opinions(best.config) if best and prior else None
+            scores = None
+            if best is not None and isinstance(sampler, SourceScoring):
+                scores = sampler.source_scores(best.config)
             return weight_rows(sampler.explain(history), scores)
 
     def _check_same(self, bank: Bank | None) -> None:
@@ -165,6 +174,6 @@ class StudyBank:
         """The bank's revision when the study began."""
         revision: int | None = self._study.user_attrs.get(REVISION)
         if revision is None:
-            revision = bank.mark
+            revision = bank.revision
             self._study.set_user_attr(REVISION, revision)
         return revision

@@ -158,13 +158,13 @@ def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
     spaces = [space for space, _ in bank.records(name_under("digits", evaluator.conditions))]
     assert spaces.count(architectures(evaluator)) == 20
     assert spaces.count(evaluator.space) == 12 + 1
-    assert earlier(bank, evaluator, bank.mark) == []  # a task does not inherit from itself
+    assert earlier(bank, evaluator, bank.revision) == []  # a task does not inherit from itself
     longer = replace(evaluator.budget, fine_tuning=replace(evaluator.budget.fine_tuning, epochs=2))
     again = ElasticEvaluator(evaluator.task, budget=longer)
-    assert earlier(bank, again, bank.mark) == []  # nor under other conditions
+    assert earlier(bank, again, bank.revision) == []  # nor under other conditions
     other = ElasticEvaluator(evaluator.task, budget=evaluator.budget)
     other.task = type("Other", (), {"name": "other"})()  # type: ignore[assignment]
-    (samples,) = earlier(bank, other, bank.mark)
+    (samples,) = earlier(bank, other, bank.revision)
     assert len(samples) == 20
     assert earlier(bank, other, 0) == []
     assert study.trials[0].state == "complete"
