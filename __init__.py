@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .common import renamed
+from .common.version import __version__
 
 if TYPE_CHECKING:
     from .common.errors import BequestError
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from .search.task_selection.selection import TaskSelection
     from .spaces import Condition, Parameter, Space
 
-__version__ = "0.1.0"
 
 _EXPORTS = {
     "BequestError": "common.errors",

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .. import __version__
 from ..common.errors import BequestError, reason_of
+from ..common.version import __version__
 from .bank import app as bank_app
 from .cost_table import cost_table
 from .report import report

@@ -52,3 +52,9 @@ def test_every_export_exists(name: str) -> None:
 def test_unknown_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Studi'"):
         bequest.Studi  # noqa: B018
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert config["metadata"]["version"] == bequest.__version__
