@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..common.errors import ConfigurationError
 from ..spaces import Config, Space
-from ..spaces.parameter import plain_name
 
 SHARED = 0.5
 """A space with less than this share of the target's parameters is not carried over."""
@@ -14,7 +13,7 @@ class Overlap:
     """Reads the configurations of one space as those of another.
 
     A parameter that both have keeps its value, and a configuration whose value the target does not
-    allow is left behind; ``x`` and ``x_from_3``, which a limit has raised, are one parameter. A
+    allow is left behind; parameters with one name or alias (`Parameter.choice`) are the same. A
     parameter that only the source has is dropped (what it decided, the target does not have). A
     parameter that only the target has takes the value of the target's default configuration.
 
@@ -31,11 +30,11 @@ class Overlap:
         self.source = source
         self.target = target
         self.same = source.hash == target.hash
-        names = {plain_name(p.name): p.name for p in source.parameters}
-        wanted = [p.name for p in target.parameters]
-        self.dropped = sorted(names[n] for n in names.keys() - set(map(plain_name, wanted)))
-        self.filled = [name for name in wanted if plain_name(name) not in names]
-        self.refused = self._refusal(len(wanted))
+        source_names = {p.choice: p.name for p in source.parameters}
+        shared = source_names.keys() & {p.choice for p in target.parameters}
+        self.dropped = sorted(name for choice, name in source_names.items() if choice not in shared)
+        self.filled = [p.name for p in target.parameters if p.choice not in shared]
+        self.refused = self._refusal(len(target.parameters))
 
     def _refusal(self, wanted: int) -> str | None:
         if self.same:
@@ -62,14 +61,13 @@ class Overlap:
         """The configuration as the target has it; ``None`` where a value is not allowed there."""
         if self.same:
             return config
-        given = {plain_name(name): value for name, value in (self.target.default or {}).items()}
-        given |= {plain_name(name): value for name, value in config.items()}
+        values = self.target.by_choice(self.target.default or {}) | self.source.by_choice(config)
         carried: Config = {}
         for p in self.target.parameters:
             if self.target.is_active(p, carried):
-                if plain_name(p.name) not in given:
+                if p.choice not in values:
                     return None
-                carried[p.name] = given[plain_name(p.name)]
+                carried[p.name] = values[p.choice]
         try:
             return self.target.validate(carried)
         except ConfigurationError:

@@ -19,10 +19,10 @@ import numpy as np
 
 from bequest.banks.bundled import TEXTS
 from bequest.evaluators import load_task
+from bequest.evaluators.peft.space import peft_space, usual_methods
 from bequest.evaluators.text.evaluator import TextEvaluator
 from bequest.evaluators.text.training import TextBudget
 from bequest.spaces import Config
-from bequest.spaces.peft import USUAL, peft_space
 
 from .peft_methods import TASKS, default_of
 from .trainings import Job, Row, key, measure_all, pack, part, read, train
@@ -42,7 +42,7 @@ LEAST = 40
 def configs(n: int = CONFIGS) -> list[Config]:
     """The defaults of the usual methods, then draws."""
     space = peft_space()
-    found = [default_of(method) for method in USUAL]
+    found = [default_of(method) for method in usual_methods()]
     rng = np.random.default_rng(20261124)
     return found + [space.sample(rng) for _ in range(n - len(found))]
 

@@ -19,9 +19,9 @@ from benchmarks.harness import Result, Summary
 from benchmarks.sequential_search import OneAfterAnother
 from bequest.common.home import home
 from bequest.evaluators.datasets import load_task
+from bequest.evaluators.limits import Limit
 from bequest.evaluators.once_for_all.budget import ElasticBudget
 from bequest.evaluators.once_for_all.evaluator import ElasticEvaluator
-from bequest.search.studies.limits import Limit
 from bequest.search.two_stage.once_for_all.collection import random_network
 from bequest.search.two_stage.once_for_all.evolution import Evolution
 from bequest.search.two_stage.once_for_all.predictor import Fitting, Predictor, pairwise_accuracy

@@ -23,8 +23,8 @@ from benchmarks.harness import Result, Summary
 from benchmarks.published_evolution import PublishedEvolution
 from bequest.evaluators.hardware.table import CostTable
 from bequest.evaluators.hardware.totals import NetworkCosts
+from bequest.evaluators.limits import Limit
 from bequest.search.pareto import hypervolume
-from bequest.search.studies.limits import Limit
 from bequest.search.two_stage.once_for_all.evolution import MARGIN, Evolution, Evolving
 from bequest.search.two_stage.once_for_all.predictor import Fitting, Predictor, Samples
 from bequest.spaces.elastic import BITS, PUBLISHED, ROLES

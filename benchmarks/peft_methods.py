@@ -15,11 +15,11 @@ from typing import Any
 from bequest.banks.bundled import TEXTS
 from bequest.common.threads import one_thread
 from bequest.evaluators import load_task
-from bequest.evaluators.peft.registry import knobs_of
+from bequest.evaluators.peft.registry import METHODS
+from bequest.evaluators.peft.space import knob_name, peft_space, searchable
 from bequest.evaluators.text.evaluator import TextEvaluator
 from bequest.evaluators.text.training import TextBudget
 from bequest.spaces import Config
-from bequest.spaces.peft import DEFAULTS, KNOBS, RATES, WHOLE, knob_name, peft_space
 
 from .harness import Result, Summary
 from .trainings import key, read_packed
@@ -33,24 +33,25 @@ TASKS = (
 def default_of(method: str) -> Config:
     """The default of a method family.
 
-    Those of the space are published figures' (see `DEFAULTS`); the others have their function's
-    knobs and the middle of their range as learning rate, on a logarithmic axis. One thing was
-    tuned on the ten tasks: the probe's regularisation, on the validation parts of TREC-6 and MR;
-    it is the probe's own, and that of the head from which all others start.
+    Methods' own defaults are published figures'; the others have their function's knobs and the
+    middle of their range as learning rate, on a logarithmic axis. One thing was tuned on the ten
+    tasks: the probe's regularisation, on the validation parts of TREC-6 and MR; it is the probe's
+    own, and that of the head from which all others start.
     """
-    for config in DEFAULTS:
-        if config["method"] == method:
-            return config
-    low, high, family = next((lo, hi, f) for f, (lo, hi, m) in RATES.items() if method in m)
+    space = peft_space(6, [method])
+    if space.default is not None:
+        return space.default
+    facts, shared = METHODS[method], peft_space(6, ["lora"]).default or {}
+    assert facts.rates is not None
     config = {
         "method": method,
-        **{knob_name(method, knob): knobs_of(method)[knob] for knob in KNOBS[method]},
-        f"learning_rate_{family}": (low * high) ** 0.5,
-        **{k: v for k, v in DEFAULTS[1].items() if k.startswith(("head_", "weight", "batch"))},
+        **{knob_name(method, knob): facts.knobs[knob] for knob in facts.ranges or {}},
+        facts.rates.parameter: (facts.rates.low * facts.rates.high) ** 0.5,
+        **{k: v for k, v in shared.items() if k.startswith(("head_", "weight", "batch"))},
     }
-    if method not in WHOLE:
+    if facts.ranged:
         config["layer_lo"] = 0
-    return peft_space(6, [method]).validate(config)
+    return space.validate(config)
 
 
 Key = tuple[str, str, int]
@@ -96,7 +97,7 @@ def measured(args: argparse.Namespace, budget: TextBudget) -> dict[Key, float]:
                     if at in kept:
                         continue
                     if evaluator is None:
-                        space = peft_space(6, tuple(KNOBS))
+                        space = peft_space(6, searchable())
                         task: Any = load_task(name, args.data_root)
                         evaluator = TextEvaluator(task, space=space, budget=budget)
                     started = time.process_time()

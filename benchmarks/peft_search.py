@@ -23,8 +23,8 @@ import torch
 from bequest.common.threads import one_thread
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.cost import MIB, CostModel, measure
+from bequest.evaluators.peft.space import usual_methods
 from bequest.evaluators.text.backbones import load_backbone
-from bequest.spaces.peft import USUAL
 
 from .harness import Result
 from .peft_bank import saving
@@ -88,7 +88,9 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", nargs="+", help="ten by default; four of search and transfer")
-    parser.add_argument("--methods", nargs="+", default=list(USUAL), help="methods: only these")
+    parser.add_argument(
+        "--methods", nargs="+", default=list(usual_methods()), help="methods: only these"
+    )
     parser.add_argument("--examples", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--data-root", default=os.environ.get("BEQUEST_DATA"))

@@ -32,12 +32,12 @@ from bequest.banks.bank import Bank
 from bequest.banks.bundled import TEXTS
 from bequest.banks.exchange import import_bank
 from bequest.banks.record import Record
+from bequest.evaluators.peft.space import peft_space, usual_methods
 from bequest.evaluators.text.evaluator import STATISTICS, TextEvaluator
 from bequest.evaluators.text.training import TextBudget
 from bequest.search.studies.trial import Trial
 from bequest.search.study import Study
 from bequest.spaces import Config, Space
-from bequest.spaces.peft import USUAL, peft_space
 
 from .harness import Result, Summary
 from .peft_methods import default_of
@@ -63,7 +63,7 @@ def evaluator_of(task: str, args: argparse.Namespace, arm: str = "search") -> Te
     """On some training texts, as the bank was made."""
     return TextEvaluator(
         bequest.load_task(task, args.data_root),
-        space=autopeft_space() if arm == "autopeft" else peft_space(LAYERS, USUAL),
+        space=autopeft_space() if arm == "autopeft" else peft_space(LAYERS, usual_methods()),
         budget=TextBudget(args.epochs, args.examples),
     )
 
@@ -190,7 +190,9 @@ def draw_fronts(trials: dict[str, list[Trial]], path: Path) -> None:
     from bequest.search.studies.objectives import front_of
 
     # Each method looks the same in all panels.
-    looks = {m: (plt.get_cmap("tab10")(i % 10), "os^D"[i // 10]) for i, m in enumerate(USUAL)}
+    looks = {
+        m: (plt.get_cmap("tab10")(i % 10), "os^D"[i // 10]) for i, m in enumerate(usual_methods())
+    }
     figure, axes = plt.subplots(1, len(trials), figsize=(4 * len(trials), 3.6), squeeze=False)
     for axis, (task, found) in zip(axes.flat, trials.items(), strict=True):
         for name in dict.fromkeys(t.config["method"] for t in found):

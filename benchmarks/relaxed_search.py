@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--methods", help="cells, graphs: only these, by commas")
     parser.add_argument("--datasets", help="graphs: only these, by commas")
     parser.add_argument("--data-root", type=Path, default=os.environ.get("BEQUEST_DATA"))
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/results/relaxed_work"))
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/work/relaxed"))
     parser.add_argument("--out")
     args = parser.parse_args()
     result = Result("relaxed_search")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from bequest.evaluators.hardware.totals import NetworkCosts
-from bequest.search.studies.limits import Limit
+from bequest.evaluators.limits import Limit
 from bequest.search.two_stage.once_for_all.active_learning import (
     BATCH,
     SHORT,

@@ -25,13 +25,13 @@ def cost_table(
 ) -> None:
     """Time the elastic space's layers here, for `bequest search --space elastic --cost-table`."""
     from ..evaluators import load_task
-    from ..evaluators.factory import ELASTIC, image_budget, make_evaluator
+    from ..evaluators.factory import EvaluatorOptions, make_evaluator
     from ..evaluators.hardware.totals import UNITS
     from ..evaluators.once_for_all.evaluator import ElasticEvaluator
     from ..search.tracking.progress import progress_bar
 
-    budget = image_budget(ELASTIC, size=size)
-    evaluator = make_evaluator(load_task(task, data_root), ELASTIC, budget)
+    options = EvaluatorOptions(size=size)
+    evaluator = make_evaluator(load_task(task, data_root), "elastic", options)
     assert isinstance(evaluator, ElasticEvaluator)
     with progress_bar("", enabled=not as_json) as bar:
         timing = bar.add_task(task, total=None, shown="layers")

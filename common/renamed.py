@@ -29,7 +29,7 @@ MODULES = {
     "evaluators.elastic": "evaluators.once_for_all",
     "evaluators.elastic.budget": "evaluators.once_for_all.budget",
     "evaluators.elastic.evaluator": "evaluators.once_for_all.evaluator",
-    "evaluators.models": "evaluators.saved_models",
+    "evaluators.models": "evaluators.fitted_model",
     "evaluators.policy": "evaluators.task_families.control",
     "evaluators.rotated_digits": "evaluators.task_families.rotated_digits",
     "evaluators.tuning": "evaluators.finetuning",
@@ -37,7 +37,7 @@ MODULES = {
     "search.heritage": "search.transfer.sources",
     "search.joint": ONCE_FOR_ALL,
     "search.joint.settings": f"{ONCE_FOR_ALL}.settings",
-    "search.limits": "search.studies.limits",
+    "search.limits": "evaluators.limits",
     "search.mlflow_client": "search.tracking.mlflow_client",
     "search.record": "search.studies.record",
     "search.relaxed": ONE_SHOT,
@@ -50,6 +50,7 @@ MODULES = {
     "search.report": "search.tracking.report",
     "search.storage": "search.execution.storage",
     "search.trial": "search.studies.trial",
+    "spaces.peft": "evaluators.peft.space",
 }
 """New names of documented modules by their old ones, below ``bequest``."""
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .datasets import load_task
+    from .fitted_model import load_model
     from .graph.evaluator import GraphEvaluator
     from .graph.tasks import GraphClassification, LinkPrediction, NodeClassification
     from .image.evaluator import ImageEvaluator
     from .image.tasks import ImageClassification
     from .image.tuning import ImageTuningEvaluator
     from .once_for_all.evaluator import ElasticEvaluator
-    from .saved_models import load_model
     from .table import TableEvaluator
     from .task import Outcome
     from .text.evaluator import TextEvaluator
@@ -32,7 +32,7 @@ _EXPORTS = {
     "TableEvaluator": "table",
     "TextClassification": "text.tasks",
     "TextEvaluator": "text.evaluator",
-    "load_model": "saved_models",
+    "load_model": "fitted_model",
     "load_task": "datasets",
 }
 

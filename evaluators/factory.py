@@ -1,224 +1,199 @@
-"""The evaluator that fits a task and a space."""
+"""The evaluator that fits a task and a space: each evaluator is registered by one line here.
+
+What an evaluator serves, and which options it takes, is said by its `EvaluatorSpec` beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import SpaceError
-from ..spaces import Space
+from ..common.registry import register, resolve
 from ..spaces.named import make_space
-from .task import Evaluator
+from .limits import Limit, parse_limit
+from .task import Evaluator, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .finetuning.training import TuningBudget
-    from .graph.tasks import GraphTask
-    from .hardware.table import CostTable
-    from .image.tasks import ImageClassification
-    from .image.training import Budget
-    from .once_for_all.budget import ElasticBudget
-    from .text.tasks import TextClassification
 
-GRAPH_SPACES = ("gnn", "nas-bench-graph")
-ELASTIC = "elastic"
-PEFT = "peft"
-IMAGE_SPACES = ("nas-bench-201", "darts", ELASTIC, PEFT)
-TEXT_SPACES = (PEFT,)
-"""What may be searched on each kind of data; the first is the default."""
+@dataclass(frozen=True)
+class EvaluatorOptions:
+    """What people may ask of an evaluator beside task and space; ``None`` for the usual.
+
+    Attributes:
+        epochs: Of each training.
+        images: Training and validation images together; 0 for all.
+        size: Height and width to which images are averaged down; 0 for as they are.
+        examples: Training examples of a fine-tuning; 0 for all.
+        backbone: A name on the hub, a folder, or a module.
+        limits: The most that a configuration may cost: as text (``memory=64MiB``) or `Limit`.
+        cost_table: A file with the costs of layers, as ``bequest cost-table`` writes it.
+
+    Raises:
+        StudyError: A limit is not understood.
+        UnknownNameError: A limit has an unknown unit.
+    """
+
+    epochs: int | None = None
+    images: int | None = None
+    size: int | None = None
+    examples: int | None = None
+    backbone: str | nn.Module | None = None
+    limits: Iterable[Limit | str] = ()
+    cost_table: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        parsed = tuple(parse_limit(x) if isinstance(x, str) else x for x in self.limits)
+        object.__setattr__(self, "limits", parsed)
+
+    @property
+    def parsed_limits(self) -> tuple[Limit, ...]:
+        """The limits, none of them as text any more."""
+        return tuple(limit for limit in self.limits if isinstance(limit, Limit))
+
+    @property
+    def given(self) -> list[str]:
+        """The names of the options that are not as usual."""
+        return [f.name for f in fields(self) if getattr(self, f.name) not in (None, ())]
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """How backbones are tuned: see `TextEvaluator` and `ImageTuningEvaluator`.
+class EvaluatorSpec:
+    """What an evaluator serves.
 
     Attributes:
-        backbone: A name; on images, where none comes with Bequest, or a module. ``None`` for the
-            usual one.
-        epochs, examples: Of each training; ``None`` for what is usual, 0 examples for all.
-        limits: The most that a configuration may cost, by name.
+        kinds: The kinds of task, as the tasks' ``kind`` says them.
+        spaces: The names of the spaces. A kind's default is the first space of the evaluator that
+            was registered first.
+        make: Makes the evaluator of (task, space's name, options); only options that it takes are
+            set.
+        options: The names of the fields of `EvaluatorOptions` that it takes.
+        refusals: Why others are refused, by their names: one sentence with the remedy, in which
+            ``{task}`` and ``{space}`` stand for their names.
     """
 
-    backbone: str | nn.Module | None = None
-    epochs: int | None = None
-    examples: int | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
+    kinds: tuple[str, ...]
+    spaces: tuple[str, ...]
+    make: Callable[[Any, str, EvaluatorOptions], Evaluator]
+    options: frozenset[str] = frozenset()
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+
+EVALUATORS: dict[str, str | EvaluatorSpec] = {
+    "graph": "graph.spec:NETWORKS",
+    "graph-cells": "graph.spec:CELLS",
+    "image": "image.spec:CELLS",
+    "once-for-all": "once_for_all.spec:ONCE_FOR_ALL",
+    "image-tuning": "image.spec:TUNING",
+    "text": "text.spec:TUNING",
+}
+"""Specs by name, in the order in which people are told of their spaces; ``module:NAME`` in this
+package."""
+
+
+def register_evaluator(name: str, spec: EvaluatorSpec) -> None:
+    """Add an evaluator of one's own; ``del EVALUATORS[name]`` takes it out again.
+
+    Args:
+        name: Of the evaluator.
+        spec: Its ``spaces`` are known by name, see `bequest.spaces.named.register_space`.
+
+    Raises:
+        BequestError: The name is taken.
+    """
+    register(EVALUATORS, "evaluator", name, spec)
 
 
 def make_evaluator(
-    task: GraphTask | ImageClassification | TextClassification,
-    space: str | None = None,
-    budget: Budget | ElasticBudget | None = None,
-    tuning: Tuning | None = None,
-    costs: CostTable | None = None,
+    task: Task, space: str | None = None, options: EvaluatorOptions | None = None
 ) -> Evaluator:
     """What measures configurations of a space on a task.
 
     Args:
         task: As `load_task` gives it.
         space: The space's name; by default the usual one for the task.
-        budget: What a training on images may cost (see `image_budget`).
-        tuning: How a backbone is tuned, in space ``"peft"``.
-        costs: Of layers on some machine, in space ``"elastic"``.
+        options: What is asked beside; an option that the evaluator does not take is refused.
 
     Raises:
         UnknownNameError: There is no such space.
-        SpaceError: It does not fit the task, a budget is given for a graph, or a backbone is given
-            where none is tuned or missing where one is, or costs where they mean nothing.
+        SpaceError: It does not fit the task, or an option means nothing there.
+
+    Example:
+        >>> from bequest import load_task
+        >>> evaluator = make_evaluator(load_task("digits"), options=EvaluatorOptions(epochs=2))
+        >>> evaluator.space
+        Space('nas-bench-201', 6 parameters)
     """
-    from .image.tasks import ImageClassification
-    from .text.tasks import TextClassification
-
-    tuning = tuning or Tuning()
-    fitting: tuple[str, ...] = TEXT_SPACES
-    if not isinstance(task, TextClassification):
-        fitting = IMAGE_SPACES if isinstance(task, ImageClassification) else GRAPH_SPACES
-    name = space or fitting[0]
-    made = make_space(name)  # an unknown name has its own error
-    if name not in fitting:
-        raise SpaceError(
-            f"space {name!r} does not fit {task.kind} ({task.name!r}): use {' or '.join(fitting)}"
-        )
-    if name != PEFT and tuning.backbone is not None:
-        other = f", or search space {PEFT!r}" if PEFT in fitting else ""
-        raise SpaceError(f"space {name!r} has no backbone: leave it out{other}")
-    if name != ELASTIC and costs is not None:
-        raise SpaceError(
-            f"space {name!r} has no table of costs: leave it out, or search {ELASTIC!r}"
-        )
-    if isinstance(task, TextClassification):
-        return _text_evaluator(task, tuning)
-    if not isinstance(task, ImageClassification):
-        return _graph_evaluator(task, name, budget)
-    if name == PEFT:
-        return _image_tuning_evaluator(task, budget, tuning)
-    return _image_evaluator(task, made, budget, costs)
+    options = options or EvaluatorOptions()
+    name, spec = _chosen(task, space)
+    for option in options.given:
+        if option not in spec.options:
+            raise SpaceError(_refusal(task, name, spec, option))
+    return spec.make(task, name, options)
 
 
-def _graph_evaluator(
-    task: GraphTask, name: str, budget: Budget | ElasticBudget | None
-) -> Evaluator:
-    if budget is not None:
-        raise SpaceError(
-            f"task {task.name!r} is a graph: epochs, images and size are for images (a graph's "
-            "epochs are searched)"
-        )
-    if name == "nas-bench-graph":
-        from .graph.cell import GraphCellEvaluator
-
-        return GraphCellEvaluator(task)
-    from .graph.evaluator import GraphEvaluator
-
-    return GraphEvaluator(task)
-
-
-def _image_evaluator(
-    task: ImageClassification,
-    space: Space,
-    budget: Budget | ElasticBudget | None,
-    costs: CostTable | None,
-) -> Evaluator:
-    if space.name == ELASTIC:
-        from .once_for_all.budget import ElasticBudget
-        from .once_for_all.evaluator import ElasticEvaluator
-
-        if budget is not None and not isinstance(budget, ElasticBudget):
-            raise SpaceError("space 'elastic' is trained in two parts: give an ElasticBudget")
-        return ElasticEvaluator(task, space=space, budget=budget, table=costs)
-    from .image.evaluator import ImageEvaluator
-    from .image.training import Budget
-
-    if budget is not None and not isinstance(budget, Budget):
-        raise SpaceError(f"space {space.name!r} is trained in one part: give a Budget")
-    return ImageEvaluator(task, space=space, budget=budget)
-
-
-def _text_evaluator(task: TextClassification, tuning: Tuning) -> Evaluator:
-    from .text.backbones import MINILM
-    from .text.evaluator import TextEvaluator
-    from .text.training import TextBudget
-
-    backbone = MINILM if tuning.backbone is None else tuning.backbone
-    if not isinstance(backbone, str):
-        raise SpaceError(
-            f"a backbone of texts needs a tokenizer, and {type(backbone).__name__} is a module: "
-            "give its folder or its name on the hub"
-        )
-    budget = _tuning_budget(TextBudget(), tuning)
-    return TextEvaluator(task, backbone=backbone, budget=budget, limits=tuning.limits)
-
-
-def _image_tuning_evaluator(
-    task: ImageClassification, budget: Budget | ElasticBudget | None, tuning: Tuning
-) -> Evaluator:
-    from .finetuning.training import TuningBudget
-    from .image.tuning import ImageTuningEvaluator
-
-    if budget is not None:
-        raise SpaceError(
-            f"space {PEFT!r} tunes a backbone, which says how large images are: give a Tuning with "
-            "epochs and examples"
-        )
-    if tuning.backbone is None:
-        raise SpaceError(
-            f"space {PEFT!r} on images ({task.name!r}) needs a backbone: give --backbone (in "
-            "Python Tuning) the folder of a vision transformer or its name on the hub, say "
-            "google/vit-base-patch16-224"
-        )
-    made = _tuning_budget(TuningBudget(), tuning)
-    return ImageTuningEvaluator(task, tuning.backbone, budget=made, limits=tuning.limits)
-
-
-Budgeted = TypeVar("Budgeted", bound="TuningBudget")
-
-
-def _tuning_budget(usual: Budgeted, tuning: Tuning) -> Budgeted:
-    """The usual budget with what is asked for."""
-    asked: dict[str, Any] = {}
-    if tuning.epochs is not None:
-        asked["epochs"] = tuning.epochs
-    if tuning.examples is not None:
-        asked["examples"] = tuning.examples or None
-    return replace(usual, **asked)
-
-
-def image_budget(
-    space: str | None,
-    *,
-    epochs: int | None = None,
-    images: int | None = None,
-    size: int | None = None,
-) -> Budget | ElasticBudget | None:
-    """The budget of trainings on images, where anything is asked; else ``None``.
+def takes(task: Task, space: str | None, option: str) -> bool:
+    """Whether the evaluator of a task and a space takes an option.
 
     Args:
-        space: The space's name. In the elastic space ``epochs`` are those of a fine-tuning.
-        epochs: Of each training.
-        images: Training and validation images together; 0 for all.
-        size: Their height and width; 0 for as they are.
+        task, space: As for `make_evaluator`.
+        option: The name of a field of `EvaluatorOptions`.
+
+    Raises:
+        UnknownNameError: There is no such space.
+        SpaceError: It does not fit the task.
     """
-    asked = {"epochs": epochs, "images": images, "size": size}
-    given: dict[str, Any] = {
-        name: None if value == 0 and name != "epochs" else value
-        for name, value in asked.items()
-        if value is not None
-    }
-    if not given:
-        return None
-    if space == ELASTIC:
-        from .once_for_all.budget import ElasticBudget
+    return option in _chosen(task, space)[1].options
 
-        usual = ElasticBudget()
-        shared = {name: given.pop(name) for name in ("images",) if name in given}
-        longest = max(usual.keeping.epochs, epochs or 0)
-        return replace(
-            usual,
-            shrinking=replace(usual.shrinking, **shared),
-            fine_tuning=replace(usual.fine_tuning, **given),
-            keeping=replace(usual.keeping, epochs=longest),
+
+def _chosen(task: Task, space: str | None) -> tuple[str, EvaluatorSpec]:
+    """The space's name, and the spec that serves it."""
+    serving = _serving(task)
+    if space is None:
+        return next(iter(serving.items()))
+    make_space(space)  # an unknown name has an error of its own
+    if space not in serving:
+        raise SpaceError(
+            f"space {space!r} does not fit {_kind(task)} ({task.name!r}): use "
+            f"{' or '.join(serving)}"
         )
-    from .image.training import Budget
+    return space, serving[space]
 
-    return Budget(**given)
+
+def _serving(task: Task) -> dict[str, EvaluatorSpec]:
+    """The specs that serve a task by the names of their spaces, the default first."""
+    serving: dict[str, EvaluatorSpec] = {}
+    for entry in EVALUATORS.values():
+        spec: EvaluatorSpec = resolve(entry, __package__)
+        if _kind(task) in spec.kinds:
+            serving |= dict.fromkeys(spec.spaces, spec)
+    if not serving:
+        raise SpaceError(
+            f"task {task.name!r} ({_kind(task)}) has no evaluator: register one with "
+            "register_evaluator, or build it and give it to Study"
+        )
+    return serving
+
+
+def _kind(task: Task) -> str:
+    return str(getattr(task, "kind", type(task).__name__))
+
+
+_REFUSALS = {
+    "backbone": "has no backbone",
+    "cost_table": "has no table of costs",
+    "limits": "keeps no limits",
+}
+
+
+def _refusal(task: Task, space: str, spec: EvaluatorSpec, option: str) -> str:
+    if option in spec.refusals:
+        return spec.refusals[option].format(task=task.name, space=space)
+    taking = [name for name, other in _serving(task).items() if option in other.options]
+    remedy = f", or search space {' or '.join(map(repr, taking))}" if taking else ""
+    refused = _REFUSALS.get(option, f"takes no --{option}")
+    return f"space {space!r} {refused}: leave it out{remedy}"

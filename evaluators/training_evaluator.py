@@ -5,17 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..spaces import Config, Space
 from .cost import count_flops, count_parameters
-from .task import Fitted, Outcome, Report, Task
-from .training_results import Training, trainable
-
-Model = TypeVar("Model", bound=Fitted)
+from .fitted_model import FittedModel, ModelKind
+from .task import Outcome, Report, Task
+from .training_loop import TrainingResult, trainable
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Trained:
     """
 
     network: nn.Module
-    training: Training
+    training: TrainingResult
     scores: Callable[[], dict[str, float]]
     forward: Callable[[], Tensor]
     thorough: Callable[[], dict[str, float]] = dict
@@ -54,7 +53,7 @@ class Provenance:
     train_on_validation: bool
 
 
-class TrainingEvaluator(ABC, Generic[Model]):
+class TrainingEvaluator(ABC):
     """Trains what a configuration describes. On a CPU the outcome is a function of (config, seed).
 
     A child says how a network is trained and what a trained model is.
@@ -92,7 +91,7 @@ class TrainingEvaluator(ABC, Generic[Model]):
         }
         return Outcome(metrics[f"validation_{self.task.metric}"], metrics)
 
-    def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> Model:
+    def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> FittedModel:
         """Train once more and keep the network.
 
         Args:
@@ -115,7 +114,8 @@ class TrainingEvaluator(ABC, Generic[Model]):
             metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
         task = {"name": self.task.name, **self.task.describe()}
         origin = Provenance(config, task, seed, train_on_validation)
-        return self._model(trained.network.cpu(), metrics, origin)
+        network = trained.network.cpu()
+        return FittedModel(network, self._kind(network, origin), metrics)
 
     @abstractmethod
     def _train(self, config: Config, seed: int, report: Report | None) -> Trained:
@@ -126,5 +126,10 @@ class TrainingEvaluator(ABC, Generic[Model]):
         """Train on the training and validation parts together."""
 
     @abstractmethod
-    def _model(self, network: nn.Module, metrics: dict[str, float], origin: Provenance) -> Model:
-        """The trained model with all that is needed to predict and to save it."""
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
+        """How the trained network is asked, and what is saved beside its weights.
+
+        Args:
+            network: On the CPU.
+            origin: Where it came from.
+        """

@@ -176,7 +176,7 @@ class Study:
 
     @property
     def optuna_study(self) -> SlotStudy:
-        """The Optuna study below, for whatever Optuna's own tools can do with it."""
+        """The Optuna study underneath, for Optuna's own tools."""
         return self._study
 
     @property
@@ -203,12 +203,12 @@ class Study:
         workers: int = 1,
         progress: bool = True,
     ) -> Self:
-        """Search until the study holds ``trials`` trials in all, or the time is over.
+        """Search until the study has ``trials`` trials in all, or the time is over.
 
-        Ctrl-C stops cleanly: what was running is given back, and the next run continues.
+        Ctrl-C stops cleanly: running trials are given back, and the next run continues.
 
         Args:
-            trials: How many trials the study shall have in the end, earlier ones included.
+            trials: How many trials the study has in the end, earlier ones included.
             timeout: Seconds after which no further trial is begun.
             workers: Worker processes on this machine.
             progress: Show a progress bar, if standard error is a terminal.
@@ -236,7 +236,7 @@ class Study:
                 watch.check()
 
             try:
-                sampler = self._study.sampler  # is prepared once, not in every worker
+                sampler = self._study.sampler  # prepared once, not in every worker
                 if isinstance(sampler, StageSampler):
                     sampler.prepare(deadline)
                 elif isinstance(sampler, SourceAware):
@@ -313,8 +313,8 @@ class Study:
             train_on_validation: Train on training and validation data together.
             folder: Where to save the model; by default ``model`` in the record's `folder`, with
                 the limits behind it where some are given.
-            within: The winner of the trials whose metrics are at most so large, for example
-                ``{"latency": 0.2}``; of all by default.
+            within: Largest values of metrics that the winner must meet, for example
+                ``{"latency": 0.2}``; none by default.
 
         Raises:
             StudyError: No (such) trial is complete, or the evaluator has no model to train.

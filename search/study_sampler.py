@@ -10,9 +10,9 @@ from optuna.samplers import BaseSampler
 
 from ..banks.bank import Bank
 from ..evaluators.task import Evaluator, Selective
-from . import samplers
 from .execution.slots import SlotStudy
 from .samplers import make_sampler
+from .samplers import uses_bank as sampler_uses_bank
 from .samplers.base import SpaceSampler
 from .studies.record import findings_attribute
 from .transfer.sources import SourceTasks
@@ -59,7 +59,7 @@ def label_of(sampler: AnySampler) -> str:
 
 def uses_bank(name: str) -> bool:
     """Whether a sampler proposes otherwise when its bank has other records."""
-    return samplers.uses_bank(name) or (name in SEARCHES and SEARCHES[name].uses_bank)
+    return sampler_uses_bank(name) or (name in SEARCHES and SEARCHES[name].uses_bank)
 
 
 def make_study_sampler(
@@ -99,7 +99,7 @@ def make_study_sampler(
             settings = search.settings(name, evaluator.space)
         store = StudyFindings(study, search.key, notify)
         return search.sampler(settings, StageContext(evaluator, seed, folder, store, bank))
-    made = make_sampler(name, evaluator.space, seed, sources(), SEARCHES)
-    if isinstance(made, SpaceSampler) and isinstance(evaluator, Selective):
-        made.allows = evaluator.allows
-    return made
+    optuna_sampler = make_sampler(name, evaluator.space, seed, sources(), also=SEARCHES)
+    if isinstance(optuna_sampler, SpaceSampler) and isinstance(evaluator, Selective):
+        optuna_sampler.allows = evaluator.allows
+    return optuna_sampler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ from optuna.distributions import (
 
 if TYPE_CHECKING:
     import optuna
-
-_RAISED = re.compile(r"_from_\d+$")
 
 Value = bool | int | float | str
 Config = dict[str, Value]
@@ -32,16 +29,25 @@ class Condition:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One choice: a name, the values it may take, and when it is asked at all."""
+    """One choice: a name, the values it may take, and when it is asked at all.
+
+    Attributes:
+        name: Unique in its space.
+        distribution: The values it may take.
+        condition: When it is asked; ``None`` for always.
+        alias: The name under which other spaces have the same choice, where it differs: a limit
+            that raises the start of ``layer_lo`` to 3 makes it ``layer_lo_from_3``.
+    """
 
     name: str
     distribution: BaseDistribution
     condition: Condition | None = None
+    alias: str | None = None
 
-
-def plain_name(name: str) -> str:
-    """The name of a choice without the ``_from_3`` that says where a limit lets it begin."""
-    return _RAISED.sub("", name)
+    @property
+    def choice(self) -> str:
+        """The name by which configurations are carried from one space to another."""
+        return self.alias or self.name
 
 
 def suggest(trial: optuna.trial.BaseTrial, name: str, distribution: BaseDistribution) -> Value:

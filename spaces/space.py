@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,6 +34,13 @@ KINDS = {"nas-bench-graph": "nas_bench_graph:NasBenchGraphSpace"}
 """Spaces that know more than their parameters say, by ``kind``: ``module:class`` in this package.
 
 Each is made without arguments.
+"""
+
+STORED_ALIASES = {"peft": (re.compile(r"layer_lo_from_\d+"), "layer_lo")}
+"""Aliases in spaces that version 0.1.0 stored, by the space's name: pattern and alias.
+
+It wrote no alias, and took every name that ends in ``_from_3`` for one. The only space of its own
+with such names was ``peft``, so they are read as aliases there and nowhere else.
 """
 
 
@@ -126,6 +134,10 @@ class Space:
     def distributions(self, config: Mapping[str, Value]) -> dict[str, BaseDistribution]:
         """The Optuna distribution of each parameter that ``config`` holds."""
         return {name: self._by_name[name].distribution for name in config}
+
+    def by_choice(self, config: Mapping[str, Value]) -> Config:
+        """The values of a configuration by `Parameter.choice` instead of by name."""
+        return {p.choice: config[p.name] for p in self.parameters if p.name in config}
 
     # Checking -----------------------------------------------------------------------------------
 
@@ -275,6 +287,7 @@ class Space:
                     "condition": None
                     if p.condition is None
                     else {"parameter": p.condition.parameter, "values": list(p.condition.values)},
+                    **({} if p.alias is None else {"alias": p.alias}),
                 }
                 for p in self.parameters
             ],
@@ -302,6 +315,7 @@ class Space:
                     item["name"],
                     json_to_distribution(json.dumps(item["distribution"])),
                     condition and Condition(condition["parameter"], tuple(condition["values"])),
+                    item.get("alias") or _stored_alias(data["name"], item["name"]),
                 )
             )
         more = data.get("more_defaults", ())  # studies of older versions have none
@@ -309,8 +323,14 @@ class Space:
 
     @cached_property
     def hash(self) -> str:
-        """A stable name for the choices there are (not for the space's name or default)."""
-        text = json.dumps(self.to_json()["parameters"], sort_keys=True)
+        """A stable name for the choices there are (not for the space's name, default or aliases).
+
+        Aliases are left out so that a study of version 0.1.0, which stored none, can be resumed.
+        """
+        parameters = self.to_json()["parameters"]
+        for parameter in parameters:
+            parameter.pop("alias", None)
+        text = json.dumps(parameters, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:
@@ -324,3 +344,11 @@ class Space:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {len(self)} parameters)"
+
+
+def _stored_alias(space: str, parameter: str) -> str | None:
+    """The alias that a parameter has although the stored space does not mention it."""
+    if space not in STORED_ALIASES:
+        return None
+    pattern, alias = STORED_ALIASES[space]
+    return alias if pattern.fullmatch(parameter) else None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
-NODE, GRAPH = "node classification", "graph classification"
-LINKS = "link prediction"
-IMAGES = "image classification"
-TEXTS = "text classification"
+from .kinds import GRAPH, IMAGES, NODE, TEXTS
 
 
 @dataclass(frozen=True)
@@ -16,9 +15,11 @@ class Entry:
 
     Attributes:
         name: What users call it.
-        kind: What is predicted.
+        kind: What is predicted; a key of `kinds.KINDS`, or a kind of the user's own.
         source: Where the data comes from, in words.
-        loader: ``module:function`` in this package; called with the arguments below.
+        loader: Gives the data, or the task (see `TaskKind.make`): ``module:function`` in this
+            package, or the function. Called with the arguments below where there is no folder, else
+            with (entry, data root).
         arguments: What the loader needs to know.
         folder: The data's folder below a data root; empty for built-in data.
     """
@@ -26,12 +27,13 @@ class Entry:
     name: str
     kind: str
     source: str
-    loader: str
+    loader: str | Callable[..., Any]
     arguments: tuple[str, ...] = ()
     folder: str = ""
 
     @property
     def offline(self) -> bool:
+        """Whether the data is always at hand."""
         return not self.folder
 
 
@@ -41,9 +43,9 @@ def _built_in() -> list[Entry]:
         Entry(f"{name}-knn", NODE, knn, "neighbours:load", (name,))
         for name in ("digits", "wine", "breast-cancer")
     ]
-    made = "PyTorch Geometric, synthetic"
+    synthetic = "PyTorch Geometric, synthetic"
     entries += [
-        Entry(name, kind, made, "synthetic:load", (name,))
+        Entry(name, kind, synthetic, "synthetic:load", (name,))
         for name, kind in (
             ("sbm-homophilous", NODE),
             ("sbm-heterophilous", NODE),
@@ -135,5 +137,15 @@ ALIASES = {
 }
 """Other names of tasks; studies carry the first."""
 
-LINKS_SUFFIX = "-links"
-"""Any node task with this suffix is a link prediction task on the same graph."""
+
+def _tu_dortmund(label: str) -> Entry:
+    """Any of TU Dortmund's sets of graphs; those with a name of their own keep it."""
+    arguments = ("TUDataset", label)
+    named = {entry.arguments: entry for entry in ENTRIES.values()}
+    return named.get(arguments) or replace(
+        ENTRIES["mutag"], name=f"tu:{label}", arguments=arguments
+    )
+
+
+PREFIXES = {"tu": _tu_dortmund}
+"""Makes the entry of ``PREFIX:LABEL``."""

@@ -7,13 +7,11 @@ from contextlib import suppress
 
 from ...common.errors import ArchitectureError, SpaceError
 from ...spaces import Config, Space
-from ...spaces.peft import WHOLE, MethodChoice, method_of, peft_space, smallest
 from ..peft.cost import MIB, Cost, CostModel, exceeded
+from ..peft.registry import METHODS
+from ..peft.space import MethodChoice, method_of, peft_space
 from .batches import Examples
 from .training import MICRO_BATCH
-
-CHEAP = ("regularisation", "rate_ratio", "mu", "p", "first_share", "temperature", "alpha", "scale")
-"""Knobs that cost nothing: predictions are shared by all their values."""
 
 
 class TuningCosts:
@@ -56,10 +54,11 @@ class TuningCosts:
         only read the frozen backbone's states are charged one pass through it where these are kept,
         else one an epoch.
         """
-        knobs = {k: v for k, v in choice.knobs.items() if k not in CHEAP}
-        density = knobs.pop("density", None)  # of the weights that are kept, whatever they are
-        if density is not None:
-            knobs["density"] = 1.0
+        method = METHODS[choice.method]
+        knobs = {k: v for k, v in choice.knobs.items() if k not in method.free}
+        density = 1.0
+        if method.density is not None:  # of the weights that are kept, whichever they are
+            density, knobs[method.density] = knobs[method.density], 1.0
         step, usual = (
             self._model.predict(
                 choice.method, knobs, layer_lo=choice.layer_lo, batch=MICRO_BATCH, length=length
@@ -67,9 +66,9 @@ class TuningCosts:
             for length in (self.longest, self.mean)
         )
         head = (step.width + 1) * self.classes
-        own = step.parameters if density is None else round(density * step.parameters)
+        own = round(density * step.parameters)
         frozen = self._model.predict("probe", {}, batch=MICRO_BATCH, length=self.mean).flops
-        once = frozen if step.frozen and (self.kept or choice.method == "probe") else 0.0
+        once = frozen if step.frozen and (self.kept or method.rates is None) else 0.0
         flops = (once + self.epochs * (usual.flops - once)) * self.examples / MICRO_BATCH
         return Cost(own + head, step.memory, flops, step.width, step.frozen)
 
@@ -81,14 +80,14 @@ class TuningCosts:
         Raises:
             SpaceError: Nothing meets them.
         """
-        found = {method: self._lowest(method, layers, limits) for method in methods}
-        lowest = {method: low for method, low in found.items() if low is not None}
+        starts = {method: self._lowest(method, layers, limits) for method in methods}
+        lowest = {method: low for method, low in starts.items() if low is not None}
         if not lowest:
             asked = ", ".join(f"{name}={value:.6g}" for name, value in limits.items())
             costs = [
                 self.of(choice)
                 for method in methods
-                for choice in self._cheapest(method, 0 if method in WHOLE else layers - 1)
+                for choice in self._cheapest(method, layers - 1 if METHODS[method].ranged else 0)
             ]
             parameters, memory, flops = (
                 min(float(getattr(cost, name)) for cost in costs)
@@ -100,10 +99,10 @@ class TuningCosts:
                 f"flops={flops / 1e9:.3g}G; allow more"
             )
 
-        def kept(config: Config) -> bool:
+        def affordable(config: Config) -> bool:
             return self.meets(method_of(config), limits)
 
-        return peft_space(layers, tuple(lowest), lowest, keep=kept)
+        return peft_space(layers, tuple(lowest), lowest, keep=affordable)
 
     def meets(self, choice: MethodChoice, limits: Mapping[str, float]) -> bool:
         """Whether a configuration meets limits."""
@@ -117,7 +116,7 @@ class TuningCosts:
 
         if meets(0):
             return 0
-        if method in WHOLE or not meets(layers - 1):
+        if not METHODS[method].ranged or not meets(layers - 1):
             return None
         low, high = 1, layers - 1  # costs fall with the first layer
         while low < high:
@@ -128,10 +127,10 @@ class TuningCosts:
     def _cheapest(self, method: str, layer_lo: int) -> list[MethodChoice]:
         """A method at its cheapest, by one cost or another; what the backbone is too short for is
         left out."""
-        found = []
-        for knobs in smallest(method):
+        choices = []
+        for knobs in METHODS[method].cheapest():
             choice = MethodChoice(method, knobs, layer_lo, 0.0)
             with suppress(ArchitectureError):
                 self.of(choice)
-                found.append(choice)
-        return found
+                choices.append(choice)
+        return choices

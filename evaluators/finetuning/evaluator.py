@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -13,18 +13,18 @@ from torch import nn
 
 from ...common.errors import ArchitectureError, ConfigurationError, OverLimitError, unknown_name
 from ...spaces import Config, Space
-from ...spaces.peft import USUAL, MethodChoice, method_of, peft_space, smallest
 from ..peft.arch import describe_architecture
 from ..peft.cost import LIMITED, Cost, CostModel, exceeded
-from ..peft.registry import attach
+from ..peft.registry import METHODS, attach
+from ..peft.space import MethodChoice, method_of, peft_space, usual_methods
 from ..task import Outcome, Report, Task
-from ..training_evaluator import Model, Trained, TrainingEvaluator
-from ..training_results import Training
+from ..training_evaluator import Trained, TrainingEvaluator
+from ..training_loop import TrainingResult, Validation
 from .batches import Examples, FrozenStates
 from .costs import TuningCosts
 from .network import REGULARISATION, TunedNetwork
 from .prepared import PARTS, Part, Prepared
-from .training import Settings, TuningBudget, score, train
+from .training import TuningBudget, TuningSettings, score, train
 
 
 class Pretrained(Protocol):
@@ -42,7 +42,7 @@ class Pretrained(Protocol):
 Backbone = TypeVar("Backbone", bound=Pretrained)
 
 
-class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
+class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
 
     A child says how the backbone is loaded, how a task's parts become examples for it, and what a
@@ -123,7 +123,9 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
             methods: What is searched; ``None`` for the usual ones that fit the backbone.
         """
         layers = len(describe_architecture(self.backbone.model).layers)
-        chosen = self.fitting(USUAL if methods is None else methods, asked=methods is not None)
+        chosen = self.fitting(
+            usual_methods() if methods is None else methods, asked=methods is not None
+        )
         if self.limits:
             return self.costs.space_within(self.limits, chosen, layers)
         return peft_space(layers, chosen)
@@ -132,7 +134,7 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         """Those of some methods that fit the backbone.
 
         Args:
-            methods: Of `bequest.spaces.peft.KNOBS`.
+            methods: Names of methods that can be searched.
             asked: Whether somebody wants just these.
 
         Raises:
@@ -145,7 +147,7 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         with torch.random.fork_rng(devices=[]):
             for method in methods:
                 try:
-                    attach(model, method, **smallest(method)[0]).remove()
+                    attach(model, method, **METHODS[method].cheapest()[0]).remove()
                 except (ArchitectureError, ConfigurationError):
                     if asked:
                         raise
@@ -234,32 +236,47 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         if config.get("head_init", "probe") == "probe":
             regularisation = choice.knobs.get("regularisation", REGULARISATION)
             network.start_head(*prepared.probe(examples, key, regularisation))
-        kept = {part: prepared.states(network.handle, *named) for part, named in parts.items()}
+        states = {part: prepared.states(network.handle, *named) for part, named in parts.items()}
 
-        def scored(part: str, some: Examples, states: FrozenStates | None) -> dict[str, float]:
-            accuracy, loss = score(network, some, states)
+        def scored(part: str, examples: Examples, states: FrozenStates | None) -> dict[str, float]:
+            accuracy, loss = score(network, examples, states)
             return {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
 
         last: dict[str, float] = {}
 
-        def watch(epoch: int) -> None:
-            if report is not None:
-                last.update(scored("validation", parts["validation"][0], kept["validation"]))
-                report(epoch, last["validation_accuracy"])
+        def validate() -> tuple[float, float]:
+            last.update(scored("validation", parts["validation"][0], states["validation"]))
+            return last["validation_accuracy"], last["validation_loss"]
 
-        if choice.method == "probe":
-            training = Training(1, 1, 0.0, 0)
-            watch(self.budget.epochs)
+        if METHODS[choice.method].rates is None:  # the head is solved for
+            training = TrainingResult(1, 1, 0.0, 0)
+            if report is not None:
+                report(self.budget.epochs, validate()[0])
         else:
-            training = self._run(network, config, choice, seed, examples, kept["train"], watch)
+            settings = TuningSettings(
+                learning_rate=choice.learning_rate,
+                head_factor=float(config["head_rate"]),
+                weight_decay=float(config["weight_decay"]),
+                batch=int(config["batch"]),
+                epochs=self.budget.epochs,
+            )
+            validation = None if report is None else Validation(validate, report)
+            training = train(
+                network,
+                examples,
+                settings,
+                seed=seed,
+                states=states["train"],
+                validation=validation,
+            )
 
         def scores() -> dict[str, float]:
-            found = dict(last)
-            for part, (some, _) in parts.items():
-                if part != "train" and f"{part}_accuracy" not in found:
-                    found |= scored(part, some, kept[part])
+            measured = dict(last)
+            for part, (examples, _) in parts.items():
+                if part != "train" and f"{part}_accuracy" not in measured:
+                    measured |= scored(part, examples, states[part])
             cost = self.cost(config)
-            return found | {
+            return measured | {
                 "trainable_parameters": float(cost.parameters),
                 "activation_bytes": cost.memory,
                 "training_flops": cost.flops,
@@ -267,7 +284,7 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
 
         def thorough() -> dict[str, float]:
             whole = prepared.whole_test
-            return scored("train", examples, kept["train"]) | scored("test", whole, None)
+            return scored("train", examples, states["train"]) | scored("test", whole, None)
 
         one = examples.inputs([0], self.device)
         return Trained(network, training, scores, lambda: network(one), thorough)
@@ -279,23 +296,3 @@ class TuningEvaluator(TrainingEvaluator[Model], Generic[Model, Backbone, Part]):
         network = TunedNetwork(handle, self._classes, dropout)
         network.head.to(self.device)
         return network
-
-    def _run(
-        self,
-        network: TunedNetwork,
-        config: Config,
-        choice: MethodChoice,
-        seed: int,
-        examples: Examples,
-        kept: FrozenStates | None,
-        watch: Callable[[int], None],
-    ) -> Training:
-        settings = Settings(
-            learning_rate=choice.learning_rate,
-            head_rate=float(config["head_rate"]),
-            weight_decay=float(config["weight_decay"]),
-            batch=int(config["batch"]),
-            epochs=self.budget.epochs,
-        )
-
-        return train(network, examples, settings, seed=seed, kept=kept, watch=watch)

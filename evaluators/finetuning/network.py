@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ...spaces import Config
-from ...spaces.peft import method_of
 from ..peft.handle import Handle, Inputs
 from ..peft.registry import attach
+from ..peft.space import method_of
 from .batches import Examples, FrozenStates, device_of, sorted_batches
 from .precision import mixed_precision
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from ...common.errors import EvaluationError
 from ..budgets import check_positive
-from ..cost import PeakMemory
-from ..training_results import Training
+from ..training_loop import TrainingLoop, TrainingResult, Validation, warm_up_and_decay
 from .batches import Examples, FrozenStates, random_batches
 from .network import TunedNetwork, logits_of, one_batch
 
@@ -48,11 +44,19 @@ class TuningBudget:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Of one training: see the space's parameters of these names."""
+class TuningSettings:
+    """Of one training.
+
+    Attributes:
+        learning_rate: Of the method, at its highest.
+        head_factor: The head's learning rate in parts of the method's; the space's ``head_rate``.
+        weight_decay: Of matrices; vectors do not decay.
+        batch: Examples in a step.
+        epochs: Passes over the training examples.
+    """
 
     learning_rate: float
-    head_rate: float
+    head_factor: float
     weight_decay: float
     batch: int
     epochs: int
@@ -61,12 +65,12 @@ class Settings:
 def train(
     network: TunedNetwork,
     examples: Examples,
-    settings: Settings,
+    settings: TuningSettings,
     *,
     seed: int,
-    kept: FrozenStates | None = None,
-    watch: Callable[[int], None] | None = None,
-) -> Training:
+    states: FrozenStates | None = None,
+    validation: Validation | None = None,
+) -> TrainingResult:
     """Train a network in place; the last weights stay.
 
     Args:
@@ -74,119 +78,77 @@ def train(
         examples: What to learn from.
         settings: Rates, batch, epochs.
         seed: Draws batches.
-        kept: The backbone's states for the same examples, where the method only reads them.
-        watch: Told of the end of each epoch; may raise to end the training.
+        states: The backbone's states for the same examples, where the method only reads them.
+        validation: How the training is watched.
 
     Raises:
-        EvaluationError: The loss is not finite.
+        EvaluationError: The loss or a weight is not finite.
     """
     generator = torch.Generator().manual_seed(seed)
+    handle = network.handle
     steps = settings.epochs * math.ceil(len(examples) / settings.batch)
-    trainer = _Trainer(network, examples, settings, kept, steps)
-    started = time.perf_counter()
-    for epoch in range(1, settings.epochs + 1):
-        network.train()
-        for index in random_batches(examples, settings.batch, generator):
-            trainer.step(index, epoch)
-        if epoch == settings.epochs:
-            network.handle.finish()
-        trainer.check_finite(epoch)
-        if watch is not None:
-            watch(epoch)
-    network.eval()
-    seconds = time.perf_counter() - started
-    return Training(settings.epochs, settings.epochs, seconds, trainer.memory.bytes())
 
-
-class _Trainer:
-    """One step after another; a method may ask for a fresh optimiser on the way."""
-
-    def __init__(
-        self,
-        network: TunedNetwork,
-        examples: Examples,
-        settings: Settings,
-        kept: FrozenStates | None,
-        steps: int,
-    ) -> None:
-        self.network, self.examples, self.settings, self.kept = network, examples, settings, kept
-        self.steps, self.done, self.loss = steps, 0, 0.0
-        self.began = 0  # the step at which the optimiser did
-        self.optimizer = self._optimizer()
-        self.memory = PeakMemory(network, self.optimizer, network.device)
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        rate = self.settings.learning_rate
-        groups: list[dict[str, Any]] = self.network.handle.groups(rate)
-        head = {"params": self.network.head.parameters(), "lr": rate * self.settings.head_rate}
-        optimizer = torch.optim.AdamW(
-            [*groups, head], weight_decay=self.settings.weight_decay, fused=True
-        )
-        for group in optimizer.param_groups:
-            group["peak"] = group["lr"]
-        return optimizer
-
-    def step(self, index: list[int], epoch: int) -> None:
-        handle = self.network.handle
-        if handle.advance(self.done / self.steps, self.loss):
-            self.optimizer, self.began = self._optimizer(), self.done
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * self._share()
-        self.optimizer.zero_grad()
-        self.loss = self._accumulate(index)
-        if not math.isfinite(self.loss):
-            raise self._diverged(epoch)
-        handle.after_backward(lambda: self._loss(index[:MICRO_BATCH]))
-        nn.utils.clip_grad_norm_(
-            [p for group in self.optimizer.param_groups for p in group["params"]], CLIP
-        )
-        self.optimizer.step()
-        self.done += 1
-
-    def check_finite(self, epoch: int) -> None:
-        """Raise where the last step has ruined the weights: no loss has told so."""
-        groups = self.optimizer.param_groups
-        if not all(bool(p.isfinite().all()) for group in groups for p in group["params"]):
-            raise self._diverged(epoch)
-
-    def _diverged(self, epoch: int) -> EvaluationError:
-        return EvaluationError(
-            f"the training diverged in epoch {epoch}: a learning rate below "
-            f"{self.settings.learning_rate:.3g} may help"
-        )
-
-    def _accumulate(self, index: list[int]) -> float:
-        """Gradients of a batch, part by part; the batch's mean loss."""
-        total = 0.0
-        for start in range(0, len(index), MICRO_BATCH):
-            part = index[start : start + MICRO_BATCH]
-            with self.memory.watch() if self.done == start == 0 else nullcontext():
-                loss = self._loss(part)
-                penalty = self.network.handle.regularise()
-            share = len(part) / len(index)
-            whole = loss if penalty is None else loss + penalty
-            (share * whole).backward()  # type: ignore[no-untyped-call]
-            total += share * loss.item()
-        return total
-
-    def _loss(self, index: list[int]) -> Tensor:
-        logits = one_batch(self.network, self.examples, index, self.kept)
-        labels = self.examples.labels[index].to(logits.device)
+    def loss(index: list[int]) -> Tensor:
+        logits = one_batch(network, examples, index, states)
+        labels = examples.labels[index].to(logits.device)
         return functional.cross_entropy(logits.float(), labels)
 
-    def _share(self) -> float:
-        """Of the peak learning rate."""
-        done, steps = self.done - self.began, self.steps - self.began
-        warm = max(1, round(WARM_UP * steps))
-        if done < warm:
-            return (done + 1) / warm
-        return (steps - done) / max(steps - warm, 1)
+    loop = TrainingLoop(
+        network,
+        make_optimizer(network, settings),
+        loss,
+        rate=settings.learning_rate,
+        clip=CLIP,
+        before_step=lambda done: before_step(done),
+        split=micro_batches,
+        penalty=handle.regularise,
+        after_backward=lambda index: handle.after_backward(lambda: loss(index[:MICRO_BATCH])),
+    )
+    optimizer_began = 0
+
+    def before_step(done: int) -> None:
+        nonlocal optimizer_began
+        if handle.advance(done / steps, loop.last_loss):
+            loop.optimizer, optimizer_began = make_optimizer(network, settings), done
+        share = warm_up_and_decay(done - optimizer_began, steps - optimizer_began, WARM_UP)
+        for group in loop.optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+
+    def after_epoch(epoch: int) -> None:
+        if epoch == settings.epochs:
+            handle.finish()
+        loop.check_weights(epoch)
+
+    return loop.run(
+        settings.epochs,
+        lambda epoch: random_batches(examples, settings.batch, generator),
+        validation=validation,
+        after_epoch=after_epoch,
+    )
+
+
+def make_optimizer(network: TunedNetwork, settings: TuningSettings) -> torch.optim.Optimizer:
+    """AdamW; each group's highest learning rate is its ``peak``."""
+    rate = settings.learning_rate
+    groups: list[dict[str, Any]] = network.handle.groups(rate)
+    head = {"params": network.head.parameters(), "lr": rate * settings.head_factor}
+    optimizer = torch.optim.AdamW([*groups, head], weight_decay=settings.weight_decay, fused=True)
+    for group in optimizer.param_groups:
+        group["peak"] = group["lr"]
+    return optimizer
+
+
+def micro_batches(index: list[int]) -> Iterator[tuple[float, list[int]]]:
+    """A batch in parts of `MICRO_BATCH` examples, each with its share of the batch."""
+    for start in range(0, len(index), MICRO_BATCH):
+        part = index[start : start + MICRO_BATCH]
+        yield len(part) / len(index), part
 
 
 def score(
-    network: TunedNetwork, examples: Examples, kept: FrozenStates | None = None
+    network: TunedNetwork, examples: Examples, states: FrozenStates | None = None
 ) -> tuple[float, float]:
-    """(accuracy, loss)."""
-    logits = logits_of(network, examples, kept)
+    """(accuracy, loss) on some examples, through the backbone or from its stored states."""
+    logits = logits_of(network, examples, states)
     accuracy = float((logits.argmax(dim=1) == examples.labels).float().mean())
     return accuracy, float(functional.cross_entropy(logits, examples.labels))

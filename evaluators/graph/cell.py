@@ -18,7 +18,7 @@ from ..supernet import Batch, Supernet
 from ..training_evaluator import Provenance
 from .cell_network import GraphCellNetwork, GraphCellSupernet, Recipe
 from .evaluator import GraphEvaluator
-from .model import ModelFacts
+from .graph_model import GraphFacts
 from .problems import NodeProblem
 from .tasks import GraphTask, NodeClassification
 
@@ -116,7 +116,7 @@ class GraphCellEvaluator(GraphEvaluator):
         }
         return optimiser, self.recipe.epochs, self.recipe.patience
 
-    def _facts(self, origin: Provenance) -> ModelFacts:
+    def _facts(self, origin: Provenance) -> GraphFacts:
         return replace(super()._facts(origin), recipe=asdict(self.recipe))
 
     def _nodes(self, seed: int) -> NodeProblem:

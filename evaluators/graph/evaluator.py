@@ -10,11 +10,12 @@ from torch import nn
 
 from ...spaces import Config, Space
 from ...spaces.gnn import gnn_space
+from ..fitted_model import ModelKind
 from ..seeding import seed_torch
 from ..task import Report
 from ..training_evaluator import Provenance, Trained, TrainingEvaluator
-from ..training_results import Training
-from .model import GraphModel, ModelFacts
+from ..training_loop import TrainingResult
+from .graph_model import GraphFacts, GraphKind
 from .network import GraphNetwork
 from .problems import PARTS, Problem, make_problem, outputs
 from .statistics import graph_statistics
@@ -27,7 +28,7 @@ STATISTICS = "graph-statistics"
 nothing."""
 
 
-class GraphEvaluator(TrainingEvaluator[GraphModel]):
+class GraphEvaluator(TrainingEvaluator):
     """Trains the configured graph network and measures it on the validation split.
 
     The test split decides nothing: its metric is computed once, with the weights that validation
@@ -86,7 +87,7 @@ class GraphEvaluator(TrainingEvaluator[GraphModel]):
         training = train(network, problem, settings, epochs=epochs, patience=None)
         return self._trained(network, problem, training)
 
-    def _trained(self, network: nn.Module, problem: Problem, training: Training) -> Trained:
+    def _trained(self, network: nn.Module, problem: Problem, training: TrainingResult) -> Trained:
         return Trained(
             network,
             training,
@@ -94,13 +95,11 @@ class GraphEvaluator(TrainingEvaluator[GraphModel]):
             lambda: problem.forward(network),
         )
 
-    def _model(
-        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
-    ) -> GraphModel:
-        return GraphModel(network, self._facts(origin), metrics)
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
+        return GraphKind(self._facts(origin))
 
-    def _facts(self, origin: Provenance) -> ModelFacts:
-        return ModelFacts(
+    def _facts(self, origin: Provenance) -> GraphFacts:
+        return GraphFacts(
             level=self.task.level,
             inputs=self.task.features,
             outputs=outputs(self.task, origin.config),

@@ -1,25 +1,22 @@
-"""Train a graph network: early stopping on the validation metric, the best epoch restored."""
+"""How graph networks are trained: Adam or SGD, early stopping on the validation metric."""
 
 from __future__ import annotations
 
-import math
-import time
-from contextlib import nullcontext
-from copy import deepcopy
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from ...common.errors import EvaluationError
 from ...spaces import Config
-from ..cost import PeakMemory
 from ..task import Report
-from ..training_results import Training
+from ..training_loop import TrainingLoop, TrainingResult, Validation
 from .problems import Problem
 
 EVALUATE_EVERY = 2
 """Epochs between two looks at the validation part: each costs a forward pass."""
+
+MOMENTUM = 0.9
+"""Of SGD."""
 
 
 def train(
@@ -30,7 +27,7 @@ def train(
     epochs: int,
     patience: int | None,
     report: Report | None = None,
-) -> Training:
+) -> TrainingResult:
     """Train a network in place.
 
     Args:
@@ -45,77 +42,24 @@ def train(
     Raises:
         EvaluationError: The loss is not finite.
     """
-    device = next(network.parameters()).device
-    optimizer = _optimizer(network, config)
-    memory = PeakMemory(network, optimizer, device)
-    best = _Best(network)
-    started = time.perf_counter()
-    epoch = 0
-    for epoch in range(1, epochs + 1):
-        _run_epoch(network, problem, optimizer, memory if epoch == 1 else None, epoch, config)
-        if patience is None or (epoch % EVALUATE_EVERY and epoch != epochs):
-            continue
-        network.eval()
-        with torch.no_grad():
-            metric, loss = problem.score(network, "validation")
-        best.offer(epoch, metric, loss)
-        if report is not None:
-            report(epoch, metric)
-        if epoch - best.epoch >= patience:
-            break
+    loop: TrainingLoop[Any] = TrainingLoop(
+        network,
+        make_optimizer(network, config),
+        lambda batch: problem.loss(network, batch),
+        rate=cast(float, config["learning_rate"]),
+    )
+    validation = None
     if patience is not None:
-        best.restore()
-    network.eval()
-    seconds = time.perf_counter() - started
-    return Training(best.epoch if patience is not None else epoch, epoch, seconds, memory.bytes())
+        validation = Validation(
+            lambda: problem.score(network, "validation"), report, EVALUATE_EVERY, patience
+        )
+    return loop.run(epochs, lambda epoch: problem.batches(), validation=validation)
 
 
-def _run_epoch(
-    network: nn.Module,
-    problem: Problem,
-    optimizer: torch.optim.Optimizer,
-    memory: PeakMemory | None,
-    epoch: int,
-    config: Config,
-) -> None:
-    network.train()
-    for batch in problem.batches():
-        optimizer.zero_grad()
-        with memory.watch() if memory is not None else nullcontext():
-            loss = problem.loss(network, batch)
-        memory = None
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if not math.isfinite(loss.item()):
-            raise EvaluationError(
-                f"the training diverged in epoch {epoch}: a learning_rate below "
-                f"{config['learning_rate']:.3g} may help"
-            )
-
-
-def _optimizer(network: nn.Module, config: Config) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """The optimiser of a configuration: ``optimizer``, ``learning_rate`` and ``weight_decay``."""
     parameters = network.parameters()
     rate, decay = cast(float, config["learning_rate"]), cast(float, config["weight_decay"])
     if config["optimizer"] == "sgd":
-        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+        return torch.optim.SGD(parameters, rate, momentum=MOMENTUM, weight_decay=decay)
     return torch.optim.Adam(parameters, rate, weight_decay=decay, fused=True)
-
-
-class _Best:
-    """The weights of the best epoch: highest metric, then lowest loss."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-        self.epoch = 0
-        self._key = (-math.inf, -math.inf)
-        self._weights = deepcopy(network.state_dict())
-
-    def offer(self, epoch: int, metric: float, loss: float) -> None:
-        # A loss that is not finite (an exploded validation pass) never breaks a tie.
-        key = (metric, -loss if math.isfinite(loss) else -math.inf)
-        if key > self._key:
-            self.epoch, self._key = epoch, key
-            self._weights = deepcopy(self.network.state_dict())
-
-    def restore(self) -> None:
-        self.network.load_state_dict(self._weights)

@@ -10,17 +10,18 @@ from torch import nn
 from ...spaces import Config, Space
 from ...spaces.cell import nas_bench_201_space
 from ..budgets import unusual
+from ..fitted_model import ModelKind
 from ..supernet import Supernet
 from ..task import Report
 from ..training_evaluator import Provenance, Trained, TrainingEvaluator
 from .cell_network import Shape, cell_network, check_cells
-from .model import ImageFacts, ImageModel
+from .image_model import ImageFacts, ImageKind
 from .supernet import ImageHalves, cell_supernet
 from .tasks import ImageClassification, Images
 from .training import Budget, scores, train
 
 
-class ImageEvaluator(TrainingEvaluator[ImageModel]):
+class ImageEvaluator(TrainingEvaluator):
     """Trains the network that a configuration's cells make, from scratch, and measures it.
 
     The objective is the accuracy on the validation part after the last epoch; the test part decides
@@ -111,9 +112,7 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
         one = parts["test"].x[:1]
         return Trained(network, training, lambda: scores(network, parts), lambda: network(one))
 
-    def _model(
-        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
-    ) -> ImageModel:
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
         scale = self.task.scale(origin.seed, self.budget.images)
         facts = ImageFacts(
             space=self.space.name,
@@ -123,7 +122,7 @@ class ImageEvaluator(TrainingEvaluator[ImageModel]):
             deviation=scale[1].flatten().tolist(),
             **vars(origin),
         )
-        return ImageModel(network, facts, metrics)
+        return ImageKind(facts)
 
     def _parts(self, seed: int) -> dict[str, Images]:
         parts = self.task.parts(seed, self.budget.images, self.budget.size)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...common.errors import EvaluationError
 from ..budgets import check_positive
-from ..cost import PeakMemory
 from ..task import Report
-from ..training_results import Training
+from ..training_loop import TrainingLoop, TrainingResult, Validation
 from .tasks import Images, batches
 
 SCORING_BATCH = 500
 CLIP = 5.0
 """The largest norm of a gradient, DARTS'."""
+
+MOMENTUM = 0.9
+"""Of SGD, Nesterov's."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def train(
     flips: bool,
     validation: Images | None = None,
     report: Report | None = None,
-) -> Training:
+) -> TrainingResult:
     """Train a network in place; the last weights stay.
 
     Args:
@@ -70,41 +68,47 @@ def train(
     Raises:
         EvaluationError: The loss is not finite.
     """
-    optimizer = torch.optim.SGD(
+    optimizer = make_optimizer(network, budget)
+    steps = budget.epochs * max(1, len(images) // budget.batch_size)
+    # The recursive form of the cosine: its last digits differ from those of the closed one.
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    generator = torch.Generator().manual_seed(seed)
+
+    def next_rate(done: int) -> None:
+        if done:
+            schedule.step()
+
+    def loss(batch: Images) -> Tensor:
+        return functional.cross_entropy(network(batch.x), batch.y)
+
+    loop = TrainingLoop(
+        network,
+        optimizer,
+        loss,
+        rate=budget.learning_rate,
+        clip=CLIP,
+        before_step=next_rate,
+    )
+    watched = None
+    if report is not None and validation is not None:
+        judging = validation
+        watched = Validation(lambda: score(network, judging), report)
+
+    def epoch_batches(epoch: int) -> Iterator[Images]:
+        return batches(images, budget.batch_size, generator, flips=flips, shift=images.shift)
+
+    return loop.run(budget.epochs, epoch_batches, validation=watched)
+
+
+def make_optimizer(network: nn.Module, budget: Budget) -> torch.optim.SGD:
+    """SGD with Nesterov's momentum; everything decays."""
+    return torch.optim.SGD(
         network.parameters(),
         budget.learning_rate,
-        momentum=0.9,
+        momentum=MOMENTUM,
         weight_decay=budget.weight_decay,
         nesterov=True,
     )
-    memory = PeakMemory(network, optimizer, images.x.device)
-    generator = torch.Generator().manual_seed(seed)
-    shift = images.shift
-    steps = budget.epochs * max(1, len(images) // budget.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    started = time.perf_counter()
-    for epoch in range(1, budget.epochs + 1):
-        network.train()
-        first = epoch == 1
-        for batch in batches(images, budget.batch_size, generator, flips=flips, shift=shift):
-            with memory.watch() if first else nullcontext():
-                loss = functional.cross_entropy(network(batch.x), batch.y)
-            first = False
-            if not math.isfinite(loss.item()):
-                raise EvaluationError(
-                    f"the training diverged in epoch {epoch}: a learning_rate below "
-                    f"{budget.learning_rate:.3g} may help"
-                )
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-            optimizer.step()
-            schedule.step()
-        if report is not None and validation is not None:
-            report(epoch, score(network, validation)[0])
-    network.eval()
-    seconds = time.perf_counter() - started
-    return Training(budget.epochs, budget.epochs, seconds, memory.bytes())
 
 
 @torch.no_grad()

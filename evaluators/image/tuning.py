@@ -11,25 +11,26 @@ from torch import nn
 
 from ...common.errors import DataError
 from ...spaces import Space
-from ...spaces.peft import peft_space
 from ..budgets import unusual
 from ..finetuning.evaluator import TuningEvaluator
 from ..finetuning.fingerprint import class_statistics
 from ..finetuning.network import TunedNetwork
 from ..finetuning.prepared import PARTS, Prepared
 from ..finetuning.training import TuningBudget
+from ..fitted_model import ModelKind
 from ..peft.cost import CostModel
+from ..peft.space import peft_space
 from ..training_evaluator import Provenance
 from .backbones import ImageBackbone, load_image_backbone
 from .pixels import PixelForm, Pixels
 from .tasks import ImageClassification
-from .tuned_model import TunedImageFacts, TunedImageModel
+from .tuned_image_model import TunedImageFacts, TunedImageKind
 
 STATISTICS = "image-statistics"
 """The kind of fingerprint."""
 
 
-class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixels]):
+class ImageTuningEvaluator(TuningEvaluator[ImageBackbone, Pixels]):
     """Puts the configured method on a pre-trained vision transformer, trains it, and measures it.
 
     The objective is the accuracy on the validation part after the last epoch; the test part decides
@@ -40,8 +41,8 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         task: What is predicted.
         backbone: A folder, a model's name on the hub, or a module as `describe_architecture`
             recognises it. Images are brought to its size, channels and scale (see `PixelForm`).
-        methods: What is searched, of `bequest.spaces.peft.KNOBS`; by default the usual ones that
-            fit the backbone. Those that change word embeddings do not.
+        methods: What is searched, of `searchable` in `bequest.evaluators.peft.space`; by default
+            the usual ones that fit the backbone. Those that change word embeddings do not.
         space: The configurations; by default `peft_space` of the backbone, within the limits.
         budget: Epochs, examples.
         limits: The most that a configuration may cost, see `TextEvaluator`.
@@ -137,10 +138,9 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
         form = self.prepared(0).parts["train"].form
         return CostModel(self.backbone.model, image=(form.channels, form.height, form.width))
 
-    def _model(
-        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
-    ) -> TunedImageModel:
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
         assert isinstance(network, TunedNetwork)
+        network.model.to("cpu")
         backbone = self.backbone
         facts = TunedImageFacts(
             backbone=backbone.name,
@@ -151,4 +151,4 @@ class ImageTuningEvaluator(TuningEvaluator[TunedImageModel, ImageBackbone, Pixel
             form=self.prepared(origin.seed).parts["train"].form,
             **vars(origin),
         )
-        return TunedImageModel(network, facts, metrics)
+        return TunedImageKind(facts)

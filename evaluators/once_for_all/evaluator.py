@@ -23,29 +23,30 @@ from ...spaces import Config, Space
 from ...spaces.elastic import Geometry, Layer, elastic_space, geometry_of
 from ...spaces.elastic_genes import Networks
 from ..budgets import unusual
+from ..fitted_model import FittedModel, ModelKind
 from ..hardware.model import LayerCostModel
 from ..hardware.table import CostTable
 from ..hardware.timing import Progress, timed_table
 from ..hardware.totals import NetworkCosts
-from ..image.model import ImageFacts
+from ..image.image_model import ImageFacts
 from ..image.tasks import ImageClassification, Images
 from ..image.training import score, scores, train
 from ..task import Outcome, Report
 from ..training_evaluator import Provenance, Trained, TrainingEvaluator
-from ..training_results import trainable
+from ..training_loop import trainable
 from .budget import ElasticBudget
 from .integer_network import folded
 from .measure import calibrate, measure
-from .model import QuantisedModel
 from .network import Cut, OnceForAll, channels_last
 from .quantisation import block_bits, quantise
+from .quantised_model import QuantisedKind
 from .training import ProgressiveShrinking
 
 RANGING = 256
 """Images from which the first ranges of inputs are taken."""
 
 
-class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
+class ElasticEvaluator(TrainingEvaluator):
     """Cuts the network of a configuration, quantises it, fine-tunes it and measures it.
 
     The once-for-all network is trained when it is first needed and kept in the Bequest home, whence
@@ -198,9 +199,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         costs = dict(zip(self.costs.names, self.costs(networks)[0].tolist(), strict=True))
         return Outcome(outcome.value, outcome.metrics | costs)
 
-    def fit(
-        self, config: Config, *, seed: int, train_on_validation: bool = False
-    ) -> QuantisedModel:
+    def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> FittedModel:
         """Cut, quantise and fine-tune once more, as long as a network that is kept deserves.
 
         Raises:
@@ -255,9 +254,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
         }
         return Trained(network, training, lambda: scores(network, judging), lambda: network(one))
 
-    def _model(
-        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
-    ) -> QuantisedModel:
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
         mean, deviation = self.task.scale(origin.seed, self.budget.shrinking.images)
         facts = ImageFacts(
             space=self.space.name,
@@ -267,7 +264,7 @@ class ElasticEvaluator(TrainingEvaluator[QuantisedModel]):
             deviation=deviation.flatten().tolist(),
             **vars(origin),
         )
-        return QuantisedModel(network, facts, metrics)
+        return QuantisedKind(facts)
 
     def _parts(self, seed: int) -> dict[str, Images]:
         if self._split is None or self._split[0] != seed:

@@ -7,7 +7,6 @@ random, on the labels and on what the largest network, as it was when shrinking 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ...common.errors import EvaluationError
@@ -26,6 +25,7 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from ..image.tasks import Images, batches
 from ..image.training import CLIP
 from ..seeding import seeded
+from ..training_loop import TrainingLoop, cosine
 from .network import Cut, OnceForAll, channels_last
 
 PHASES = ("largest", "kernels", "depths", "channels")
@@ -120,7 +120,7 @@ class ProgressiveShrinking:
         channels_last(self.network)
         channels_last(self._teacher)
         self.epochs: list[ShrinkingEpoch] = []
-        self._optimizer = _optimizer(self.network, settings)
+        self._optimizer = make_optimizer(self.network, settings)
         if checkpoint is not None and checkpoint.exists():
             self._load(checkpoint)
 
@@ -152,30 +152,32 @@ class ProgressiveShrinking:
 
     def _epoch(self, epoch: int) -> ShrinkingEpoch:
         settings, started = self.settings, time.process_time()
-        phase, place = settings.place(epoch)
-        if phase and not place:
+        phase, within = settings.place(epoch)
+        if phase and not within:
             self._begin(phase)
-        # All randomness hangs on the epoch, so that whoever goes on draws the same.
+        # All randomness hangs on the epoch: a training that is resumed draws what a whole one does.
         generator = torch.Generator().manual_seed(self.seed * 1_000 + epoch)
         cuts = drawn(self.geometry, phase, np.random.default_rng([self.seed, epoch]))
-        total = settings.epochs[phase] * max(1, len(self.images) // settings.batch_size)
-        done = place * max(1, len(self.images) // settings.batch_size)
-        shift = self.images.shift
-        losses = []
-        for batch in batches(
-            self.images, settings.batch_size, generator, flips=self.flips, shift=shift
-        ):
-            rate = settings.rates[phase] * (1 + math.cos(math.pi * done / total)) / 2
+        steps = max(1, len(self.images) // settings.batch_size)
+
+        def set_rate(done: int) -> None:
+            share = cosine(within * steps + done, settings.epochs[phase] * steps)
             for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            losses.append(self._step(batch, next(cuts), taught=phase > 0))
-            done += 1
-        loss = float(np.mean(losses))
-        if not math.isfinite(loss):
-            raise EvaluationError(
-                f"the once-for-all network diverged in epoch {epoch + 1} ({PHASES[phase]}): a "
-                f"rate below {settings.rates[phase]:.3g} may help"
-            )
+                group["lr"] = settings.rates[phase] * share
+
+        loop: TrainingLoop[Images] = TrainingLoop(
+            self.network,
+            self._optimizer,
+            lambda batch: self._loss(batch, next(cuts), taught=phase > 0),
+            rate=settings.rates[phase],
+            name=f"the once-for-all network ({PHASES[phase]})",
+            clip=CLIP,
+            clipped=list(self.network.parameters()),
+            before_step=set_rate,
+        )
+        images, size = self.images, settings.batch_size
+        epoch_batches = batches(images, size, generator, flips=self.flips, shift=images.shift)
+        loss = float(np.mean(loop.epoch(epoch + 1, epoch_batches)))
         return ShrinkingEpoch(epoch + 1, PHASES[phase], loss, time.process_time() - started)
 
     def _begin(self, phase: int) -> None:
@@ -184,21 +186,18 @@ class ProgressiveShrinking:
             self._teacher.load_state_dict(self.network.state_dict())
         if PHASES[phase] == "channels":
             self.network.sort_channels()
-            self._optimizer = _optimizer(self.network, self.settings)  # momentum was unsorted
+            self._optimizer = make_optimizer(self.network, self.settings)  # momentum was unsorted
 
-    def _step(self, batch: Images, cut: Cut, *, taught: bool) -> float:
+    def _loss(self, batch: Images, cut: Cut, *, taught: bool) -> Tensor:
+        """Cross entropy with the labels and, once it is taught, with what the teacher says."""
         x = batch.x.contiguous(memory_format=torch.channels_last)
         scores = self.network(x, cut)
         loss = functional.cross_entropy(scores, batch.y)
         if taught and self.settings.distillation:
             with torch.no_grad():
-                said = self._teacher(x).softmax(1)
-            loss = loss + self.settings.distillation * functional.cross_entropy(scores, said)
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self._optimizer.step()
-        return loss.item()
+                soft_labels = self._teacher(x).softmax(1)
+            loss = loss + self.settings.distillation * functional.cross_entropy(scores, soft_labels)
+        return loss
 
     # Stopping and going on ----------------------------------------------------------------------
 
@@ -243,7 +242,7 @@ def drawn(geometry: Geometry, phase: int, rng: np.random.Generator) -> Iterator[
             yield Cut.of(networks, row)
 
 
-def _optimizer(network: OnceForAll, settings: Shrinking) -> torch.optim.SGD:
+def make_optimizer(network: OnceForAll, settings: Shrinking) -> torch.optim.SGD:
     """Scales, shifts and the transformations of kernels do not decay: they are 1, 0, I, not 0."""
     decaying: list[Tensor] = []
     others: list[Tensor] = []

@@ -2,62 +2,75 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+import importlib
 from typing import Any
 
 from torch import nn
 
 from ...common.errors import ConfigurationError, unknown_name
+from ...common.registry import register
 from .handle import Handle, Site
-from .methods.adapters import adapter, compacter
-from .methods.apt import apt
-from .methods.dept import dept
-from .methods.ia3 import ia3
-from .methods.ladder import lst
-from .methods.library import library
-from .methods.lora import lora
-from .methods.mam import mam
-from .methods.p_adapter import p_adapter
-from .methods.petalface import petalface
-from .methods.prefix import prefix
-from .methods.prompts import black_box_prompt, prompt
-from .methods.scalearn import scalearn
-from .methods.sherl import sherl
-from .methods.skipping import das
-from .methods.sparse import sparse
-from .methods.subsets import bitfit, full, layernorm, probe, top_k
-from .methods.unipt import unipt
-from .methods.visual_queries import vqt
+from .method import Method
 
-METHODS: dict[str, Callable[..., Handle]] = {
-    "adapter": adapter,
-    "apt": apt,
-    "bitfit": bitfit,
-    "black-box-prompt": black_box_prompt,
-    "compacter": compacter,
-    "das": das,
-    "dept": dept,
-    "full": full,
-    "ia3": ia3,
-    "layernorm": layernorm,
-    "library": library,
-    "lora": lora,
-    "lst": lst,
-    "mam": mam,
-    "p-adapter": p_adapter,
-    "petalface": petalface,
-    "prefix": prefix,
-    "probe": probe,
-    "prompt": prompt,
-    "scalearn": scalearn,
-    "sherl": sherl,
-    "sparse": sparse,
-    "top-k": top_k,
-    "unipt": unipt,
-    "vqt": vqt,
-}
-"""What attaches each method: takes a `Site` and the method's knobs as keywords."""
+_MODULES = (
+    "probe",
+    "full",
+    "top_k",
+    "adapter",
+    "compacter",
+    "lora",
+    "ia3",
+    "bitfit",
+    "layernorm",
+    "prefix",
+    "mam",
+    "prompt",
+    "dept",
+    "apt",
+    "p_adapter",
+    "petalface",
+    "das",
+    "sparse",
+    "lst",
+    "unipt",
+    "sherl",
+    "vqt",
+    "black_box_prompt",
+    "library",
+    "scalearn",
+)
+"""The module of each method in `methods`. Families of learning rates come in this order in the
+space, and so do the methods of a family; new methods stand at the end."""
+
+METHODS: dict[str, Method] = {}
+"""All that is known of each method, by its name."""
+
+
+def register_method(method: Method) -> None:
+    """Add a method of one's own; ``del METHODS[name]`` takes it out again.
+
+    Args:
+        method: It is searched by default if it says so, else where it is asked for by name.
+
+    Raises:
+        BequestError: The name is taken.
+    """
+    register(METHODS, "method", method.name, method)
+
+
+for _module in _MODULES:
+    register_method(importlib.import_module(f".methods.{_module}", __package__).METHOD)
+
+
+def method_named(name: str) -> Method:
+    """A method by its name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    if name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    return METHODS[name]
 
 
 def attach(model: nn.Module, method: str, *, layer_lo: int = 0, **knobs: Any) -> Handle:
@@ -67,7 +80,7 @@ def attach(model: nn.Module, method: str, *, layer_lo: int = 0, **knobs: Any) ->
         model: A backbone without a head, see `describe_architecture`.
         method: One of `METHODS`.
         layer_lo: The first block that the method may touch.
-        **knobs: The method's own; see the function in `METHODS`.
+        **knobs: The method's own; see its module.
 
     Raises:
         UnknownNameError: There is no such method.
@@ -79,18 +92,11 @@ def attach(model: nn.Module, method: str, *, layer_lo: int = 0, **knobs: Any) ->
         >>> handle.count()  # doctest: +SKIP
         73728
     """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    known = knobs_of(method)
-    extra = next((name for name in knobs if name not in known and method != "library"), None)
-    if extra is not None:
+    chosen = method_named(method)
+    unknown = [name for name in knobs if name not in chosen.knobs]
+    if unknown and not chosen.takes_any_knob:
         raise ConfigurationError(
-            f"method {method!r} has no knob {extra!r}: it has {', '.join(known) or 'none'}"
+            f"method {method!r} has no knob {unknown[0]!r}: it has "
+            f"{', '.join(chosen.knobs) or 'none'}"
         )
-    return METHODS[method](Site.of(model, layer_lo), **knobs)
-
-
-def knobs_of(method: str) -> Mapping[str, Any]:
-    """A method's knobs and their defaults."""
-    found = inspect.signature(METHODS[method]).parameters.values()
-    return {p.name: p.default for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    return chosen.attach(Site.of(model, layer_lo), **knobs)

@@ -12,18 +12,20 @@ from torch import nn
 
 from ...common.errors import ArchitectureError
 from ...spaces import Config, Space
-from ...spaces.peft import method_of, peft_space
 from ..budgets import unusual
 from ..finetuning.evaluator import TuningEvaluator
 from ..finetuning.hub import digest_of
 from ..finetuning.network import TunedNetwork
 from ..finetuning.prepared import PARTS, Prepared
+from ..fitted_model import ModelKind
 from ..peft.cost import Cost, CostModel
+from ..peft.registry import METHODS
+from ..peft.space import method_of, peft_space
 from ..training_evaluator import Provenance
 from .backbones import MINILM, Backbone, load_backbone
 from .fingerprint import text_statistics
-from .model import TextFacts, TextModel
 from .tasks import TextClassification, Texts
+from .text_model import TextFacts, TextKind
 from .tokens import Tokens
 from .training import TextBudget
 
@@ -33,9 +35,6 @@ STATISTICS = "text-statistics"
 LONGEST_PROMPT = 64
 """Positions that methods put before a text, at most; they have to have room, too."""
 
-PROMPTS = ("prompt", "dept")
-"""The methods that do."""
-
 CANDIDATES = 500
 """So many texts of the most characters are looked at for the one of the most tokens."""
 
@@ -43,7 +42,7 @@ RESERVED = 2
 """Positions that some backbones (RoBERTa's) do not use."""
 
 
-class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
+class TextEvaluator(TuningEvaluator[Backbone, Tokens]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
 
     The objective is the accuracy on the validation part after the last epoch; the test part decides
@@ -53,8 +52,8 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     Args:
         task: What is predicted.
         backbone: A hub's model, a folder, or ``"minilm"``.
-        methods: What is searched, of `bequest.spaces.peft.KNOBS`; by default the usual ones that
-            fit the backbone.
+        methods: What is searched, of `searchable` in `bequest.evaluators.peft.space`; by default
+            the usual ones that fit the backbone.
         space: The configurations; by default `peft_space` of the backbone, within the limits.
         budget: Epochs, examples, length.
         limits: The most that a configuration may cost: ``parameters`` (trainable numbers),
@@ -117,7 +116,8 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
     def cost(self, config: Config) -> Cost:
         """See `TuningEvaluator.cost`; a prompt has to have room before the texts."""
         choice = method_of(config)
-        prompt = int(choice.knobs["length"]) if choice.method in PROMPTS else 0
+        counter = METHODS[choice.method].prompt
+        prompt = 0 if counter is None else int(choice.knobs[counter])
         if self._positions is not None and prompt + self.length > self._positions:
             raise ArchitectureError(
                 f"a prompt of {prompt} positions before texts of {self.length} tokens does not fit "
@@ -173,10 +173,9 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
         vocabulary = int(self.backbone.tokenizer.vocab_size)
         return CostModel(self.backbone.model, vocabulary=vocabulary)
 
-    def _model(
-        self, network: nn.Module, metrics: dict[str, float], origin: Provenance
-    ) -> TextModel:
+    def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
         assert isinstance(network, TunedNetwork)
+        network.model.to("cpu")
         facts = TextFacts(
             backbone=_lasting(self.backbone_name),
             digest=digest_of(self.backbone.model),
@@ -185,7 +184,7 @@ class TextEvaluator(TuningEvaluator[TextModel, Backbone, Tokens]):
             length=self.length,
             **vars(origin),
         )
-        return TextModel(network, replace(self.backbone, model=network.model), facts, metrics)
+        return TextKind(facts, replace(self.backbone, model=network.model))
 
 
 def _lasting(backbone: str) -> str:

@@ -12,9 +12,9 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
-from ... import __version__
 from ...banks.record import DIRECTIONS
 from ...common.errors import StudyError
+from ...common.version import __version__
 from ...evaluators.task import SEEDS, Evaluator, Fingerprinted, conditions_of, limits_of
 from ..execution.slots import SlotStudy
 from ..execution.storage import write_new_study_attr

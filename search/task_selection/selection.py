@@ -12,11 +12,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from optuna.storages import BaseStorage
 
-from ... import __version__
 from ...banks.bank import Bank
 from ...banks.matrices import append_rows
 from ...banks.record import name_under
 from ...common.errors import SelectionError
+from ...common.version import __version__
 from ...evaluators.task import SEEDS
 from ..studies.failures import most_failed
 from ..tracking.progress import progress_bar

@@ -8,9 +8,9 @@ from typing import Any
 
 import jinja2
 
-from ... import __version__
 from ...common.errors import StudyError
 from ...common.figures import as_svg
+from ...common.version import __version__
 from ..studies.record import StudyRecord, best_of
 from ..studies.trial import COMPLETE, FAILED, Trial
 from ..two_stage import stage_of

@@ -38,10 +38,11 @@ class SourceAware(Protocol):
 
 
 @runtime_checkable
-class ScoresOfSources(Protocol):
+class SourceScoring(Protocol):
     """A sampler that can say how each source task scores a configuration."""
 
-    def source_scores(self, config: Config) -> dict[str, float]: ...
+    def source_scores(self, config: Config) -> dict[str, float]:
+        """Scores in standard normal quantiles by the tasks' names."""
 
 
 class StudyBank:
@@ -141,7 +142,7 @@ class StudyBank:
         best = best_of(self._record.trials, self._record.direction)
         with one_thread():
             scores = None
-            if best is not None and isinstance(sampler, ScoresOfSources):
+            if best is not None and isinstance(sampler, SourceScoring):
                 scores = sampler.source_scores(best.config)
             return weight_rows(sampler.explain(history), scores)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...common.registry import register, resolve
 from ..studies.record import StudyRecord, best_of, meets
 
 if TYPE_CHECKING:
@@ -17,30 +17,41 @@ class Entry:
     """A search in two stages, as it is registered.
 
     Attributes:
-        where: ``module:name`` of its `protocol.TwoStageSearch`, in this package unless absolute.
+        where: Its `protocol.TwoStageSearch`, or the ``module:name`` of it in this package.
         uses_bank: Whether other tasks' records change what it does.
         takes_limits: Whether limits on costs belong to its settings.
     """
 
-    where: str
+    where: str | TwoStageSearch[Any]
     uses_bank: bool = False
     takes_limits: bool = False
 
     def load(self) -> TwoStageSearch[Any]:
         """The search itself."""
-        module, name = self.where.split(":")
-        package = __name__ if module.startswith(".") else None
-        search: TwoStageSearch[Any] = getattr(importlib.import_module(module, package), name)
+        search: TwoStageSearch[Any] = resolve(self.where, __name__)
         return search
 
 
 SEARCHES = {
     **dict.fromkeys(
-        ("rarts", "rarts-literal", "darts-1", "darts-2"), Entry(".one_shot.stage:ONE_SHOT")
+        ("rarts", "rarts-literal", "darts-1", "darts-2"), Entry("one_shot.stage:ONE_SHOT")
     ),
-    "apq": Entry(".once_for_all.stage:ONCE_FOR_ALL", uses_bank=True, takes_limits=True),
+    "apq": Entry("once_for_all.stage:ONCE_FOR_ALL", uses_bank=True, takes_limits=True),
 }
 """The searches by the names of their samplers."""
+
+
+def register_search(method: str, entry: Entry) -> None:
+    """Add a search of one's own; ``del SEARCHES[method]`` takes it out again.
+
+    Args:
+        method: The name of its sampler.
+        entry: The search, and what it takes.
+
+    Raises:
+        BequestError: The name is taken.
+    """
+    register(SEARCHES, "search in two stages", method, entry)
 
 
 @dataclass(frozen=True)

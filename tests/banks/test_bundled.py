@@ -11,10 +11,10 @@ from bequest.banks.bank import Bank
 from bequest.banks.bundled import FOLDERS, GRAPHS, import_bundled
 from bequest.common.errors import BankError
 from bequest.evaluators.graph.evaluator import STATISTICS
+from bequest.evaluators.peft.space import peft_space, usual_methods
 from bequest.evaluators.text.evaluator import STATISTICS as TEXT_STATISTICS
 from bequest.search.transfer.sources import open_bank
 from bequest.spaces.gnn import gnn_space
-from bequest.spaces.peft import USUAL, peft_space
 
 TEXT = "text classification"
 
@@ -53,7 +53,7 @@ def test_texts_are_scored_on_the_same_configurations(bank: Bank) -> None:
     assert there.sum(axis=1).min() >= 36, "some of 40 trainings may fail"
     assert there.all(axis=0).sum() >= 30
     methods = {config["method"] for config in scores.configs}
-    assert methods == set(USUAL)
+    assert methods == set(usual_methods())
 
 
 @pytest.mark.parametrize("task", ["cora", "trec6 (examples 500)"])

@@ -167,3 +167,22 @@ def test_the_hash_is_about_the_choices() -> None:
     other = Space("another name", SPACE.parameters, default={"layer": "gcn", "rate": 0.01})
     assert other.hash == SPACE.hash
     assert Space("toy", SPACE.parameters[:2]).hash != SPACE.hash
+
+
+def test_an_alias_survives_json_and_leaves_the_hash_alone() -> None:
+    plain = Space("toy", [Parameter("x_from_3", IntDistribution(3, 9))])
+    named = Space("toy", [Parameter("x_from_3", IntDistribution(3, 9), alias="x")])
+    assert named.hash == plain.hash
+    assert "alias" not in plain.to_json()["parameters"][0]
+    again = Space.from_json(json.loads(json.dumps(named.to_json())))
+    assert again.parameters == named.parameters
+    assert again.by_choice({"x_from_3": 4}) == {"x": 4}
+
+
+def test_a_stored_space_of_fine_tuning_without_aliases_still_has_them() -> None:
+    def stored(name: str) -> Space:
+        data = Space(name, [Parameter("layer_lo_from_3", IntDistribution(3, 9))]).to_json()
+        return Space.from_json(data)
+
+    assert stored("peft").parameters[0].choice == "layer_lo"
+    assert stored("mine").parameters[0].choice == "layer_lo_from_3"

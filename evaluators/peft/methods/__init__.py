@@ -1,1 +1,1 @@
-"""The methods: one module for each idea."""
+"""The methods: one module each, with all that is known of it in its `METHOD`."""

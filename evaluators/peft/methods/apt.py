@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..attention import Attention, AttentionHook, heads_of
 from ..handle import Handle, Site
 from ..hooks import Hooks
+from ..method import ADAPTER_RATES, Method, one_of, size
 
 
 class LowRankPrompts(nn.Module):
@@ -54,3 +55,12 @@ def _diffusing(prompts: LowRankPrompts, heads: int, scale: float) -> AttentionHo
         return go_on(attention) + scale * (scores.softmax(dim=-1) @ value)
 
     return hook
+
+
+METHOD = Method(
+    "apt",
+    apt,
+    ranges={"length": size(2, 64), "rank": size(2, 32), "scale": one_of(0.5, 1.0, 2.0)},
+    rates=ADAPTER_RATES,
+    free=frozenset({"scale"}),
+)

@@ -8,11 +8,13 @@ the sequence grows by fewer positions than with a plain prompt.
 from __future__ import annotations
 
 import torch
+from optuna.distributions import FloatDistribution
 from torch import Tensor, nn
 
 from ..handle import Handle, Site
 from ..hooks import Hooks
-from .prompts import attach_prompt
+from ..method import PROMPT_RATES, Method, size
+from ..prompting import attach_prompt
 
 
 def dept(
@@ -51,3 +53,19 @@ def dept(
     prompt = attach_prompt(site, hooks, length, change)
     own = nn.ModuleDict({"prompt": prompt, "low_rank": low_rank})
     return Handle(site, own, hooks=hooks, prompts=length, rates={"low_rank": rate_ratio})
+
+
+METHOD = Method(
+    "dept",
+    dept,
+    ranges={
+        "length": size(2, 32),
+        "rank": size(2, 32),
+        "rate_ratio": FloatDistribution(1e-3, 1.0, log=True),
+    },
+    rates=PROMPT_RATES,
+    ranged=False,
+    searched=True,
+    free=frozenset({"rate_ratio"}),
+    prompt="length",
+)

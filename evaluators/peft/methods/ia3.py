@@ -14,6 +14,7 @@ from ....common.errors import ArchitectureError
 from ..arch import size
 from ..handle import Handle, Site
 from ..hooks import Hooks, Rewrite
+from ..method import LearningRates, Method
 
 
 def ia3(site: Site) -> Handle:
@@ -56,3 +57,8 @@ def _scaling(factor: Tensor) -> Rewrite:
 
 def _column(linear: nn.Module, factor: Tensor) -> Tensor:
     return factor[:, None] if isinstance(linear, nn.Linear) else factor
+
+
+METHOD = Method(
+    "ia3", ia3, ranges={}, rates=LearningRates("ia3", 1e-3, 5e-2), searched=True, merges=True
+)

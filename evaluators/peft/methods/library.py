@@ -19,6 +19,7 @@ from ....common.errors import (
 )
 from ..handle import Handle, Site
 from ..hooks import Hooks
+from ..method import Method
 
 UNFIT = {
     "CPT": "it is for causal language models with a head",
@@ -157,3 +158,6 @@ def _take_off(
     for name in ("peft_config", "_hf_peft_config_loaded"):
         if name in vars(model):
             delattr(model, name)
+
+
+METHOD = Method("library", library, merges=None)

@@ -1,49 +1,20 @@
 """LoRA: ``W x + (alpha / r) B A x`` (Hu et al., ICLR 2022), in our own hooks.
 
-`peft` has it with many variants (method ``library``); this one agrees with it and is what other
-methods are built from.
+`peft` has it with many variants (method ``library``); this one agrees with it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..arch import size
 from ..handle import Handle, Site
 from ..hooks import Hooks
-
-
-class LowRank(nn.Module):
-    """``s * B A x``; B begins at 0.
-
-    Args:
-        inputs, outputs: Sizes.
-        rank: r.
-        scale: s.
-        dropout: On x.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, rank: int, *, scale: float = 1.0, dropout: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.a = nn.Parameter(torch.empty(rank, inputs))
-        self.b = nn.Parameter(torch.zeros(outputs, rank))
-        nn.init.kaiming_uniform_(self.a, a=5**0.5)
-        self.scale = scale
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[..., inputs]`` to ``[..., outputs]``."""
-        inner = nn.functional.linear(self.dropout(x), self.a) * self.scale
-        return nn.functional.linear(inner, self.b)
-
-    def weight(self) -> Tensor:
-        """``s * B A`` ``[outputs, inputs]``."""
-        return self.scale * self.b @ self.a
+from ..low_rank import LowRank
+from ..method import CHEAPEST_WHERE, DROPOUT, LORA_RATES, WHERE, Default, Method, one_of
+from ..method import size as sizes
 
 
 def lora(
@@ -74,3 +45,16 @@ def lora(
             linear.weight += change if isinstance(linear, nn.Linear) else change.T
 
     return Handle(site, own, hooks=hooks, merge=merge)
+
+
+METHOD = Method(
+    "lora",
+    lora,
+    ranges={"rank": sizes(1, 64), "alpha": one_of(0.5, 1.0, 2.0, 4.0), **WHERE, **DROPOUT},
+    rates=LORA_RATES,
+    searched=True,
+    default=Default({"rank": 8, "alpha": 2.0, "where": "qv", "dropout": 0.0}, learning_rate=2e-3),
+    merges=True,
+    free=frozenset({"alpha"}),
+    rivals=CHEAPEST_WHERE,
+)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..bottleneck import Bottleneck, adapted, down_projection, up_projection
 from ..handle import Handle, Site
 from ..hooks import Hooks
-from .adapters import adapted
-from .bottleneck import Bottleneck, down_projection, up_projection
-from .prefix import attach_prefixes
+from ..method import ADAPTER_RATES, Method, one_of, size
+from ..prefixes import attach_prefixes
 
 
 def mam(
@@ -46,3 +46,13 @@ def mam(
         hooks.sublayer(layer, "ffn", adapted(made, "parallel"))
     own = nn.ModuleDict({"prefixes": prefixes, "adapters": adapters})
     return Handle(site, own, hooks=hooks)
+
+
+METHOD = Method(
+    "mam",
+    mam,
+    ranges={"length": size(2, 32), "bottleneck": size(8, 256), "scale": one_of(1.0, 2.0, 4.0)},
+    rates=ADAPTER_RATES,
+    searched=True,
+    free=frozenset({"scale"}),
+)

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from optuna.distributions import FloatDistribution
 from torch import Tensor, nn
 
 from ..attention import Attention, AttentionHook, heads_of, joined
+from ..bottleneck import Bottleneck, down_projection, up_projection
 from ..handle import Handle, Site
 from ..hooks import Hooks
-from .bottleneck import Bottleneck, down_projection, up_projection
+from ..method import ADAPTER_RATES, Method, size
 
 SMALL = 1e-3
 """Added to differences: their power is negative where p < 2."""
@@ -82,3 +84,16 @@ def p_laplacian(weights: Tensor, output: Tensor, value: Tensor, p: float, mu: fl
 def _distances(left: Tensor, right: Tensor) -> Tensor:
     """``[..., S, S]``, always by differences: what is kept for the backward pass stays the same."""
     return torch.cdist(left, right, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+METHOD = Method(
+    "p-adapter",
+    p_adapter,
+    ranges={
+        "p": FloatDistribution(1.0, 3.0),
+        "bottleneck": size(8, 256),
+        "mu": FloatDistribution(0.1, 10.0, log=True),
+    },
+    rates=ADAPTER_RATES,
+    free=frozenset({"p", "mu"}),
+)

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from ..arch import size
 from ..handle import Handle, Site
 from ..hooks import Hooks
-from .lora import LowRank
+from ..low_rank import LowRank
+from ..method import CHEAPEST_WHERE, LORA_RATES, WHERE, Method
+from ..method import size as sizes
 
 
 class GatedPair(nn.Module):
@@ -52,3 +54,12 @@ def petalface(
         own.append(pair := GatedPair(*shape, (rank, second_rank), alpha))
         hooks.change(path, pair)
     return Handle(site, own, hooks=hooks)
+
+
+METHOD = Method(
+    "petalface",
+    petalface,
+    ranges={"rank": sizes(1, 32), "second_rank": sizes(1, 32), **WHERE},
+    rates=LORA_RATES,
+    rivals=CHEAPEST_WHERE,
+)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ....common.errors import ConfigurationError
+from ..bottleneck import Bottleneck, adapted
 from ..handle import Handle, Site
 from ..hooks import Hooks
-from .adapters import adapted
-from .bottleneck import Bottleneck
+from ..method import Method
 
 
 class Scaled(nn.Module):
@@ -88,3 +88,6 @@ def _adapter(state: Mapping[str, Tensor], place: int, activation: str, scale: fl
 
 
 _KEYS = ("down.weight", "down.bias", "up.weight", "up.bias")
+
+
+METHOD = Method("scalearn", scalearn)

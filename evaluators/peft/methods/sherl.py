@@ -10,13 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from optuna.distributions import IntDistribution
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ....common.errors import ArchitectureError
+from ..bottleneck import up_projection
 from ..handle import Handle, Site
 from ..hooks import Hooks, first
-from .bottleneck import up_projection
+from ..method import SIDE_RATES, Method, one_of
 
 
 class Merge(nn.Module):
@@ -78,3 +80,20 @@ def _noting(states: list[Tensor], place: int) -> Callable[[Any], Any]:
         return output
 
     return note
+
+
+METHOD = Method(
+    "sherl",
+    sherl,
+    ranges={
+        "late": IntDistribution(1, 4),
+        "reduction": one_of(2, 4, 8, 16),
+        "temperature": one_of(0.1, 1.0),
+    },
+    rates=SIDE_RATES,
+    ranged=False,
+    searched=True,
+    free=frozenset({"temperature"}),
+    cheap_last=frozenset({"reduction"}),
+    rivals=({"late": 1}, {"late": 2}, {"late": 3}, {"late": 4}),
+)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
+from optuna.distributions import FloatDistribution
 from torch import Tensor, nn
 
 from ....common.errors import DataError
 from ..handle import Handle, Site, State
-from .subsets import own_weights
+from ..method import LearningRates, Method, one_of
+from ..weights import all_weights
 
 
 def sparse(
@@ -27,7 +29,7 @@ def sparse(
         first_share: The share of all steps after which weights are selected and rewound.
         penalty: Weight of the L1 norm of the difference, a mean over the weights.
     """
-    return SparseHandle(site, own_weights(site), density, first_share, penalty)
+    return SparseHandle(site, all_weights(site), density, first_share, penalty)
 
 
 class SparseHandle(Handle):
@@ -174,3 +176,18 @@ def check_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Te
                 f"the difference changes number {int(value.max())} of {name!r}, which has "
                 f"{weights[name].numel()}: it is of another backbone"
             )
+
+
+METHOD = Method(
+    "sparse",
+    sparse,
+    ranges={
+        "density": FloatDistribution(1e-3, 0.3, log=True),
+        "first_share": one_of(0.3, 0.5),
+    },
+    rates=LearningRates("sparse", 1e-5, 1e-3),
+    searched=True,
+    merges=True,
+    free=frozenset({"first_share"}),
+    density="density",
+)

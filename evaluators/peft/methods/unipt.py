@@ -9,9 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..bottleneck import up_projection
 from ..handle import Handle, Site
+from ..method import SIDE_RATES, Method, one_of
 from ..readout import Readout, pool
-from .bottleneck import up_projection
 
 
 class Parallel(Readout):
@@ -57,3 +58,13 @@ def unipt(site: Site, *, reduction: int = 4, gate: str = "softmax") -> Handle:
         gate: How confidences weigh layers: ``"softmax"`` or ``"sigmoid"``.
     """
     return Handle(site, readout=Parallel(site, reduction, gate))
+
+
+METHOD = Method(
+    "unipt",
+    unipt,
+    ranges={"reduction": one_of(2, 4, 8, 16), "gate": one_of("softmax", "sigmoid")},
+    rates=SIDE_RATES,
+    searched=True,
+    cheap_last=frozenset({"reduction"}),
+)

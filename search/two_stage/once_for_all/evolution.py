@@ -18,8 +18,8 @@ import numpy as np
 from ....common.errors import StudyError
 from ....evaluators.budgets import check_positive
 from ....evaluators.hardware.totals import UNITS, NetworkCosts
+from ....evaluators.limits import Limit, check_limits
 from ....spaces.elastic_genes import GENES, Networks, joined
-from ...studies.limits import Limit, check_limits
 from .archive import Archive
 from .population import Pool, crossover, mutate
 from .repair import KINDS, Repair

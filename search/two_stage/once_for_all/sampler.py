@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ....banks.bank import Bank
 from ....common.errors import BequestError, StudyError, reason_of
 from ....evaluators.hardware.totals import UNITS, NetworkCosts
+from ....evaluators.limits import Limit, parse_limit
 from ....evaluators.once_for_all.evaluator import ElasticEvaluator
-from ...studies.limits import Limit, parse_limit
 from ..protocol import Findings, FindingsStore, StageContext, StageSampler, check_settings
 from .bank_records import earlier, leave
 from .evolution import check_targets

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ....common.errors import ConfigurationError
-from ...studies.limits import Limit, parse_limit
+from ....evaluators.limits import Limit, parse_limit
 from .evolution import Evolving
 from .predictor import Fitting
 

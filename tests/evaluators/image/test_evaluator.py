@@ -16,7 +16,6 @@ from bequest import load_model
 from bequest.common.errors import ConfigurationError, DataError, EvaluationError, SpaceError
 from bequest.evaluators.cost import count_flops, count_parameters
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.factory import make_evaluator
 from bequest.evaluators.image.cell_network import MixedEdge, Shape, cell_network, mixed_network
 from bequest.evaluators.image.cell_operations import OPERATIONS, AveragePool, affine_norm
 from bequest.evaluators.image.evaluator import ImageEvaluator
@@ -165,20 +164,6 @@ def test_faults_are_named(digits: ImageClassification) -> None:
         Budget(epochs=0)
     with pytest.raises(SpaceError, match="'gnn' is not one of cells"):
         ImageEvaluator(digits, space=gnn_space())
-
-
-def test_the_evaluator_fits_task_and_space(digits: ImageClassification) -> None:
-    assert make_evaluator(digits).space == nas_bench_201_space()
-    assert make_evaluator(digits, "darts").space == darts_space()
-    graph = load_task("wine-knn")
-    assert make_evaluator(graph).space == gnn_space()
-    assert make_evaluator(graph, "nas-bench-graph").space.name == "nas-bench-graph"
-    with pytest.raises(SpaceError, match="'darts' does not fit node classification"):
-        make_evaluator(graph, "darts")
-    with pytest.raises(SpaceError, match="'gnn' does not fit image classification"):
-        make_evaluator(digits, "gnn")
-    with pytest.raises(SpaceError, match="'wine-knn' is a graph: epochs, images and size"):
-        make_evaluator(graph, budget=Budget(epochs=2))
 
 
 def test_a_decaying_skip_needs_a_skip() -> None:

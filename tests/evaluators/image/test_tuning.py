@@ -25,19 +25,18 @@ from bequest.common.errors import (
     SpaceError,
     UnknownNameError,
 )
-from bequest.evaluators.factory import Tuning, make_evaluator
 from bequest.evaluators.finetuning.training import TuningBudget
 from bequest.evaluators.image.backbones import load_image_backbone
 from bequest.evaluators.image.pixels import PixelForm
 from bequest.evaluators.image.tuning import ImageTuningEvaluator
 from bequest.evaluators.peft.cost import measure
 from bequest.evaluators.peft.registry import attach
+from bequest.evaluators.peft.space import method_of, peft_space, searchable, usual_methods
 from bequest.evaluators.text.backbones import load_backbone
-from bequest.spaces.peft import KNOBS, USUAL, method_of, peft_space
 from tests.conformance.methods import put, train
 from tests.evaluators.peft.backbones import SIZES, make_backbone, make_inputs
 
-IMAGE_METHODS = [method for method in KNOBS if method != "dept"]
+IMAGE_METHODS = [method for method in searchable() if method != "dept"]
 SMALL = TuningBudget(epochs=1, examples=30)
 
 
@@ -87,7 +86,9 @@ def test_the_space_holds_what_fits(task: ImageClassification, backbone: str | nn
     space = ImageTuningEvaluator(task, backbone, budget=SMALL).space
     offered = {method_of(space.sample(np.random.default_rng(i))).method for i in range(200)}
     # timm projects to query, key and value at once: IA3 cannot scale two of them.
-    assert offered == set(USUAL) - {"dept"} - (set() if isinstance(backbone, str) else {"ia3"})
+    assert offered == set(usual_methods()) - {"dept"} - (
+        set() if isinstance(backbone, str) else {"ia3"}
+    )
     with pytest.raises(ArchitectureError, match="'dept' changes word embeddings"):
         ImageTuningEvaluator(task, backbone, budget=SMALL, methods=["probe", "dept"])
 
@@ -350,16 +351,6 @@ def test_too_few_images(task: ImageClassification) -> None:
 
 
 # By name ------------------------------------------------------------------------------------------
-
-
-def test_choice_wants_a_backbone_where_one_is_tuned(task: ImageClassification, folder: str) -> None:
-    with pytest.raises(SpaceError, match="'peft' on images .'bright'. needs a backbone: give --b"):
-        make_evaluator(task, "peft")
-    with pytest.raises(SpaceError, match="'nas-bench-201' has no backbone"):
-        make_evaluator(task, tuning=Tuning(backbone=folder))
-    tuning = Tuning(folder, epochs=2, examples=0)
-    made: Any = make_evaluator(task, "peft", tuning=tuning)
-    assert made.budget == TuningBudget(epochs=2, examples=None)
 
 
 def run(*arguments: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch.nn import functional
 import bequest
 from bequest.common.errors import DataError, EvaluationError, SpaceError, StudyError
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.factory import image_budget, make_evaluator
+from bequest.evaluators.factory import EvaluatorOptions, make_evaluator
 from bequest.evaluators.image.tasks import Images
 from bequest.evaluators.image.training import Budget
 from bequest.evaluators.once_for_all.budget import ElasticBudget
@@ -282,25 +283,24 @@ def test_images_are_square_or_made_so() -> None:
     wide = bequest.ImageClassification(rng.random((90, 1, 8, 20)), np.arange(90) % 3, name="wide")
     with pytest.raises(SpaceError, match="images of 8 x 20 pixels: .* give a size, for example 8"):
         ElasticEvaluator(wide)
-    budget = image_budget("elastic", size=8)
-    assert isinstance(budget, ElasticBudget)
-    assert ElasticEvaluator(wide, budget=budget).geometry.size == 4
+    assert made_by_name(wide, size=8).geometry.size == 4
 
 
-def test_the_space_is_chosen_by_its_name() -> None:
+def made_by_name(task: Any, **options: Any) -> ElasticEvaluator:
+    evaluator = make_evaluator(task, "elastic", EvaluatorOptions(**options))
+    assert isinstance(evaluator, ElasticEvaluator)
+    return evaluator
+
+
+def test_options_go_to_the_training_that_they_mean() -> None:
     digits = load_task("digits")
-    budget = image_budget("elastic", epochs=3, images=0, size=8)
-    assert isinstance(budget, ElasticBudget)
-    assert budget.fine_tuning.epochs == 3
-    assert budget.shrinking.images is None
-    made = make_evaluator(digits, "elastic", budget)
-    assert isinstance(made, ElasticEvaluator)
-    assert image_budget("elastic") is None
-    assert image_budget("darts", size=0) == Budget(size=None)
-    with pytest.raises(SpaceError, match="give an ElasticBudget"):
-        make_evaluator(digits, "elastic", Budget())
-    with pytest.raises(SpaceError, match="give a Budget"):
-        make_evaluator(digits, "darts", budget)
+    usual = ElasticBudget()
+    assert made_by_name(digits).budget == usual
+    budget = made_by_name(digits, epochs=3, images=0, size=8).budget
+    assert budget.fine_tuning == replace(usual.fine_tuning, epochs=3, size=8)
+    assert budget.shrinking == replace(usual.shrinking, images=None)
+    assert budget.keeping == replace(usual.keeping, epochs=3)
+    assert made_by_name(digits, epochs=1).budget.keeping == usual.keeping  # no shorter than usual
 
 
 def test_images_must_lead_to_the_geometry() -> None:

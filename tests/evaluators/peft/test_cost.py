@@ -10,7 +10,7 @@ import torch
 
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.cost import CostModel, exceeded, measure
-from bequest.evaluators.peft.methods.skipping import SkippingHandle
+from bequest.evaluators.peft.methods.das import SkippingHandle
 from tests.conformance.methods import needed
 from tests.evaluators.peft.backbones import SIZES, make_backbone, outputs
 

@@ -16,9 +16,9 @@ from bequest.common.errors import (
 )
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.merging import difference, merge_deltas, ties
-from bequest.evaluators.peft.methods.bottleneck import KroneckerLinear
+from bequest.evaluators.peft.methods.compacter import KroneckerLinear
 from bequest.evaluators.peft.methods.p_adapter import p_laplacian
-from bequest.evaluators.peft.methods.prompts import choose_source
+from bequest.evaluators.peft.methods.prompt import choose_source
 from bequest.evaluators.peft.methods.sparse import apply_difference, compose
 from bequest.evaluators.peft.spsa import Spsa
 from tests.conformance.methods import MethodConformance, put, train

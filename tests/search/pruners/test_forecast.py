@@ -15,13 +15,13 @@ from optuna.pruners import BasePruner, MedianPruner
 from scipy.stats import t as student
 
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
+from bequest.evaluators.peft.space import peft_space
 from bequest.evaluators.text.training import TextBudget
 from bequest.search.pruners.forecast import Curve, ForecastPruner, chance_to_win, grouping
 from bequest.search.studies.trial import Trial
 from bequest.search.study import Study
 from bequest.spaces import Condition, Parameter, Space
 from bequest.spaces.gnn import gnn_space
-from bequest.spaces.peft import peft_space
 
 SPACE = Space(
     "methods",

@@ -11,9 +11,9 @@ from bequest.common.errors import StudyError, UnknownNameError
 from bequest.evaluators.hardware.model import LayerCostModel
 from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.hardware.totals import NetworkCosts
+from bequest.evaluators.limits import parse_limit
 from bequest.evaluators.once_for_all.evaluator import ends
 from bequest.search.pareto import hypervolume, on_front
-from bequest.search.studies.limits import parse_limit
 from bequest.search.two_stage.once_for_all.evolution import (
     Evolution,
     Evolving,

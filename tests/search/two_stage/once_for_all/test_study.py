@@ -24,11 +24,11 @@ from bequest.evaluators.hardware.model import LayerCostModel
 from bequest.evaluators.hardware.table import Cost, CostTable
 from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.evaluators.image.training import Budget
+from bequest.evaluators.limits import parse_limit
 from bequest.evaluators.once_for_all.budget import ElasticBudget
 from bequest.evaluators.once_for_all.evaluator import ElasticEvaluator, ends
-from bequest.evaluators.once_for_all.model import QuantisedModel
+from bequest.evaluators.once_for_all.quantised_model import QuantisedKind
 from bequest.evaluators.once_for_all.training import Shrinking
-from bequest.search.studies.limits import parse_limit
 from bequest.search.study import Study as StudyClass
 from bequest.search.two_stage import target_rows
 from bequest.search.two_stage.once_for_all.bank_records import architectures, earlier
@@ -222,7 +222,7 @@ def test_each_limit_has_its_winner(make: MakeStudy, tmp_path: Path) -> None:
         assert row["latency"] <= most
         assert study.trials[row["trial"]].value == row["accuracy"]
     model = study.fit_best(folder=str(tmp_path / "small"), within={"latency": 0.12})
-    assert isinstance(model, QuantisedModel)
+    assert isinstance(model.kind, QuantisedKind)
     assert model.facts.config == study.trials[rows[0]["trial"]].config
     with pytest.raises(StudyError, match=r"no complete trial within latency 0.001"):
         study.fit_best(within={"latency": 1e-3})
