@@ -15,6 +15,7 @@ from bequest.evaluators.limits import parse_limit
 from bequest.evaluators.once_for_all.evaluator import ends
 from bequest.search.pareto import hypervolume, on_front
 from bequest.search.two_stage.once_for_all.evolution import (
+    MARGIN,
     Evolution,
     Evolving,
     check_targets,
@@ -182,3 +183,39 @@ def test_hypervolume_of_a_square_and_of_nothing() -> None:
     reference = np.array([1.0, 1.0])
     assert hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]), reference) == pytest.approx(0.75)
     assert hypervolume(np.array([[2.0, 0.0]]), reference) == 0.0
+
+
+def test_the_ladder_is_even_on_a_logarithmic_scale() -> None:
+    limits = [parse_limit("latency=0.4ms"), parse_limit("latency=0.2ms")]
+    evolution = Evolution(COSTS, score, limits, Evolving(rungs=4), seed=0)
+    assert evolution._targets[:2, 0].tolist() == [0.4, 0.2]
+    rungs = np.append(evolution._targets[2:, 0], 0.4)
+    assert rungs[0] == pytest.approx(MARGIN * COSTS.smallest("latency"))
+    assert len(rungs) == 4
+    assert np.diff(np.log(rungs)) == pytest.approx(np.full(3, np.log(rungs[-1] / rungs[0]) / 3))
+    free = Evolution(COSTS, score, (), Evolving(rungs=4), seed=0)
+    assert len(free._targets) == 4
+    drawn = Networks.sample(SMALL, 4_000, np.random.default_rng(1))
+    loosest = np.quantile(COSTS.total(drawn, "latency"), 0.9)
+    ratio = (free._targets[1:] / free._targets[:-1]).ravel()
+    assert ratio == pytest.approx(np.full(3, ratio[0]))
+    assert free._targets[-1, 0] * ratio[0] == pytest.approx(loosest, rel=0.05)
+
+
+def test_half_of_the_children_are_mutants_and_half_crossovers() -> None:
+    evolution = evolved("latency=0.3ms", rounds=3)
+    assert evolution._pool is not None
+    parents = evolution._pool.networks
+    children = evolution._bred(np.zeros(40, dtype=int))
+    assert len(children) == 40
+
+    def of_one_parent(networks: Networks) -> np.ndarray:
+        """The largest share of blocks that a child has in common with one parent."""
+        same = networks.kernel[:, None] == parents.kernel
+        same = same & (networks.channels[:, None] == parents.channels)
+        same = same & (networks.bits[:, None] == parents.bits).all(3)
+        return np.asarray(same.mean(2).max(1))
+
+    mutants, crossed = of_one_parent(children[:20]), of_one_parent(children[20:])
+    assert mutants.mean() > crossed.mean()
+    assert evolution.calls > 0

@@ -16,7 +16,7 @@ from bequest.search.two_stage.once_for_all.evolution import (
 from bequest.search.two_stage.once_for_all.repair import Repair
 from bequest.search.two_stage.once_for_all.sensitivity import learn
 from bequest.spaces.elastic import SMALL
-from bequest.spaces.elastic_genes import Networks
+from bequest.spaces.elastic_genes import INPUTS, SEVEN, Networks, joined
 
 HEAD, TAIL = ends(SMALL, 1, 10, 28)
 COSTS = NetworkCosts(SMALL, LayerCostModel.load().table(SMALL, HEAD, TAIL), HEAD, TAIL)
@@ -80,3 +80,59 @@ def test_bits_fall_first_and_where_they_matter_least() -> None:
     tight = repair(networks, np.array([[COSTS.smallest("latency") * MARGIN]]), RNG)
     assert tight.depth.sum() < networks.depth.sum()
     assert tight.channels.sum() < networks.channels.sum()
+
+
+@pytest.mark.parametrize("name", ["latency", "size"])
+@pytest.mark.parametrize("kind", ["bits", "channels", "kernel", "depth"])
+def test_the_saving_of_each_step_is_what_the_costs_say(name: str, kind: str) -> None:
+    """Each gene lowered alone, and the whole network's cost compared."""
+    networks = Networks.sample(SMALL, 3, np.random.default_rng(4)).mended()
+    repair = Repair(COSTS, (name,), SENSITIVITY)
+    genes = getattr(networks, kind)
+    steps = np.ones(genes.shape, dtype=np.int64)
+    saved = repair._saved(networks, kind, steps, name).reshape(genes.shape)
+    before = COSTS.total(networks, name)
+    for place in np.ndindex(*genes.shape[1:]):
+        lowered = joined([networks])
+        column = getattr(lowered, kind)[(slice(None), *place)]
+        least = np.array(SMALL.depths(place[0])[0] if kind == "depth" else 0)
+        possible = column > least
+        if kind == "bits" and place[-1] == INPUTS:
+            possible &= (networks.kernel[:, place[0]] != SEVEN) | (column > 1)
+        getattr(lowered, kind)[(slice(None), *place)] = np.where(possible, column - 1, column)
+        expected = before - COSTS.total(lowered, name)
+        np.testing.assert_allclose(saved[(slice(None), *place)], expected, atol=1e-9)
+
+
+def test_two_levels_of_bits_lose_both_steps() -> None:
+    networks = Networks.default(SMALL, 1)
+    networks.bits[:] = 2
+    repair = Repair(COSTS, ("latency",), SENSITIVITY)
+    one = repair._losses(networks, "bits", np.ones(networks.bits.shape, dtype=np.int64))
+    two = repair._losses(networks, "bits", np.full(networks.bits.shape, 2))
+    levels = SENSITIVITY.bits.reshape(-1, 3)
+    np.testing.assert_allclose(one[0], levels[:, 2])
+    np.testing.assert_allclose(two[0], levels[:, 1] + levels[:, 2])
+    steps = np.full(networks.channels.shape, 3)
+    channels = repair._losses(networks, "channels", steps)
+    np.testing.assert_allclose(channels[0], 3 * SENSITIVITY.channels)
+
+
+def test_noise_makes_children_of_one_network_differ() -> None:
+    networks = joined([Networks.default(SMALL, 1)] * 30)
+    limits = COSTS.total(networks, "latency")[:, None] * 0.6
+    rng = np.random.default_rng(0)
+    same = Repair(COSTS, ("latency",), SENSITIVITY, noise=0.0)(networks, limits, rng)
+    assert len(set(same.keys())) == 1
+    varied = Repair(COSTS, ("latency",), SENSITIVITY, noise=0.5)(networks, limits, rng)
+    assert len(set(varied.keys())) > 5
+    assert COSTS.total(varied, "latency").min() > 0.4 * limits.min(), "no more than is needed"
+
+
+def test_kinds_that_are_not_searched_stay() -> None:
+    networks = Networks.default(SMALL, 5)
+    limits = COSTS.total(networks, "latency")[:, None] * 0.7
+    kinds = (("channels", "kernel"), ("depth",))
+    repaired = Repair(COSTS, ("latency",), SENSITIVITY, kinds=kinds)(networks, limits, RNG)
+    np.testing.assert_array_equal(repaired.bits, networks.bits)
+    assert (COSTS.total(repaired, "latency") <= limits[:, 0]).all()
