@@ -243,7 +243,7 @@ def _other_constant(node: ast.Constant) -> Iterator[tuple[ast.expr, str]]:
     if isinstance(node.value, bool):
         yield node, str(not node.value)
     elif isinstance(node.value, int):
-        yield node, str(node.value + 1)
+        yield node, str(node.value + 1 if node.value < 10 else 2 * node.value)
     elif isinstance(node.value, float):
         yield node, repr(2 * node.value if node.value else 1.0)
 

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from bequest.banks.bank import Bank
 from bequest.banks.logs import import_mlflow, import_optuna
+from bequest.banks.record import BankTask
 from bequest.common.errors import BankError, BequestError, UnknownNameError
 from bequest.spaces import Condition
 
@@ -66,7 +67,8 @@ def test_an_optuna_study(bank: Bank, tmp_path: Path) -> None:
     assert condition is not None
     assert condition.values == ("rbf",)
     assert record.metrics == {"seconds": 1.5}
-    assert bank.tasks[0].direction == "minimize"
+    assert bank.tasks == [BankTask("theirs", "value", "minimize", kind="Optuna study")]
+    assert (record.source, record.error) == ("Optuna study theirs", None)
 
 
 def test_an_unknown_study(bank: Bank, store: str) -> None:
