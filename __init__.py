@@ -6,10 +6,25 @@ libraries.
 
 from __future__ import annotations
 
+import sys
+
+if __name__ in sys.stdlib_module_names:
+    # A clone whose folder is called like a standard module (`copy`) would shadow that module for
+    # scripts that lie beside it: give them the real one. Nothing is imported before that, as it
+    # may be the very module.
+    _bootstrap = sys.modules["_frozen_importlib"]
+    _path = [entry for entry in sys.path if not __file__.startswith(f"{entry}/{__name__}/")]
+    _spec = sys.modules["_frozen_importlib_external"].PathFinder.find_spec(__name__, _path)
+    sys.modules[__name__] = _bootstrap.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[__name__])
+else:
+    from .common import renamed
+    from .common.version import __version__
+
+    renamed.install()
+
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from .common import renamed
 
 if TYPE_CHECKING:
     from .common.errors import BequestError
@@ -33,7 +48,6 @@ if TYPE_CHECKING:
     from .search.task_selection.selection import TaskSelection
     from .spaces import Condition, Parameter, Space
 
-__version__ = "0.1.0"
 
 _EXPORTS = {
     "BequestError": "common.errors",
@@ -81,9 +95,6 @@ __all__ = [
     "load_model",
     "load_task",
 ]
-
-
-renamed.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,7 @@ _renamed = renamed_attribute(
     __name__,
     {
         "DesignPrior": "search.surrogates.design_prior:DesignPrior",
-        "Inheritance": "search.surrogates.transfer_prior:Inheritance",
+        "Inheritance": "search.surrogates.transfer_prior:TransferPrior",
     },
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +22,9 @@ from .record import BankTask, Record
 from .scores import Scores, read_scores, read_tasks
 
 IDENTITY = "identity"
+
+NO_BANK = "none"
+"""What stands for no bank where a URL is expected."""
 
 
 class Bank:
@@ -139,7 +143,7 @@ class Bank:
 
         Args:
             task: The task's name.
-            until: A `mark`: what was added after it is left out.
+            until: A `revision`: what was added after it is left out.
 
         Raises:
             UnknownNameError: There is no such task.
@@ -210,11 +214,17 @@ class Bank:
         return found
 
     @property
-    def mark(self) -> int:
-        """A mark that grows with every record: `scores` can be asked for as of then."""
+    def revision(self) -> int:
+        """A number that grows with every record: `scores` can be asked for as of then."""
         with self._reading() as connection:
             last = connection.execute(sa.select(sa.func.max(schema.records.c.id))).scalar()
         return int(last or 0)
+
+    @property
+    def mark(self) -> int:
+        """The old name of `revision`; deprecated."""
+        warnings.warn("Bank.mark is called Bank.revision now", DeprecationWarning, stacklevel=2)
+        return self.revision
 
     def scores(self, space: Space, until: int | None = None) -> tuple[Scores, list[Overlap]]:
         """All that whole trainings in the bank say of a space.
@@ -223,14 +233,14 @@ class Bank:
 
         Args:
             space: The space.
-            until: A `mark`: what was added after it is left out, so that a study which is resumed
-                inherits what it began with.
+            until: A `revision`: what was added after it is left out, so that a resumed study starts
+                from the same records.
 
         Returns:
             The scores, and for each space in the bank how it overlaps with this one. They are
             kept: asked again, a bank in which nothing was added answers at once.
         """
-        asked = (space.hash, self.mark if until is None else until)
+        asked = (space.hash, self.revision if until is None else until)
         if asked not in self._warm:
             self._warm = {asked: self._read_scores(space, asked[1])}
         return self._warm[asked]

@@ -23,8 +23,8 @@ from bequest.banks.bank import Bank
 from bequest.banks.record import BankTask, Record
 from bequest.search.samplers import make_sampler
 from bequest.search.surrogates.design_prior import DesignPrior
-from bequest.search.surrogates.transfer_prior import inheritance_of
-from bequest.search.transfer.sources import Heritage
+from bequest.search.surrogates.transfer_prior import transfer_prior_of
+from bequest.search.transfer.sources import SourceTasks
 from bequest.spaces import Config, Space
 from bequest.spaces.gnn import gnn_space
 
@@ -99,14 +99,14 @@ def large(result: Result, folder: Path, tasks: int, designs: int) -> None:
 def _prior(bank: Bank, space: Space, task: str) -> float:
     """Seconds until both samplers could propose their first design."""
     began = time.time()
-    heritage = Heritage(bank, task, space, bank.mark)
-    names = heritage.tasks
+    sources = SourceTasks(bank, task, space, bank.revision)
+    names = sources.tasks
     relevance = {name: float(i % 5 + 1) for i, name in enumerate(names)}
-    inheritance = inheritance_of(heritage.scores)
-    assert inheritance.weights.noise > 0
-    views = inheritance.with_relevance(relevance).bank_views
-    DesignPrior(heritage.scores, relevance)
-    assert len(views) == len(heritage.scores.configs)
+    prior = transfer_prior_of(sources.scores)
+    assert prior.weights.noise > 0
+    views = prior.with_relevance(relevance).bank_views
+    DesignPrior(sources.scores, relevance)
+    assert len(views) == len(sources.scores.configs)
     return time.time() - began
 
 
@@ -116,7 +116,7 @@ def suggestions(result: Result, folder: Path) -> None:
     bank = Bank(f"sqlite:///{folder / 'usual.db'}")
     fill(bank, space, 20, 100)
     began = time.process_time()
-    sampler = make_sampler("transfer", space, 0, Heritage(bank, "new", space, bank.mark))
+    sampler = make_sampler("transfer", space, 0, SourceTasks(bank, "new", space, bank.revision))
     study = optuna.create_study(sampler=sampler, direction="maximize")
     effects = _effects(space, 999)
     spent = []

@@ -25,8 +25,8 @@ from bequest.evaluators.once_for_all.evaluator import ElasticEvaluator
 from bequest.search.two_stage.once_for_all.collection import random_network
 from bequest.search.two_stage.once_for_all.evolution import Evolution
 from bequest.search.two_stage.once_for_all.predictor import Fitting, Predictor, pairwise_accuracy
-from bequest.search.two_stage.once_for_all.search import JointSearch
-from bequest.search.two_stage.once_for_all.settings import Settings
+from bequest.search.two_stage.once_for_all.search import CompressionSearch
+from bequest.search.two_stage.once_for_all.settings import OnceForAllSettings
 from bequest.spaces.elastic_genes import Networks
 
 SIZES = (50, 100, 200, 400)
@@ -58,7 +58,7 @@ def predictor(args: argparse.Namespace, result: Result) -> None:
     """
     for name in args.tasks.split(","):
         evaluator = _evaluator(name, args)
-        search = JointSearch(evaluator, Settings(floats=FLOATS), seed=0)
+        search = CompressionSearch(evaluator, OnceForAllSettings(floats=FLOATS), seed=0)
         evaluator.once_for_all(0)
         geometry = evaluator.geometry
         floats = search.floats.grow(FLOATS, random_network(geometry, 0))
@@ -121,14 +121,14 @@ def _one_seed(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """All of one seed's figures; kept in the Bequest home."""
     evaluator = _evaluator(name, args)
     limits = tuple(Limit("latency", ms, "ms") for ms in LATENCIES)
-    settings = Settings(limits=limits)
+    settings = OnceForAllSettings(limits=limits)
     facts = [asdict(settings), asdict(evaluator.budget), TRIED, FRONT]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
     path = home() / "joint_benchmark" / f"{name}-{seed}-{digest}.json"
     if path.exists():
         kept: dict[str, Any] = json.loads(path.read_text())
         return kept
-    search = JointSearch(evaluator, settings, seed=seed)
+    search = CompressionSearch(evaluator, settings, seed=seed)
     evaluator.once_for_all(seed)
     search.learn_floats()
     floats = search.predictor.knowledge
@@ -152,7 +152,7 @@ def _one_seed(name: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _tau(search: JointSearch, evolution: Evolution, seed: int) -> float:
+def _tau(search: CompressionSearch, evolution: Evolution, seed: int) -> float:
     """Of predicted and measured accuracies of networks from all along the front."""
     networks = evolution.archive.networks
     assert networks is not None

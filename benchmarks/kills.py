@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from bequest.search.execution.slots import is_lost
-from bequest.search.samplers import SAMPLERS, TRANSFER
+from bequest.search.samplers import SAMPLERS
 from bequest.search.studies.record import open_record
 from bequest.search.studies.trial import Trial
 
@@ -92,7 +92,7 @@ def main() -> None:
     result = Result("kills")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BEQUEST_HOME"] = folder
-        for sampler in (*SAMPLERS, TRANSFER):
+        for sampler in [n for n in SAMPLERS if not n.startswith("autotransfer")]:
             row = measure(args.task, sampler, args.trials, folder)
             result.rows.append(row)
             wrong = row["orphans"] + row["lost"] + row["doubled"] + row["differing"]

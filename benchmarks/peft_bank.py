@@ -14,7 +14,7 @@ import numpy as np
 from bequest.banks.bank import Bank
 from bequest.banks.bundled import TEXTS
 from bequest.banks.exchange import import_bank
-from bequest.search.transfer.replay import METHODS, rehearse
+from bequest.search.transfer.replay import METHODS, leave_one_task_out
 
 from .harness import Result, Summary
 from .peft_trials import KIN, TRIALS
@@ -27,7 +27,9 @@ def saving(args: argparse.Namespace, result: Result) -> None:
     (space,) = bank.spaces()
     kin = {other for others in KIN.values() for other in others}
     out = [task.name for task in bank.tasks if task.facts.get("task", task.name) in kin]
-    runs = list(rehearse(bank.scores(space)[0].without(out), budget=TRIALS, seeds=args.seeds))
+    runs = list(
+        leave_one_task_out(bank.scores(space)[0].without(out), budget=TRIALS, seeds=args.seeds)
+    )
     tasks = list(dict.fromkeys(run.task for run in runs))
     means: dict[str, list[float]] = {}
     for method in METHODS:

@@ -29,8 +29,8 @@ from bequest.evaluators.image.training import Budget, score, train
 from bequest.evaluators.seeding import seeded
 from bequest.evaluators.table import TableEvaluator
 from bequest.search.samplers import make_sampler
-from bequest.search.two_stage.one_shot.search import RelaxedSearch
-from bequest.search.two_stage.one_shot.settings import Settings
+from bequest.search.two_stage.one_shot.search import SupernetSearch
+from bequest.search.two_stage.one_shot.settings import OneShotSettings
 from bequest.spaces import Config, Space
 
 from .harness import Result, Summary
@@ -56,8 +56,8 @@ def search(task: ImageClassification, space: Space, method: str, seed: int, work
     halves = ImageHalves(train_half, validation_half, seed=seed, flips=task.flips, shift=shift)
     shape = Shape(task.channels, task.classes)
     supernet = cell_supernet(space, shape, halves, seed=seed)
-    settings = Settings(method=method)
-    found = RelaxedSearch(supernet, settings, seed=seed, checkpoint=path.with_suffix(".pt"))
+    settings = OneShotSettings(method=method)
+    found = SupernetSearch(supernet, settings, seed=seed, checkpoint=path.with_suffix(".pt"))
     found.run(lambda: print(method, seed, found.epochs[-1].epoch, found.epochs[-1].config))
     began = time.process_time()
     candidates = [asdict(c) for c in found.candidates(CANDIDATES)]

@@ -26,7 +26,7 @@ from bequest.evaluators.datasets import load_task
 from bequest.evaluators.graph.cell import GraphCellEvaluator
 from bequest.evaluators.graph.tasks import NodeClassification
 from bequest.evaluators.table import TableEvaluator
-from bequest.search.two_stage.one_shot.search import RelaxedSearch
+from bequest.search.two_stage.one_shot.search import SupernetSearch
 from bequest.search.two_stage.one_shot.settings import default_settings
 
 from .harness import Result, Summary
@@ -81,7 +81,7 @@ def search(dataset: str, method: str, seed: int, args: argparse.Namespace) -> di
         ]
     else:
         settings = default_settings(method, evaluator.space)
-        found = RelaxedSearch(evaluator.supernet(seed=seed), settings, seed=seed)
+        found = SupernetSearch(evaluator.supernet(seed=seed), settings, seed=seed)
         found.run()
         candidates = [asdict(c) for c in found.candidates(CANDIDATES)]
     searched = time.process_time() - began

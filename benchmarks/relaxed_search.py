@@ -37,7 +37,7 @@ from bequest.search.two_stage.one_shot.bilevel import RelaxedOptimiser
 from bequest.search.two_stage.one_shot.darts import Darts
 from bequest.search.two_stage.one_shot.exact import ExactHypergradient
 from bequest.search.two_stage.one_shot.rarts import Coupling, Rarts
-from bequest.search.two_stage.one_shot.settings import METHODS, Settings
+from bequest.search.two_stage.one_shot.settings import METHODS, OneShotSettings
 from bequest.search.two_stage.one_shot.solvable import SolvableModel, plain, rarts_limit
 from bequest.spaces.cell import nas_bench_201_space
 
@@ -186,11 +186,11 @@ def _supernet(name: str) -> Supernet:
 
 
 def _optimiser(method: str, supernet: Supernet) -> RelaxedOptimiser:
-    settings = Settings(method=METHODS[0] if method == WEIGHTS_ONLY else method)
+    settings = OneShotSettings(method=METHODS[0] if method == WEIGHTS_ONLY else method)
     weights, alpha = supernet.start(0)
     if method == WEIGHTS_ONLY:
-        return Darts(supernet, weights, alpha, settings.rates)
-    return settings.optimiser(supernet, weights, alpha)
+        return Darts(supernet, weights, alpha, settings.optimiser)
+    return settings.make_optimiser(supernet, weights, alpha)
 
 
 def _steps(method: str, supernet: Supernet, steps: int) -> float:
@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--methods", help="cells, graphs: only these, by commas")
     parser.add_argument("--datasets", help="graphs: only these, by commas")
     parser.add_argument("--data-root", type=Path, default=os.environ.get("BEQUEST_DATA"))
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/results/relaxed_work"))
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/work/relaxed"))
     parser.add_argument("--out")
     args = parser.parse_args()
     result = Result("relaxed_search")

@@ -19,7 +19,7 @@ from bequest.search.two_stage.once_for_all.active_learning import (
 )
 from bequest.search.two_stage.once_for_all.evolution import MARGIN, Evolution
 from bequest.search.two_stage.once_for_all.predictor import Knowledge, Samples
-from bequest.search.two_stage.once_for_all.search import JointSearch
+from bequest.search.two_stage.once_for_all.search import CompressionSearch
 from bequest.spaces.elastic import BITS, ROLES
 from bequest.spaces.elastic_genes import Networks
 
@@ -47,7 +47,7 @@ class OneAfterAnother:
     """
 
     def __init__(
-        self, search: JointSearch, floats: Knowledge, limits: Sequence[float], tried: int
+        self, search: CompressionSearch, floats: Knowledge, limits: Sequence[float], tried: int
     ) -> None:
         self.search, self.limits, self.tried = search, limits, tried
         self.costs = search.evaluator.costs

@@ -46,7 +46,7 @@ from bequest.search.samplers import make_sampler
 from bequest.search.samplers.autotransfer import AutoTransferSampler
 from bequest.search.samplers.transfer_gp import TransferGPSampler
 from bequest.search.surrogates.design_prior import DesignPrior
-from bequest.search.surrogates.transfer_prior import Inheritance
+from bequest.search.surrogates.transfer_prior import TransferPrior
 
 from .harness import Result, Summary
 from .search_trials import thresholds
@@ -226,7 +226,7 @@ def _sampler(
     if not scores.tasks:
         return None
     if method == "transfer":
-        return TransferGPSampler(space, Inheritance(scores), seed=seed)
+        return TransferGPSampler(space, TransferPrior(scores), seed=seed)
     prior = DesignPrior(scores, similarity(table, folder, task))
     return AutoTransferSampler(space, prior, seed=seed)
 

@@ -138,7 +138,13 @@ def check(
     """Search every task of the bank again as if it were new: the saving to expect."""
     from rich.progress import track
 
-    from ..search.transfer.replay import LEAST_TASKS, METHODS, candidates, rehearse, summarised
+    from ..search.transfer.replay import (
+        LEAST_TASKS,
+        METHODS,
+        leave_one_task_out,
+        replayable,
+        summarise,
+    )
 
     found = _open(bank)
     spaces = {s.name: s for s in found.spaces()}
@@ -152,13 +158,13 @@ def check(
     summaries = []
     for name in sorted(spaces) if space is None else [space]:
         scores = found.scores(spaces[name])[0].without(out)
-        scores = scores.only(candidates(scores))
+        scores = scores.only(replayable(scores))
         if len(scores.tasks) < LEAST_TASKS and space is None:
             continue
-        replayed = rehearse(scores, budget=trials, seeds=seeds)
+        replayed = leave_one_task_out(scores, budget=trials, seeds=seeds)
         total = len(scores.tasks) * (1 + 2 * seeds)
         runs = list(track(replayed, name, total=total, disable=as_json, transient=True))
-        summaries.append({"space": name, **summarised(runs)})
+        summaries.append({"space": name, **summarise(runs)})
     if as_json:
         print_json(summaries)
         return

@@ -1,4 +1,4 @@
-"""How the ``bequest`` command prints."""
+"""What the subcommands share: common options, tables and JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ..search.studies.trial import Trial
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="NAME", help="The study's name, as `bequest studies` lists it.")
+]
 Storage = Annotated[
     str | None,
     typer.Option(help="Study store: a SQLAlchemy URL. Default: studies.db in the Bequest home."),
@@ -19,21 +22,23 @@ Storage = Annotated[
 
 
 def print_json(value: Any) -> None:
+    """Print one JSON document."""
     typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table; columns that are empty in all rows are left out."""
     from rich import box
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
     columns = dict.fromkeys(name for row in rows for name in row)
-    shown = [c for c in columns if any(row.get(c) is not None for row in rows)]
-    # As texts: what a user wrote may hold what rich would take for its markup.
-    table = Table(*(Column(Text(column)) for column in shown), box=box.SIMPLE_HEAD)
+    filled = [c for c in columns if any(row.get(c) is not None for row in rows)]
+    # As texts: a user's own words may look like rich's markup.
+    table = Table(*(Column(Text(column)) for column in filled), box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*(Text(_cell(row.get(column))) for column in shown))
+        table.add_row(*(Text(_cell(row.get(column))) for column in filled))
     console = Console()
     if not console.is_terminal:
         console.width = 10_000  # a pipe takes whole lines
@@ -49,22 +54,23 @@ def _cell(value: Any) -> str:
 def study_summary(record: StudyRecord) -> dict[str, Any]:
     """A study in plain values, for machines."""
     from ..search.studies.record import best_of
+    from ..search.two_stage import target_rows
 
-    trials = record.trials
+    trials, targets = record.trials, target_rows(record)
     best = best_of(trials, record.direction, record.minimize)
     states = dict.fromkeys(t.state for t in trials)
     return {
         "study": record.name,
-        "task": record.facts["task"],
-        "sampler": record.facts["sampler"],
-        "seed": record.facts["seed"],
+        "task": record.identity["task"],
+        "sampler": record.identity["sampler"],
+        "seed": record.identity["seed"],
         "metric": record.metric,
         "direction": record.direction,
         "trials": {state: sum(t.state == state for t in trials) for state in states},
         "best_value": None if best is None else best.value,
         "best_trial": None if best is None else best.slot,
         "best_config": None if best is None else best.config,
-        **({"targets": record.target_rows()} if record.targets else {}),
+        **({"targets": targets} if targets else {}),
         **({"front": record.front_rows()} if record.minimize else {}),
     }
 
@@ -82,19 +88,20 @@ def trial_row(record: StudyRecord, trial: Trial) -> dict[str, Any]:
 
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table whose columns are told apart where a metric or parameter has their name.
+    """A row without nested values, for a table.
 
     Args:
-        row: Plain values; those in dictionaries become columns of their own.
+        row: Plain values; those in dictionaries become columns of their own, with the dictionary's
+            key before their name if another column is called the same.
     """
     columns: dict[str, Any] = {k: v for k, v in row.items() if not isinstance(v, dict)}
-    parted: dict[str, Any] = {}
+    flat_row: dict[str, Any] = {}
     for key, value in row.items():
         inner = value if isinstance(value, dict) else {key: value}
         for name, item in inner.items():
-            taken = inner is value and (name in columns or name in parted)
-            parted[f"{key}.{name}" if taken else name] = item
-    return parted
+            taken = inner is value and (name in columns or name in flat_row)
+            flat_row[f"{key}.{name}" if taken else name] = item
+    return flat_row
 
 
 def trial_counts(record: StudyRecord) -> str:

@@ -54,8 +54,17 @@ MODULES = {
 }
 """New names of documented modules by their old ones, below ``bequest``."""
 
-NAMES: dict[str, dict[str, str]] = {}
+NAMES: dict[str, dict[str, str]] = {
+    "banks.inheritance": {"Inheritance": "TransferPrior", "inheritance_of": "transfer_prior_of"},
+    "search.heritage": {"Heritage": "SourceTasks"},
+    "search.joint.settings": {"Settings": "OnceForAllSettings"},
+    "search.relaxed.settings": {"Settings": "settings_of_version_0_1", "Cures": "Regularisation"},
+}
 """New names within a module by the old ones, by the old module."""
+
+
+FINDINGS = ("relaxed", "joint")
+"""Attributes that a `StudyRecord` had for the findings of each kind of first stage."""
 
 
 def install() -> None:
@@ -75,7 +84,7 @@ def renamed_attribute(module: str, names: Mapping[str, str]) -> Callable[[str], 
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         where, new = names[name].split(":")
-        _warn(f"{module}.{name}", f"bequest.{where}.{new}")
+        warn_of_renamed(f"{module}.{name}", f"bequest.{where}.{new}")
         return getattr(importlib.import_module(f"bequest.{where}"), new)
 
     return get
@@ -101,7 +110,7 @@ class _Loader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         new = importlib.import_module(f"bequest.{MODULES[self.old]}")
         names = NAMES.get(self.old, {})
-        _warn(module.__name__, new.__name__)
+        warn_of_renamed(module.__name__, new.__name__)
 
         def get(name: str) -> Any:
             if name.startswith("__"):
@@ -111,5 +120,6 @@ class _Loader(Loader):
         module.__dict__["__getattr__"] = get
 
 
-def _warn(old: str, new: str) -> None:
+def warn_of_renamed(old: str, new: str) -> None:
+    """Warn that a name is that of an earlier version."""
     warnings.warn(f"{old} is called {new} now", DeprecationWarning, stacklevel=4)

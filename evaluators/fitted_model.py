@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .. import __version__
 from ..common.errors import DataError, unknown_name
 from ..common.registry import resolve
+from ..common.version import __version__
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

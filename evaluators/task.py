@@ -126,8 +126,8 @@ def limits_of(evaluator: Evaluator) -> dict[str, float]:
 
 
 @runtime_checkable
-class Relaxable(Protocol):
-    """An evaluator whose space has a supernet: what relaxed search needs."""
+class OneShotSearchable(Protocol):
+    """An evaluator whose space has a supernet: what one-shot search needs."""
 
     def supernet(self, *, seed: int, **options: Any) -> Any:
         """All networks of the space at once (`supernet.Supernet`), on the training data."""

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 import bequest
 from bequest.evaluators.image.training import Budget
-from bequest.search.two_stage.one_shot.settings import Cures, Settings
+from bequest.search.two_stage.one_shot.settings import OneShotSettings, Regularisation
 
 
 def main() -> None:
@@ -15,10 +15,10 @@ def main() -> None:
     data = load_digits()
     task = bequest.ImageClassification(data.images, data.target, name="my-digits")
     evaluator = bequest.ImageEvaluator(task, budget=Budget(epochs=8))
-    settings = Settings(method="rarts", epochs=12, cures=Cures(warmup=2))
+    settings = OneShotSettings(method="rarts", epochs=12, regularisation=Regularisation(warmup=2))
     study = bequest.Study(evaluator, sampler=settings, name="my-digits")
     study.run(trials=4)
-    found = study.record.relaxed
+    found = study.record.findings("relaxed")
     print(f"{found['collapse']}; derived by {[c['origin'] for c in found['candidates'][:3]]}")
     print(f"best validation accuracy {study.best.value:.3f} with {study.best.config}")
     model = study.fit_best()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 
 from ..banks.bank import Bank
@@ -24,18 +24,26 @@ from .execution.slots import SlotStudy
 from .execution.storage import has_database, open_storage
 from .execution.worker import Worker
 from .pruners import make_pruner
-from .studies.default_name import usual_name
+from .studies.default_name import default_name
 from .studies.failures import FailureWatch
-from .studies.identity import begun, check_asked, check_run, describe, directions_of, settled
+from .studies.identity import (
+    check_arguments,
+    check_run,
+    directions_of,
+    registered_identity,
+    registration,
+    study_identity,
+)
 from .studies.objectives import check_objectives
 from .studies.record import StudyRecord
 from .studies.trial import Trial
-from .study_sampler import Settings, StudyDiary, make_study_sampler, name_of
+from .study_sampler import AnySampler, label_of, make_study_sampler, name_of, uses_bank
 from .tracking.progress import study_progress
-from .tracking.study_runs import Mirror
+from .tracking.study_runs import StudyRuns
 from .tracking.tracker import Tracker, make_tracker
-from .transfer.study_bank import Inheriting, StudyBank
-from .two_stage.protocol import FirstPhaseSampler
+from .transfer.study_bank import SourceAware, StudyBank
+from .two_stage import SEARCHES
+from .two_stage.protocol import StageSampler
 
 
 class Study:
@@ -48,17 +56,17 @@ class Study:
         evaluator: What measures a configuration; it brings its task and its space.
         sampler: A name (``transfer``, ``autotransfer``, ``gp``, ``tpe``, ``evolution``,
             ``random``) or any Optuna sampler. ``transfer`` without a bank that knows the space is
-            ``gp``. ``rarts``, ``darts-1``, ``darts-2`` or the `Settings` of a relaxed search;
-            ``apq`` or the `Settings` of a joint one: it runs first, and what it found are the
-            trials.
-        bank: What earlier tasks found and this one is added to: a URL or a `Bank`; ``None`` for the
-            home's; ``"none"`` or ``False`` for no bank.
+            ``gp``. A search in two stages by its name (``rarts``, ``darts-1``, ``darts-2``,
+            ``apq``) or by its settings: its first stage runs before the trials, which are what it
+            found.
+        bank: The records of earlier tasks, to which this one's are added: a URL or a `Bank`;
+            ``None`` for the home's; ``"none"`` or ``False`` for no bank.
         pruner: A name (``none``, ``forecast``, ``median``, ``hyperband``) or any Optuna pruner.
         minimize: Metrics of the outcome that are objectives, too, and are to be small (``flops``,
             ``activation_bytes``, ...): the study then looks for the whole front (`front`).
-            Samplers that inherit from a bank do as ``gp`` does.
-        name: The study's name; by default made of task, space, sampler, seed and whatever is not as
-            usual.
+            Samplers that learn from a bank then do as ``gp`` does.
+        name: The study's name; by default made of task, space, sampler, seed and all settings that
+            are not the usual ones.
         storage: A SQLAlchemy URL, an Optuna storage, ``"memory"``, or ``None`` for the home's.
         seed: The seed of the sampler and of every training.
         tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
@@ -79,7 +87,7 @@ class Study:
         self,
         evaluator: Evaluator,
         *,
-        sampler: str | BaseSampler | Settings = "transfer",
+        sampler: AnySampler = "transfer",
         bank: str | Bank | bool | None = None,
         pruner: str | BasePruner = "none",
         minimize: Sequence[str] = (),
@@ -88,35 +96,42 @@ class Study:
         seed: int = 0,
         tracking: str | bool | None = None,
     ) -> None:
-        check_asked(evaluator, seed)
+        check_arguments(evaluator, seed)
         self.evaluator = evaluator
         self.seed = seed
+        self.minimize = tuple(minimize)
+        self.tracking = tracking
         self.sampler_name = name_of(sampler)
         self.pruner_name = pruner if isinstance(pruner, str) else type(pruner).__name__
-        space = evaluator.space
-        method = [self.sampler_name, getattr(sampler, "label", "")]
-        self.name = name or usual_name(
-            evaluator, method, minimize, seed, bank=bank, pruner=self.pruner_name
+        self.name = name or default_name(
+            evaluator,
+            [self.sampler_name, label_of(sampler)],
+            minimize,
+            seed,
+            bank=bank,
+            uses_bank=uses_bank(self.sampler_name),
+            pruner=self.pruner_name,
         )
-        self.minimize = tuple(minimize)
-        check_objectives(self.minimize, self.pruner_name, self.sampler_name)
-        self.tracking = tracking
+        in_two_stages = self.sampler_name in SEARCHES
+        check_objectives(self.minimize, self.pruner_name, self.sampler_name, single=in_two_stages)
         if isinstance(pruner, str):
-            pruner = make_pruner(pruner, space, epochs_of(evaluator))
-        self._storage = open_storage(storage)
-        facts = self.describe()
-        with begun(self.name, self._storage, directions_of(facts)):
-            self._study = SlotStudy(self.name, self._storage, RandomSampler(), pruner)
-            self.record = StudyRecord(self._study, settled(self._study, facts, evaluator))
-            self._bank = StudyBank(bank, self.record, space, stored=self._shareable())
+            pruner = make_pruner(pruner, evaluator.space, epochs_of(evaluator))
+        self._store = open_storage(storage)
+        identity = self.describe()
+        with registration(self.name, self._store, directions_of(identity)):
+            self._study = SlotStudy(self.name, self._store, RandomSampler(), pruner)
+            identity = registered_identity(self._study, identity, evaluator)
+            self.record = StudyRecord(self._study, identity)
+            self._bank = StudyBank(bank, self.record, evaluator.space, stored=self._shareable())
             self._study.sampler = make_study_sampler(
                 sampler,
+                self._study,
                 evaluator,
                 seed,
                 folder=self.record.folder,
-                diary=StudyDiary(self._study, self._notify),
-                heritage=self._bank.heritage,
-                bank=self._bank.measurements,
+                notify=self._notify,
+                sources=self._bank.sources,
+                bank=self._bank.for_stage,
             )
 
     def _notify(self) -> None:
@@ -151,7 +166,7 @@ class Study:
 
     def describe(self) -> dict[str, Any]:
         """What the study searches, as plain values; stored with it and compared on resume."""
-        return describe(
+        return study_identity(
             self.evaluator,
             sampler=self.sampler_name,
             pruner=self.pruner_name,
@@ -161,7 +176,7 @@ class Study:
 
     @property
     def optuna_study(self) -> SlotStudy:
-        """The Optuna study below, for whatever Optuna's own tools can do with it."""
+        """The Optuna study underneath, for Optuna's own tools."""
         return self._study
 
     @property
@@ -176,7 +191,7 @@ class Study:
 
     @property
     def front(self) -> list[Trial]:
-        """The complete trials that no other beats in all objectives, best value first."""
+        """The Pareto front of the complete trials, best value first."""
         return self.record.front
 
     # Running ------------------------------------------------------------------------------------
@@ -188,20 +203,20 @@ class Study:
         workers: int = 1,
         progress: bool = True,
     ) -> Self:
-        """Search until the study holds ``trials`` trials in all, or the time is over.
+        """Search until the study has ``trials`` trials in all, or the time is over.
 
-        Ctrl-C stops cleanly: what was running is given back, and the next run continues.
+        Ctrl-C stops cleanly: running trials are given back, and the next run continues.
 
         Args:
-            trials: How many trials the study shall have in the end, earlier ones included.
+            trials: How many trials the study has in the end, earlier ones included.
             timeout: Seconds after which no further trial is begun.
             workers: Worker processes on this machine.
             progress: Show a progress bar, if standard error is a terminal.
 
         Raises:
             StudyError: Neither limit is given, more than half of the trials fail, or the time is
-                over before a relaxed or joint search is, with which the study begins: what that has
-                done is kept.
+                over before the first stage of a search in two stages is (the next run continues
+                it).
         """
         self._check_run(trials, timeout, workers)
         deadline = None if timeout is None else time.time() + timeout
@@ -221,10 +236,10 @@ class Study:
                 watch.check()
 
             try:
-                sampler = self._study.sampler  # is prepared once, not in every worker
-                if isinstance(sampler, FirstPhaseSampler):
+                sampler = self._study.sampler  # prepared once, not in every worker
+                if isinstance(sampler, StageSampler):
                     sampler.prepare(deadline)
-                elif isinstance(sampler, Inheriting):
+                elif isinstance(sampler, SourceAware):
                     sampler.prepare()
                 worker = Worker(self.evaluator, self._study, self.seed, self.minimize)
                 if workers == 1:
@@ -234,7 +249,7 @@ class Study:
                 finished = True
             finally:
                 try:
-                    self._bank.hand_down()
+                    self._bank.append_trials()
                 finally:
                     self.tracker.close(finished=finished)
         return self
@@ -247,11 +262,11 @@ class Study:
             raise StudyError("worker processes need a stored study: give storage='sqlite:///x.db'")
 
     def _shareable(self) -> bool:
-        return has_database(self._storage)
+        return has_database(self._store)
 
     @cached_property
-    def tracker(self) -> Tracker[Mirror]:
-        """The mirror of this study in MLflow, as set by ``tracking``."""
+    def tracker(self) -> Tracker[StudyRuns]:
+        """What writes this study to MLflow, as set by ``tracking``."""
         return make_tracker(self.record, self.tracking)
 
     def sync(self) -> int:
@@ -269,17 +284,17 @@ class Study:
 
     @property
     def bank(self) -> Bank | None:
-        """The bank that this study inherits from and adds to."""
+        """The bank that this study learns from and adds to."""
         return self._bank.bank
 
     def explain(self) -> list[dict[str, Any]]:
-        """Which earlier tasks the sampler listens to, how much, and what each thinks of the best.
+        """Which source tasks the sampler uses, how much, and how each scores the best trial.
 
         Returns:
-            Rows with ``task``, ``weight`` (how far its opinion moves the prediction) and, for the
+            Rows with ``task``, ``weight`` (how far its scores move the prediction) and, for the
             transfer sampler, ``opinion`` (its score of the best configuration in standard normal
-            quantiles: 0 is its median design, 2 its best few of a hundred). Empty where nothing
-            was inherited.
+            quantiles: 0 is its median configuration, 2 one of its best few of a hundred). Empty if
+            the study has no source tasks.
         """
         return self._bank.explain()
 
@@ -298,8 +313,8 @@ class Study:
             train_on_validation: Train on training and validation data together.
             folder: Where to save the model; by default ``model`` in the record's `folder`, with
                 the limits behind it where some are given.
-            within: The winner of the trials whose metrics are at most so large, for example
-                ``{"latency": 0.2}``; of all by default.
+            within: Largest values of metrics that the winner must meet, for example
+                ``{"latency": 0.2}``; none by default.
 
         Raises:
             StudyError: No (such) trial is complete, or the evaluator has no model to train.
@@ -317,7 +332,7 @@ class Study:
         path = str(folder or self.record.folder / name)
         fitted.save(path)
         self.tracker.also(
-            lambda mirror: mirror.log_model(path, fitted.metrics),
+            lambda runs: runs.log_model(path, fitted.metrics),
             "the model is saved but not in MLflow",
         )
         return fitted

@@ -52,3 +52,20 @@ def test_every_export_exists(name: str) -> None:
 def test_unknown_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Studi'"):
         bequest.Studi  # noqa: B018
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert config["metadata"]["version"] == bequest.__version__
+
+
+@pytest.mark.parametrize("name", ["copy", "typing", "importlib"])
+def test_a_clone_called_like_a_standard_module_shadows_it_for_nobody(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).symlink_to(ROOT, target_is_directory=True)
+    script = tmp_path / "script.py"
+    script.write_text(f"import {name}, copy; print({name}.__name__, copy.deepcopy([1]))")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.stdout == f"{name} [1]\n", done.stderr

@@ -1,4 +1,4 @@
-"""Who runs a trial, and whether that process still lives."""
+"""Which process runs a trial, and whether it still lives."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PARENT_VARIABLE = "BEQUEST_PARENT"
 
 
 def _host() -> str:
-    """This host, and where its processes count apart (in a container), which of these counts.
+    """This host with its process namespace.
 
-    Containers may share one name: the same process number is another process in each.
+    Containers on a host may share its name, but a process number is another process in each.
     """
     try:
         space = os.readlink("/proc/self/ns/pid")
@@ -29,7 +29,7 @@ def _host() -> str:
 
 @cache
 def _machine() -> str:
-    """What owners called their host before process namespaces were told apart."""
+    """This host by name and boot, as owners stored it before namespaces were part of it."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             boot = file.read().strip()
@@ -39,10 +39,10 @@ def _machine() -> str:
 
 
 def owner() -> dict[str, Any]:
-    """This process: host (with its boot), process number, when it started, and who started it.
+    """This process: host (with its boot), process number, start time, and its parent.
 
-    ``parent`` is there in worker processes only: while the parent lives, a dead worker has crashed;
-    where both are dead, the whole run was stopped.
+    ``parent`` is there in worker processes only: while it lives, a dead worker has crashed; if both
+    are dead, the whole run was stopped.
     """
     parent = os.environ.get(PARENT_VARIABLE)
     identity = {"host": _host(), **_identity(os.getpid())}
@@ -55,7 +55,7 @@ def _identity(pid: int) -> dict[str, Any]:
 
 
 def parent_variable() -> dict[str, str]:
-    """The environment that tells a worker process who started it."""
+    """The environment that tells a worker process its parent."""
     return {PARENT_VARIABLE: json.dumps(_identity(os.getpid()))}
 
 
@@ -74,31 +74,31 @@ def is_mine(owner: Mapping[str, Any]) -> bool:
 
 
 def is_ours(owner: Mapping[str, Any]) -> bool:
-    """Whether a trial was run by this process or a worker of it, or by nobody who said so."""
+    """Whether a trial was run by this process or a worker of it, or has no owner."""
     mine = _identity(os.getpid())
-    own = {k: owner.get(k) for k in mine}
-    return not owner or (_is_here(owner) and mine in (own, owner.get("parent")))
+    process = {k: owner.get(k) for k in mine}
+    return not owner or (_is_here(owner) and mine in (process, owner.get("parent")))
 
 
 def is_abandoned(owner: Mapping[str, Any]) -> bool:
-    """Whether the run of this host to which a trial belongs is over."""
+    """Whether the run that a trial belongs to was on this host and is over."""
     return _is_here(owner) and _is_gone(owner.get("parent", owner))
 
 
 def is_dead(owner: Mapping[str, Any]) -> bool | None:
-    """Whether a trial's owner is dead; ``None`` where this host cannot tell."""
+    """Whether a trial's owner is dead; ``None`` if it is on another host."""
     return _is_gone(owner) if _is_here(owner) else None
 
 
 def is_orphan(owner: Mapping[str, Any]) -> bool:
-    """Whether nobody was left to notice that a dead owner of this host had died."""
+    """Whether a dead owner of this host has no living parent that would notice."""
     return "parent" not in owner or _is_gone(owner["parent"])
 
 
 def _is_gone(identity: Mapping[str, Any]) -> bool:
     try:
         process = psutil.Process(identity["pid"])
-        # Numbers are used again: the same number with another start is another process.
+        # Numbers are reused: the same number with another start time is another process.
         same = abs(process.create_time() - identity["started"]) < 1.0
         return not same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -30,10 +30,10 @@ from .worker import Worker
 PROGRAM = "bequest.search.execution.worker_process"
 POLL_SECONDS = 0.2
 REFUSED = 3
-"""The exit code of a worker that has said why the study cannot go on."""
+"""The exit code of a worker after it has printed why the study cannot go on."""
 
 FUTILE_STARTS = 3
-"""So many workers in a row that died without any trial: the fault is not a configuration's."""
+"""After so many workers in a row died without a trial, no configuration can be the cause."""
 
 
 def run_pool(
@@ -46,9 +46,9 @@ def run_pool(
     """Run a worker's loop in so many processes until the budget or the deadline is reached.
 
     Args:
-        worker: What each process shall be a copy of.
+        worker: Each process runs a copy of it.
         workers: How many processes.
-        budget: How many slots the study shall have.
+        budget: How many slots the study has in the end.
         deadline: The time (`time.time`) after which no trial is begun.
         after_trial: Called in this process when trials have ended.
 
@@ -82,7 +82,7 @@ class _Pool:
         self.payload.write_bytes(
             cloudpickle.dumps(
                 {
-                    # Where a script's own modules are found: needed before the rest is read.
+                    # Where a script's own modules are: needed to unpickle the rest.
                     "path": [str(Path(entry).absolute()) for entry in sys.path],
                     "worker": _pickled(
                         {
@@ -108,7 +108,7 @@ class _Pool:
             while self.processes:
                 time.sleep(POLL_SECONDS)
                 self._replace_dead()
-                self._notice()
+                self._report_ended()
                 if time.time() - beat > HEARTBEAT_SECONDS:
                     recover(self.optuna_study)
                     beat = time.time()
@@ -150,12 +150,12 @@ class _Pool:
             if code == 0:
                 continue
             if code == REFUSED:
-                raise StudyError(self._last_words(process.pid))
+                raise StudyError(self._last_line(process.pid))
             had_trial = recover(self.optuna_study, elsewhere=False) > 0
             self.futile = 0 if had_trial else self.futile + 1
             if self.futile >= FUTILE_STARTS:
                 raise StudyError(
-                    f"workers cannot start (exit code {code}): {self._last_words(process.pid)}"
+                    f"workers cannot start (exit code {code}): {self._last_line(process.pid)}"
                 )
             self.processes.append(self._start())
 
@@ -166,18 +166,18 @@ class _Pool:
             if running and is_worker(trial.system_attrs.get(OWNER, {}), pid):
                 mark_lost(self.optuna_study, trial, INTERRUPTED)
 
-    def _last_words(self, pid: int) -> str:
+    def _last_line(self, pid: int) -> str:
         lines = self.logs[pid].read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "no message"
 
-    def _notice(self) -> None:
+    def _report_ended(self) -> None:
         ended = sum(t.state.is_finished() for t in self.optuna_study.all_trials())
         if ended != self._ended:
             self._ended = ended
             self.after_trial()
 
     def _stop(self) -> None:
-        """End what still runs and give its trials back: nothing of a stopped run stays RUNNING."""
+        """Stop the workers and give their trials back: a stopped run leaves nothing RUNNING."""
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
         for process in self.processes:
@@ -198,7 +198,7 @@ def _pickled(parts: dict[str, Any]) -> bytes:
     """
     try:
         pickled: bytes = cloudpickle.dumps(parts)
-    except Exception as error:  # whatever a user's own object throws
+    except Exception as error:  # whatever a user's own object raises
         raise StudyError(
             f"worker processes cannot be given this search ({reason_of(error)}): open files, locks "
             "and connections in the function itself, or use workers=1"

@@ -1,4 +1,4 @@
-"""The worker: claim the next slot, propose, evaluate, write down. One loop for every set-up.
+"""The worker loop: claim the next slot, propose, evaluate, store. One loop for every set-up.
 
 Sequential runs, worker processes on one machine and workers on many machines all run this loop
 against the study store; nothing else is shared.
@@ -87,7 +87,7 @@ class Worker:
         except UpdateFinishedTrialError:
             return  # another host took this worker for dead and has retried the slot
         except BaseException:
-            # Ctrl-C, a closing interpreter, a broken sampler: not this configuration's fault.
+            # Ctrl-C, a closing interpreter or a broken sampler: the configuration is not to blame.
             mark_lost(self.study, trial, INTERRUPTED)
             raise
 
@@ -99,10 +99,10 @@ class Worker:
         values: list[float],
         attrs: dict[str, Any],
     ) -> None:
-        """Show the sampler the trial as it is about to be stored."""
+        """Let the sampler see the trial as it is about to be stored."""
         sampler = self.study.sampler
         if type(sampler).after_trial is BaseSampler.after_trial:
-            return  # it does not look
+            return  # it takes no notice of ended trials
         # A store in memory returns its own object, which must not be changed.
         ended = copy.copy(stored_trial(self.study, trial))
         ended.state = state
@@ -112,7 +112,7 @@ class Worker:
         sampler.after_trial(self.study, ended, state, values or None)
 
     def _configuration(self, trial: FrozenTrial) -> Config:
-        """What the retried trial had, or the sampler's proposal, which is written down first."""
+        """The retried trial's configuration, or the sampler's proposal, which is stored first."""
         space = self.evaluator.space
         try:
             return space.validate(trial.params)
@@ -124,10 +124,10 @@ class Worker:
     def _evaluate(
         self, config: Config, reporter: _Reporter
     ) -> tuple[TrialState, list[float], dict[str, Any]]:
-        """The trial's state, its values (none where it failed) and what else is known of it.
+        """The trial's state, its values (none if it failed) and its user attributes.
 
         Raises:
-            UnknownNameError: The evaluator does not measure what is to be small: no trial will.
+            UnknownNameError: The evaluator does not measure a metric to minimize: no trial will.
         """
         try:
             outcome = self.evaluator(config, seed=self.seed, report=reporter)
@@ -142,7 +142,7 @@ class Worker:
                 return TrialState.FAIL, [], {"error": reason}
             return TrialState.PRUNED, [] if reporter.last is None else [reporter.last], {}
         except Exception as error:
-            # Whatever a training throws, the search goes on; the reason is kept.
+            # Whatever a training raises, the search goes on; the reason is stored.
             reason = f"{type(error).__name__}: {error}"
             return TrialState.FAIL, [], {"error": reason, "traceback": traceback.format_exc()}
         for name in self.minimize:
@@ -160,7 +160,7 @@ def propose(study: SlotStudy, trial: FrozenTrial, space: Space) -> Config:
     sampler.before_trial(view, trial)
     if type(sampler).before_trial is not BaseSampler.before_trial:
         trial = stored_trial(study, trial)  # with what the sampler noted there
-    trial = copy.copy(trial)  # gets the parameters one by one: some samplers look at them
+    trial = copy.copy(trial)  # gets the parameters one by one: some samplers read them
     trial.params, trial.distributions = {}, {}
     relative_space = sampler.infer_relative_search_space(view, trial)
     relative = sampler.sample_relative(view, trial, relative_space)
@@ -229,7 +229,7 @@ class _Reporter:
             raise EvaluationError(f"the training reported {value} at step {step}")
         self.last = value
         if not self._prunes:
-            # Nobody needs the curve before the end: one transaction then, not one a step.
+            # The curve is not needed before the end: one transaction then, not one a step.
             self.unwritten[int(step)] = value
             return
         report_value(self.study, self.trial, int(step), value)
@@ -238,7 +238,7 @@ class _Reporter:
 
 
 class _Heartbeat:
-    """Tells the store, from a thread of its own, that the running trial's worker lives."""
+    """Records heartbeats of the running trial from a thread of its own."""
 
     def __init__(self, study: SlotStudy) -> None:
         self.trial_id: int | None = None

@@ -35,8 +35,8 @@ def main(path: str) -> None:
     outer: dict[str, Any] = cloudpickle.loads(Path(path).read_bytes())
     sys.path += [entry for entry in outer["path"] if entry not in sys.path]
     payload: dict[str, Any] = cloudpickle.loads(outer["worker"])
-    # An Optuna sampler with a stream of its own must not draw the same in every worker; ours, whose
-    # proposals hang on the slot alone, take no notice.
+    # An Optuna sampler with a random stream must not draw the same in every worker; Bequest's own,
+    # whose draws depend on the slot, are not affected.
     payload["sampler"].reseed_rng()
     study = SlotStudy(
         payload["name"], open_storage(payload["storage"]), payload["sampler"], payload["pruner"]
@@ -46,7 +46,7 @@ def main(path: str) -> None:
         worker.run(payload["budget"], payload["deadline"])
     except KeyboardInterrupt:
         sys.exit(130)
-    except BequestError as error:  # no other worker would fare better
+    except BequestError as error:  # it would happen to any worker
         _refuse(str(error))
     except SystemExit as error:
         _refuse(
@@ -54,14 +54,14 @@ def main(path: str) -> None:
             "exception where a configuration fails"
         )
     except (OptunaError, SQLAlchemyError, OSError):
-        raise  # a busy store, say: another worker may fare better
+        raise  # a busy store, say: another worker may succeed
     except Exception as error:  # a sampler's or pruner's, say
         traceback.print_exc()
         _refuse(f"the study cannot go on: {type(error).__name__}: {reason_of(error)}")
 
 
 def _refuse(sentence: str) -> NoReturn:
-    """End, and with this process the run: the pool says the last line that is written here."""
+    """End this process, and the run with it: the pool reports the last line printed here."""
     print(sentence, file=sys.stderr)
     sys.exit(REFUSED)
 
@@ -71,7 +71,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _die_with_parent() -> None:
-    """An orphan would go on training for a study that somebody may be resuming: end with it."""
+    """End with the parent: an orphan would go on with a study that may be resumed elsewhere."""
     parent = json.loads(os.environ[PARENT_VARIABLE])["pid"]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

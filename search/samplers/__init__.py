@@ -1,10 +1,11 @@
-"""Samplers: each proposes the next configuration. A plain dict names them; they load when made."""
+"""Samplers: each proposes the next configuration. They register by name and load when made."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...common.errors import unknown_name
 
@@ -13,73 +14,106 @@ if TYPE_CHECKING:
 
     from ...spaces import Space
     from ..surrogates.design_prior import DesignPrior
-    from ..surrogates.transfer_prior import Inheritance
-
-SAMPLERS = {
-    "evolution": "evolution:EvolutionSampler",
-    "gp": "gp:GPSampler",
-    "random": "random:RandomSampler",
-    "tpe": "tpe:TPESampler",
-}
-"""The class of each sampler that needs nothing but a space: ``module:name`` in this package."""
-
-AUTOTRANSFER = {
-    "autotransfer": "random",
-    "autotransfer-evolution": "evolution",
-    "autotransfer-tpe": "tpe",
-}
-TRANSFER = "transfer"
-INHERITING = (TRANSFER, *AUTOTRANSFER)
-"""Samplers that start from a bank. Where it has nothing to say they are what they stand on."""
-
-RELAXED = ("rarts", "rarts-literal", "darts-1", "darts-2")
-"""Methods of relaxed search, the first phase of a study; see `search.relaxed.sampler`."""
-
-JOINT = "apq"
-"""Joint search, the first phase of a study, too; see `search.joint.sampler`."""
+    from ..surrogates.transfer_prior import TransferPrior
 
 
-class Heir(Protocol):
-    """What a bank hands down."""
+@dataclass(frozen=True)
+class Registration:
+    """A sampler by name.
+
+    Attributes:
+        target: The class, or ``module:class`` (below this package where the module begins with a
+            dot), imported when the sampler is made. A class is made as ``Class(space, seed=seed)``;
+            one that uses a bank as ``Class.from_sources(space, sources, seed=seed)``.
+        uses_bank: Whether it starts from what a bank's tasks have measured.
+    """
+
+    target: str | type[BaseSampler]
+    uses_bank: bool = False
+
+    def load(self) -> Any:
+        """The class."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(module, __name__), name)
+
+
+SAMPLERS: dict[str, Registration] = {}
+"""All samplers by name; see `register_sampler`."""
+
+
+class Sources(Protocol):
+    """The tasks of a bank from which a sampler may start."""
 
     @property
-    def tasks(self) -> Sequence[str]: ...
+    def tasks(self) -> Sequence[str]:
+        """Their names; there may be none."""
 
-    def inheritance(self) -> Inheritance: ...
+    def transfer_prior(self) -> TransferPrior:
+        """What they say as a prior over functions."""
 
-    def prior(self) -> DesignPrior: ...
+    def design_prior(self) -> DesignPrior:
+        """What they say as a distribution over configurations."""
 
 
-def make_sampler(name: str, space: Space, seed: int, heritage: Heir | None = None) -> BaseSampler:
+def register_sampler(
+    name: str, target: str | type[BaseSampler], *, uses_bank: bool = False
+) -> None:
+    """Give a sampler a name, under which studies and the command line find it.
+
+    Args:
+        name: A name; one that is taken gets the new sampler.
+        target, uses_bank: See `Registration`.
+
+    Example:
+        >>> register_sampler("mine", "my_package.my_module:MySampler")
+        >>> del SAMPLERS["mine"]
+    """
+    SAMPLERS[name] = Registration(target, uses_bank)
+
+
+register_sampler("autotransfer", ".autotransfer:AutoTransferSampler", uses_bank=True)
+register_sampler("autotransfer-evolution", ".autotransfer:AutoTransferEvolution", uses_bank=True)
+register_sampler("autotransfer-tpe", ".autotransfer:AutoTransferTPE", uses_bank=True)
+register_sampler("evolution", ".evolution:EvolutionSampler")
+register_sampler("gp", ".gp:GPSampler")
+register_sampler("random", ".random:RandomSampler")
+register_sampler("tpe", ".tpe:TPESampler")
+register_sampler("transfer", ".transfer_gp:TransferGPSampler", uses_bank=True)
+
+
+def uses_bank(name: str) -> bool:
+    """Whether the sampler of that name, if there is one, starts from a bank."""
+    return name in SAMPLERS and SAMPLERS[name].uses_bank
+
+
+def make_sampler(
+    name: str,
+    space: Space,
+    seed: int,
+    sources: Sources | None = None,
+    also: Iterable[str] = (),
+) -> BaseSampler:
     """A sampler by its name.
 
     Args:
-        name: One of `SAMPLERS` or `INHERITING`.
+        name: One of `SAMPLERS`.
         space: What can be chosen.
         seed: The sampler's seed.
-        heritage: What the bank hands down to the samplers that inherit.
+        sources: For samplers that use a bank: its tasks.
+        also: Other names that the caller accepts, to be offered where the name is none of all.
 
     Raises:
         UnknownNameError: There is none of that name.
     """
-    if name in INHERITING:
-        if heritage is None or not heritage.tasks:
-            return _make("gp" if name == TRANSFER else AUTOTRANSFER[name], space, seed)
-        if name == TRANSFER:
-            from .transfer_gp import TransferGPSampler
-
-            return TransferGPSampler(space, heritage.inheritance(), seed=seed)
-        from .autotransfer import AutoTransferSampler
-
-        return AutoTransferSampler(space, heritage.prior(), seed=seed, base=AUTOTRANSFER[name])
     if name not in SAMPLERS:
-        raise unknown_name("sampler", name, [*SAMPLERS, *INHERITING, *RELAXED, JOINT])
-    return _make(name, space, seed)
-
-
-def _make(name: str, space: Space, seed: int) -> BaseSampler:
-    module, kind = SAMPLERS[name].split(":")
-    sampler: BaseSampler = getattr(importlib.import_module(f".{module}", __name__), kind)(
-        space, seed=seed
-    )
+        raise unknown_name("sampler", name, [*SAMPLERS, *also])
+    registration = SAMPLERS[name]
+    make = registration.load()
+    sampler: BaseSampler
+    if registration.uses_bank:
+        sampler = make.from_sources(space, sources, seed=seed)
+    else:
+        sampler = make(space, seed=seed)
     return sampler

@@ -1,26 +1,28 @@
-"""AutoTransfer: an ordinary search algorithm under the prior of similar tasks."""
+"""AutoTransfer: an ordinary search algorithm under the design prior of similar tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ...common.errors import unknown_name
 from ...spaces import Config, Space
 from ..optuna_backend import cached_trials, trial_id
 from ..surrogates.design_prior import DesignPrior
+from . import Sources, make_sampler
 from .base import Observation, SpaceSampler
 from .evolution import EvolutionSampler
 from .tpe import TPESampler
 
 BASES = ("random", "tpe", "evolution")
 ENQUEUED = 10
-"""TPE begins after so many draws from the prior."""
+"""After so many draws from the prior TPE takes over."""
 
 TRIES = 100
 
@@ -30,7 +32,7 @@ class AutoTransferSampler(SpaceSampler):
 
     Random search draws every configuration from it; evolution its first population and every
     mutated choice; TPE the trials that precede its first model. A configuration is not drawn twice
-    while another is found.
+    while draws come upon another.
 
     Source: Cao et al., *AutoTransfer: AutoML with Knowledge Transfer*, ICLR 2023.
 
@@ -38,16 +40,19 @@ class AutoTransferSampler(SpaceSampler):
         space: What can be chosen.
         prior: What similar tasks prefer.
         seed: With the slot, the only source of randomness.
-        base: ``random``, ``tpe`` or ``evolution``.
+        base: ``random``, ``tpe`` or ``evolution``; by default the class' own.
 
     Raises:
         UnknownNameError: The base is none of these.
     """
 
+    default_base: ClassVar[str] = "random"
+
     def __init__(
-        self, space: Space, prior: DesignPrior, *, seed: int = 0, base: str = "random"
+        self, space: Space, prior: DesignPrior, *, seed: int = 0, base: str | None = None
     ) -> None:
         super().__init__(space, seed=seed)
+        base = self.default_base if base is None else base
         if base not in BASES:
             raise unknown_name("base of AutoTransfer", base, BASES)
         self.prior = prior
@@ -55,20 +60,27 @@ class AutoTransferSampler(SpaceSampler):
         self._evolution = EvolutionSampler(space, seed=seed)
         self._tpe = TPESampler(space, seed=seed)
 
+    @classmethod
+    def from_sources(cls, space: Space, sources: Sources | None, *, seed: int) -> BaseSampler:
+        """The sampler; where there are no source tasks, its base algorithm."""
+        if sources is None or not sources.tasks:
+            return make_sampler(cls.default_base, space, seed)
+        return cls(space, sources.design_prior(), seed=seed)
+
     def propose(
         self, space: Space, history: Sequence[Observation], rng: np.random.Generator
     ) -> Config:
-        known = [space.canonical(o.config) for o in history]
+        tried = [space.canonical(o.config) for o in history]
         done = [o for o in history if o.value is not None]
         if self.base != "evolution" or len(history) < self._evolution.population or not done:
-            return self._new(lambda: self.prior.draw(rng), known)
+            return self._new(lambda: self.prior.draw(rng), tried)
         parent = self._evolution.parent(done, rng)
-        return self._new(lambda: self._mutated(parent, rng), known)
+        return self._new(lambda: self._mutated(parent, rng), tried)
 
-    def _new(self, make: Callable[[], Config], known: list[Config]) -> Config:
+    def _new(self, make: Callable[[], Config], tried: list[Config]) -> Config:
         config = make()
         for _ in range(TRIES):
-            if self.prior.space.canonical(config) not in known:
+            if self.prior.space.canonical(config) not in tried:
                 break
             config = make()
         return config
@@ -85,8 +97,8 @@ class AutoTransferSampler(SpaceSampler):
         config: Config = {}
         for p in space.parameters:
             if space.is_active(p, config):
-                kept = p.name in parent and p.name != changed
-                config[p.name] = parent[p.name] if kept else self.prior.draw_value(p, rng)
+                inherited = p.name in parent and p.name != changed
+                config[p.name] = parent[p.name] if inherited else self.prior.draw_value(p, rng)
         return space.validate(config)
 
     # TPE reads the study itself: it takes over once there is something to model.
@@ -126,5 +138,17 @@ class AutoTransferSampler(SpaceSampler):
         """Nothing to do: the prior is there."""
 
     def explain(self, history: Sequence[Observation]) -> dict[str, float]:
-        """The weight of each task that the prior asks, by name; trials do not change it."""
+        """The weight of each source task in the prior, by name; trials do not change it."""
         return dict(self.prior.weights)
+
+
+class AutoTransferEvolution(AutoTransferSampler):
+    """AutoTransfer over regularised evolution."""
+
+    default_base = "evolution"
+
+
+class AutoTransferTPE(AutoTransferSampler):
+    """AutoTransfer over TPE."""
+
+    default_base = "tpe"

@@ -1,6 +1,6 @@
-"""What every sampler of ours shares: a proposal is a pure function.
+"""The base of the samplers: a proposal is a pure function.
 
-A proposal depends on (seed, slot, finished trials, live running trials) and on nothing else, so a
+It depends on (seed, slot, finished trials, live running trials) and on nothing else, so a
 resumed study continues exactly as an uninterrupted one, and workers need no shared state. A *slot*
 is a trial's place in the sequence; in a plain Optuna study it is the trial's number.
 """
@@ -25,7 +25,7 @@ from ..optuna_backend import cached_trials, trial_id
 from .scalarise import draw_weights, scalarised
 
 TRIES = 30
-"""Proposals that are not allowed, before one of them is a trial (and refused)."""
+"""So many proposals that are not allowed are replaced; then one becomes a trial, and fails."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class SpaceSampler(BaseSampler):
         seed: With the slot, the only source of randomness.
 
     Attributes:
-        allows: Says what may become a trial; by default everything. What may not counts as failed
-            for the next proposal.
+        allows: Whether a configuration may become a trial; by default all may. One that may not
+            counts as failed for the next proposal.
     """
 
     allows: Callable[[Config], bool] | None = None
@@ -90,17 +90,16 @@ class SpaceSampler(BaseSampler):
         space = self.space or _shared_space(study)
         if not len(space):
             return {}
-        rng = np.random.default_rng([self.seed, slot_of(study, trial)])
-        several = len(study.directions)
-        weights = draw_weights(several, rng) if several > 1 else None
-        history = observations(study, trial, space, weights) if self.reads_history else []
-        config = self._allowed(space, history, rng)
+        config = self._proposal(study, trial, space)
         self._proposals[trial_id(trial)] = config
         return space.distributions(config)
 
-    def _allowed(
-        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
-    ) -> Config:
+    def _proposal(self, study: optuna.Study, trial: FrozenTrial, space: Space) -> Config:
+        """A configuration that is allowed, or after `TRIES` proposals one that is not."""
+        rng = np.random.default_rng([self.seed, slot_of(study, trial)])
+        objectives = len(study.directions)
+        weights = draw_weights(objectives, rng) if objectives > 1 else None
+        history = observations(study, trial, space, weights) if self.reads_history else []
         config = self.propose(space, history, rng)
         for _ in range(TRIES if self.allows else 0):
             if self.allows is None or self.allows(config):
@@ -115,7 +114,12 @@ class SpaceSampler(BaseSampler):
         trial: FrozenTrial,
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        return dict(self._proposals.pop(trial_id(trial), {}))
+        config = self._proposals.pop(trial_id(trial), None)
+        if config is None and self.space is None and search_space:  # the caller's own space
+            parameters = [Parameter(name, each) for name, each in search_space.items()]
+            config = self._proposal(study, trial, Space("asked", parameters))
+        # Optuna's `PartialFixedSampler` takes parameters out of the search space.
+        return {name: v for name, v in (config or {}).items() if name in search_space}
 
     def sample_independent(
         self,
@@ -143,7 +147,7 @@ def observations(
         weights: Of the objectives, where there are several; equal by default.
     """
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING)
-    found = []
+    whole = []
     for other in cached_trials(study, states):
         if (trial is not None and trial_id(other) == trial_id(trial)) or not other.params:
             continue
@@ -151,9 +155,9 @@ def observations(
         active = [p.name for p in space.parameters if space.is_active(p, config)]
         if list(config) == active:
             done = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
-            found.append((config, other.values if done else None, other.state))
-    values = _as_one([v for _, v, _ in found if v], study.directions, weights)
-    return [Observation(c, next(values) if v else None, state) for c, v, state in found]
+            whole.append((config, other.values if done else None, other.state))
+    values = _as_one([v for _, v, _ in whole if v], study.directions, weights)
+    return [Observation(c, next(values) if v else None, state) for c, v, state in whole]
 
 
 def _as_one(

@@ -11,7 +11,8 @@ from torch import Tensor
 from ...common.threads import one_thread
 from ...spaces import Config, Space
 from ...spaces.encoding import scale, unscale
-from ..surrogates.configurations import Inputs, Surrogate
+from ..surrogates.configurations import ConfigurationInputs, ConfigurationProcess
+from ..surrogates.fantasies import fantasize
 from ..surrogates.polish import polish
 from ..surrogates.transforms import warp
 from .base import Observation, SpaceSampler
@@ -56,18 +57,18 @@ class GPSampler(SpaceSampler):
     ) -> Config:
         if len(history) < len(space.defaults):
             return space.defaults[len(history)]
-        known = {space.key(o.config) for o in history}
+        tried = {space.key(o.config) for o in history}
         done = [o for o in history if o.value is not None]
         if len(history) < self.startup or len(done) < 2:
-            return self._unknown(space, known, rng)
+            return self._new(space, tried, rng)
         with one_thread():
-            return self._model_based(space, history, known, rng)
+            return self._model_based(space, history, tried, rng)
 
-    def _unknown(self, space: Space, known: set[str], rng: np.random.Generator) -> Config:
-        """A random configuration that was not tried yet, if one can be found."""
+    def _new(self, space: Space, tried: set[str], rng: np.random.Generator) -> Config:
+        """A random configuration that was not tried yet, if the draws come upon one."""
         config = space.sample(rng)
         for _ in range(100):
-            if space.key(config) not in known:
+            if space.key(config) not in tried:
                 break
             config = space.sample(rng)
         return config
@@ -76,31 +77,31 @@ class GPSampler(SpaceSampler):
         self,
         space: Space,
         history: Sequence[Observation],
-        known: set[str],
+        tried: set[str],
         rng: np.random.Generator,
     ) -> Config:
-        inputs = Inputs(space)
+        inputs = ConfigurationInputs(space)
         ended = [o for o in history if not o.running]
         worst = min(o.value for o in ended if o.value is not None)
         values = np.array([worst if o.value is None else o.value for o in ended])
         y = warp(values)
-        surrogate = Surrogate(inputs, inputs([o.config for o in ended]), y)
+        process = ConfigurationProcess(inputs, inputs([o.config for o in ended]), y)
         best = y.max()
         running = [o.config for o in history if o.running]
         if running:
-            surrogate.believe(inputs(running))
+            fantasize(process, inputs(running))
         if space.size is not None and space.size <= EXHAUSTIVE:
-            found = self._all(space).best(surrogate, best, known)
-            return self._unknown(space, known, rng) if found is None else found
+            config = self._all(space).best(process, best, tried)
+            return self._new(space, tried, rng) if config is None else config
 
         def acquisition(configs: Sequence[Config]) -> Tensor:
-            return surrogate.log_expected_improvement(inputs(configs), best)
+            return process.log_expected_improvement(inputs(configs), best)
 
-        search = Search(space, acquisition, known)
+        search = Search(space, acquisition, tried)
         leaders = sorted(ended, key=lambda o: -worst if o.value is None else -o.value)
         pool = search.climb([o.config for o in leaders[:STARTS]], rng)
         if not inputs.counts:
-            pool = search.ranked(pool + _polished(inputs, surrogate, best, pool[:POLISHED]))
+            pool = search.ranked(pool + _polished(inputs, process, best, pool[:POLISHED]))
         return pool[0]
 
     def _all(self, space: Space) -> _Everything:
@@ -115,28 +116,28 @@ class _Everything:
 
     def __init__(self, space: Space) -> None:
         self.configs = list(space.enumerate())
-        self.place = {space.key(config): i for i, config in enumerate(self.configs)}
-        inputs = Inputs(space)
+        self.row = {space.key(config): i for i, config in enumerate(self.configs)}
+        inputs = ConfigurationInputs(space)
         x = inputs(self.configs)
         # On counts the noise is large enough for single precision; a fitted one may be tiny.
         self.x = x.float() if inputs.counts else x
 
     @torch.no_grad()
-    def best(self, surrogate: Surrogate, best: Tensor, known: set[str]) -> Config | None:
-        """The one with the largest expected improvement of all that are not known."""
-        scores = surrogate.log_expected_improvement(self.x, best)
-        places = [self.place[key] for key in known if key in self.place]
-        if len(places) == len(self.configs):
+    def best(self, process: ConfigurationProcess, best: Tensor, tried: set[str]) -> Config | None:
+        """The one with the largest expected improvement of all that were not tried."""
+        scores = process.log_expected_improvement(self.x, best)
+        rows = [self.row[key] for key in tried if key in self.row]
+        if len(rows) == len(self.configs):
             return None
-        scores[places] = -torch.inf
+        scores[rows] = -torch.inf
         return self.configs[int(scores.argmax())]
 
 
 def _polished(
-    inputs: Inputs, surrogate: Surrogate, best: Tensor, configs: list[Config]
+    inputs: ConfigurationInputs, process: ConfigurationProcess, best: Tensor, configs: list[Config]
 ) -> list[Config]:
     def acquisition(x: Tensor) -> Tensor:
-        return surrogate.log_expected_improvement(x, best)
+        return process.log_expected_improvement(x, best)
 
     return polish(inputs.space, configs, inputs(configs), acquisition)
 
@@ -147,15 +148,15 @@ class Search:
     Args:
         space: What can be chosen.
         acquisition: Scores configurations: ``[n]``, higher is better.
-        known: Keys of what was tried already.
+        tried: Keys of the configurations that were tried already.
     """
 
     def __init__(
-        self, space: Space, acquisition: Callable[[Sequence[Config]], Tensor], known: set[str]
+        self, space: Space, acquisition: Callable[[Sequence[Config]], Tensor], tried: set[str]
     ) -> None:
         self.space = space
         self.acquisition = acquisition
-        self.known = known
+        self.tried = tried
 
     def climb(
         self, leaders: list[Config], rng: np.random.Generator, starts: Sequence[Config] = ()
@@ -179,8 +180,8 @@ class Search:
 
     @torch.no_grad()
     def ranked(self, candidates: list[Config]) -> list[Config]:
-        """The candidates that are not known, best first; all of them, if all are known."""
-        new = [c for c in candidates if self.space.key(c) not in self.known] or candidates
+        """The candidates that were not tried, best first; all of them, if all were."""
+        new = [c for c in candidates if self.space.key(c) not in self.tried] or candidates
         scores = self.acquisition(new)
         return [new[i] for i in scores.argsort(descending=True, stable=True).tolist()]
 
@@ -196,8 +197,8 @@ def neighbour(space: Space, config: Config, rng: np.random.Generator, step: floa
     # Now and then several at once: ridges run diagonally.
     for p in rng.permutation(len(numeric))[: 1 + int(rng.integers(2))]:
         chosen = numeric[int(p)]
-        place = scale(chosen.distribution, config[chosen.name]) + step * rng.normal()
-        moved[chosen.name] = unscale(chosen.distribution, float(place))
+        value = scale(chosen.distribution, config[chosen.name]) + step * rng.normal()
+        moved[chosen.name] = unscale(chosen.distribution, float(value))
     return space.sample(rng, moved)
 
 

@@ -1,4 +1,4 @@
-"""Notes, and stops, a run in which most trials fail: its cause is not the configurations."""
+"""Stops a run in which most trials fail: the configurations are not the cause."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ TOLERATED = 4
 """A run with fewer failures goes on."""
 
 
-class FailureWatch:
-    """Looks after each trial of one run whether most have failed.
+def most_failed(failed: int, ended: int) -> bool:
+    """Whether so many failures among what ended in a run are a reason to stop it."""
+    return failed >= TOLERATED and 2 * failed > ended
 
-    Trials that ended before the run do not count: whoever mends the cause may go on. As long as
-    most have failed, the failures are unexplained (see `StudyRecord.unexplained`), for a run may be
-    over after a few trials.
+
+class FailureWatch:
+    """Checks after each trial of a run whether most have failed.
+
+    Trials that ended before the run do not count, so that a run can go on once the cause is mended.
+    As long as most have failed, the failures are recorded as unexplained (see
+    `StudyRecord.unexplained`): the run may end before it is stopped.
 
     Args:
         record: The study, before the run.
@@ -28,7 +33,7 @@ class FailureWatch:
         self._before = {t.slot for t in _ended(record)}
 
     def check(self) -> None:
-        """Look.
+        """Stop the run if most of its trials failed.
 
         Raises:
             StudyError: At least `TOLERATED` trials of the run failed, and more than half of them.
@@ -40,8 +45,8 @@ class FailureWatch:
         failed = [t for t in now if t.state == FAILED]
         most = 2 * len(failed) > len(now)
         earlier = self._record.unexplained - {t.slot for t in now}
-        self._record.explain_away(earlier | {t.slot for t in failed if most})
-        if most and len(failed) >= TOLERATED:
+        self._record.set_unexplained(earlier | {t.slot for t in failed if most})
+        if most_failed(len(failed), len(now)):
             raise StudyError(
                 f"stopped: {len(failed)} of {len(now)} trials failed, the last one with: "
                 f"{failed[-1].error}"

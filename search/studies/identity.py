@@ -1,4 +1,4 @@
-"""What the store says of a study: written when it is new, compared when it is resumed."""
+"""What identifies a study: registered when it is new, compared when it is resumed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 
-from ... import __version__
 from ...banks.record import DIRECTIONS
 from ...common.errors import StudyError
+from ...common.version import __version__
 from ...evaluators.task import SEEDS, Evaluator, Fingerprinted, conditions_of, limits_of
 from ..execution.slots import SlotStudy
 from ..execution.storage import write_new_study_attr
@@ -32,14 +32,14 @@ COMPARED = (
     "direction",
     "minimize",
 )
-"""What must be the same for two studies to be one."""
+"""What must be equal for two studies to be one."""
 
 
-def check_asked(evaluator: Evaluator, seed: int) -> None:
-    """See that a study can be begun.
+def check_arguments(evaluator: Evaluator, seed: int) -> None:
+    """Check that a study can be begun.
 
     Raises:
-        StudyError: The seed is none that all libraries take, or the task's direction is none.
+        StudyError: Some library does not accept the seed, or the task's direction is unknown.
     """
     if seed not in SEEDS:
         raise StudyError(f"seed is {seed}: give 0 or more, and less than 2**32")
@@ -49,47 +49,18 @@ def check_asked(evaluator: Evaluator, seed: int) -> None:
 
 
 def check_run(trials: int | None, workers: int) -> None:
-    """See that a run is asked to do something.
+    """Check that a run has trials to run and workers to run them.
 
     Raises:
-        StudyError: It is asked for no trial, or nobody works.
+        StudyError: It has not.
     """
     if trials is not None and trials < 1:
         raise StudyError(f"trials is {trials}: a study needs 1 at least")
     if workers < 1:
-        raise StudyError(f"workers is {workers}: somebody has to work, give 1 at least")
+        raise StudyError(f"workers is {workers}: give 1 at least")
 
 
-@contextmanager
-def begun(name: str, storage: BaseStorage, directions: Sequence[StudyDirection]) -> Iterator[None]:
-    """The study is in the store; where it is new and is refused meanwhile, nothing is left there.
-
-    Args:
-        name: The study's.
-        storage: Its store.
-        directions: Of a new study's objectives.
-    """
-    try:
-        optuna.create_study(study_name=name, storage=storage, directions=directions)
-        new = True
-    except DuplicatedStudyError:
-        new = False
-    try:
-        yield
-    except BaseException:
-        # Somebody else may have joined in the meantime, whom nobody refused.
-        if new and not SlotStudy(name, storage).all_trials():
-            optuna.delete_study(study_name=name, storage=storage)
-        raise
-
-
-def directions_of(facts: Mapping[str, Any]) -> list[StudyDirection]:
-    """Which way each objective is searched, by what a study is said to be (see `describe`)."""
-    first = StudyDirection[facts["direction"].upper()]
-    return [first, *(StudyDirection.MINIMIZE for _ in facts["minimize"])]
-
-
-def describe(
+def study_identity(
     evaluator: Evaluator, *, sampler: str, pruner: str, seed: int, minimize: Sequence[str]
 ) -> dict[str, Any]:
     """What a study searches, as plain values."""
@@ -112,16 +83,49 @@ def describe(
     }
 
 
-def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict[str, Any]:
-    """The facts of a stored study; of a new one those of now, with a key and fingerprints.
+def directions_of(identity: Mapping[str, Any]) -> list[StudyDirection]:
+    """The direction of each objective."""
+    first = StudyDirection[identity["direction"].upper()]
+    return [first, *(StudyDirection.MINIMIZE for _ in identity["minimize"])]
+
+
+@contextmanager
+def registration(
+    name: str, storage: BaseStorage, directions: Sequence[StudyDirection]
+) -> Iterator[None]:
+    """Put a study into the store; if the block refuses a new one, it is taken out again.
 
     Args:
-        study: As it is in the store.
-        now: What it is said to be, see `describe`.
-        evaluator: Knows its task's fingerprints; asked for where the study is new.
+        name: The study's.
+        storage: Its store.
+        directions: Of a new study's objectives.
+    """
+    try:
+        optuna.create_study(study_name=name, storage=storage, directions=directions)
+        is_new = True
+    except DuplicatedStudyError:
+        is_new = False
+    try:
+        yield
+    except BaseException:
+        # Another process may have joined the study in the meantime and been accepted.
+        if is_new and not SlotStudy(name, storage).all_trials():
+            optuna.delete_study(study_name=name, storage=storage)
+        raise
+
+
+def registered_identity(
+    study: SlotStudy, identity: dict[str, Any], evaluator: Evaluator
+) -> dict[str, Any]:
+    """The identity of a stored study; a new one gets ``identity``, a key and fingerprints.
+
+    Args:
+        study: As stored.
+        identity: See `study_identity`.
+        evaluator: Computes fingerprints of the task for a new study.
 
     Raises:
-        StudyError: The study was begun as something else.
+        StudyError: The study was begun with another identity.
     """
     stored: dict[str, Any] | None = study.user_attrs.get(METADATA)
     if stored is None:
@@ -130,33 +134,35 @@ def settled(study: SlotStudy, now: dict[str, Any], evaluator: Evaluator) -> dict
                 f"the store has a study {study.study_name!r} that Bequest did not make: give the "
                 "new study another name"
             )
-        _check_directions(study, now)
-        fingerprints = _fingerprints(evaluator)  # takes a while: somebody else may begin meanwhile
+        _check_directions(study, identity)
+        fingerprints = _fingerprints(evaluator)  # takes a while: another process may be faster
         if METADATA not in study.user_attrs:
-            facts = {**now, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
-            write_new_study_attr(study, METADATA, facts)
+            registered = {**identity, "fingerprints": fingerprints, "key": uuid.uuid4().hex}
+            write_new_study_attr(study, METADATA, registered)
         stored = study.user_attrs[METADATA]
-    # Older studies had one objective, and did not say on which data, under which conditions.
-    stored = {"minimize": [], **{n: now[n] for n in ("conditions", "limits")}, **stored}
+    # Early studies had one objective, and did not store their data and conditions.
+    stored = {"minimize": [], **{n: identity[n] for n in ("conditions", "limits")}, **stored}
     if stored.get("data") is None:
-        stored["data"] = now["data"]
+        stored["data"] = identity["data"]
     for name in COMPARED:
-        if stored[name] != now[name]:
+        if stored[name] != identity[name]:
             raise StudyError(
                 f"study {study.study_name!r} was begun with {name.replace('_', ' ')} "
-                f"{stored[name]!r}, not {now[name]!r}: give the new study another name"
+                f"{stored[name]!r}, not {identity[name]!r}: give the new study another name"
             )
-    _check_directions(study, now)
+    _check_directions(study, identity)
     return stored
 
 
-def _check_directions(study: SlotStudy, now: Mapping[str, Any]) -> None:
-    """See that Optuna searches the same way: what it is told once stays."""
-    asked = directions_of(now)
-    if study.directions != asked:
-        found, wanted = ("/".join(d.name.lower() for d in ds) for ds in (study.directions, asked))
+def _check_directions(study: SlotStudy, identity: Mapping[str, Any]) -> None:
+    """Check Optuna's own record of the directions, which never changes."""
+    directions = directions_of(identity)
+    if study.directions != directions:
+        before, now = (
+            "/".join(d.name.lower() for d in each) for each in (study.directions, directions)
+        )
         raise StudyError(
-            f"the store has a study {study.study_name!r} that is to {found}, not to {wanted}: give "
+            f"the store has a study {study.study_name!r} that is to {before}, not to {now}: give "
             "the new study another name"
         )
 

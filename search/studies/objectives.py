@@ -9,16 +9,18 @@ import numpy as np
 from ...common.errors import StudyError
 from ...evaluators.task import TEST_PREFIX
 from ..pareto import on_front
-from ..samplers import JOINT, RELAXED
 from .trial import COMPLETE, Trial
 
 
-def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None:
-    """See that a study can search for all of its objectives.
+def check_objectives(
+    minimize: Sequence[str], pruner: str, sampler: str, *, single: bool = False
+) -> None:
+    """Check that a study can search for all of its objectives.
 
     Args:
         minimize: Metrics that are to be small.
         pruner, sampler: By name.
+        single: Whether the sampler optimises one objective only.
 
     Raises:
         StudyError: It cannot.
@@ -38,7 +40,7 @@ def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None
             f"pruner {pruner!r} looks at one objective, the study has {1 + len(minimize)}: leave "
             "the pruner at 'none'"
         )
-    if sampler in (*RELAXED, JOINT):
+    if single:
         raise StudyError(
             f"sampler {sampler!r} does not search for {', '.join(minimize)}: use gp, evolution, "
             "tpe or random, or give it limits"
@@ -46,16 +48,16 @@ def check_objectives(minimize: Sequence[str], pruner: str, sampler: str) -> None
 
 
 def front_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str]) -> list[Trial]:
-    """The complete trials that no other beats in value and all of some metrics, best first.
+    """The Pareto front of the complete trials in value and some metrics, best value first.
 
-    Of trials that are equal in all of these the earliest stands for the others.
+    Of trials that are equal in all of these only the earliest is returned.
     """
     sign = -1.0 if direction == "maximize" else 1.0
-    done = [t for t in trials if t.state == COMPLETE and t.value is not None]
-    done.sort(key=lambda t: (sign * (t.value or 0.0), t.slot))
-    losses = [[sign * (t.value or 0.0), *(t.metrics[name] for name in minimize)] for t in done]
+    complete = [t for t in trials if t.state == COMPLETE and t.value is not None]
+    complete.sort(key=lambda t: (sign * (t.value or 0.0), t.slot))
+    losses = [[sign * (t.value or 0.0), *(t.metrics[name] for name in minimize)] for t in complete]
     front: dict[tuple[float, ...], Trial] = {}
-    for row, trial, kept in zip(losses, done, on_front(np.array(losses)), strict=True):
-        if kept:
+    for row, trial, optimal in zip(losses, complete, on_front(np.array(losses)), strict=True):
+        if optimal:
             front.setdefault(tuple(row), trial)
     return list(front.values())

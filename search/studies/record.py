@@ -1,4 +1,4 @@
-"""A study as it stands in the store, to be read without its evaluator."""
+"""A stored study, to be read without its evaluator."""
 
 from __future__ import annotations
 
@@ -12,52 +12,46 @@ from optuna.storages import BaseStorage
 
 from ...common.errors import StudyError, unknown_name
 from ...common.home import file_name, home
+from ...common.renamed import FINDINGS, warn_of_renamed
 from ..execution.slots import SlotStudy
 from ..execution.storage import open_storage
 from .objectives import front_of
 from .trial import COMPLETE, Trial, read_trials
 
 METADATA = "bequest"
-"""The study attribute that holds what the study searches (see `Study.describe`) and its key."""
+"""The study attribute that holds the study's identity (see `identity`)."""
 
-INHERITED = "bequest:inherited"
-"""The study attribute that holds what earlier tasks handed down (see `Study.explain`)."""
-
-RELAXED = "bequest:relaxed"
-"""The study attribute that holds a relaxed search: its method, epochs, candidates."""
-
-JOINT = "bequest:joint"
-"""The study attribute that holds a joint search: its limits, predictor, front, candidates."""
-
+SOURCE_WEIGHTS = "bequest:inherited"
+"""The study attribute that holds the weights of the source tasks (see `Study.explain`)."""
 
 UNEXPLAINED = "bequest:unexplained"
-"""The study attribute that holds the slots of trials that failed by no fault of theirs."""
+"""The study attribute that holds the slots of failures that no configuration is to blame for."""
 
 
 class StudyRecord:
-    """What the store says of one study.
+    """A stored study, to be read.
 
     Args:
         optuna_study: The stored study.
-        facts: What it searches, as `Study.describe` gives it, and its ``key``.
+        identity: What it searches, as `Study.describe` returns it, and its ``key``.
 
     Attributes:
         name: The study's name.
         key: A name that no other study has or had, even one of the same name.
-        conditions: Under which the task is measured, where they are not the usual ones.
+        conditions: Under which the task is measured, if they are not the usual ones.
         metric, direction: What is searched for.
-        minimize: Metrics that are to be small, beside it.
+        minimize: Further metrics that are to be small.
     """
 
-    def __init__(self, optuna_study: SlotStudy, facts: dict[str, Any]) -> None:
+    def __init__(self, optuna_study: SlotStudy, identity: dict[str, Any]) -> None:
         self.optuna_study = optuna_study
-        self.facts = facts
+        self.identity = identity
         self.name = optuna_study.study_name
-        self.key: str = facts["key"]
-        self.conditions: dict[str, Any] = facts.get("conditions", {})
-        self.metric: str = facts["metric"]
-        self.direction: str = facts["direction"]
-        self.minimize: list[str] = facts.get("minimize", [])
+        self.key: str = identity["key"]
+        self.conditions: dict[str, Any] = identity.get("conditions", {})
+        self.metric: str = identity["metric"]
+        self.direction: str = identity["direction"]
+        self.minimize: list[str] = identity.get("minimize", [])
 
     @property
     def trials(self) -> list[Trial]:
@@ -66,64 +60,45 @@ class StudyRecord:
 
     @property
     def best(self) -> Trial:
-        """The complete trial with the best validation value; see `best_of` for equal ones.
+        """The complete trial with the best validation value (see `best_of` for ties).
 
         Raises:
             StudyError: No trial is complete.
         """
-        found = best_of(self.trials, self.direction, self.minimize)
-        if found is None:
+        best = best_of(self.trials, self.direction, self.minimize)
+        if best is None:
             errors = [t.error for t in self.trials if t.error]
             why = f"run it first{f' (its last trial: {errors[-1]})' if errors else ''}"
             raise StudyError(f"study {self.name!r} has no complete trial yet: {why}")
-        return found
+        return best
 
     def best_within(self, within: Mapping[str, float]) -> Trial:
-        """The best complete trial whose metrics are at most what is said.
+        """The best complete trial whose metrics are within limits.
 
         Args:
-            within: Metrics with their limits, for example ``{"latency": 0.2}``.
+            within: The largest value of each limited metric, for example ``{"latency": 0.2}``.
 
         Raises:
             StudyError: There is none.
         """
-        fitting = [t for t in self.trials if _meets(t, within)]
-        found = best_of(fitting, self.direction, self.minimize)
-        if found is None:
+        candidates = [t for t in self.trials if meets(t, within)]
+        best = best_of(candidates, self.direction, self.minimize)
+        if best is None:
             asked = ", ".join(f"{name} {value:g}" for name, value in within.items())
             raise StudyError(
                 f"study {self.name!r} has no complete trial within {asked or 'no limits'} yet: run "
                 "more trials"
             )
-        return found
-
-    @property
-    def targets(self) -> list[dict[str, float]]:
-        """The sets of limits of a joint search, by name; empty where there is none."""
-        rows = self.joint.get("candidates", [])
-        return [target for row in rows for target in row["targets"]]
-
-    def target_rows(self) -> list[dict[str, Any]]:
-        """The best trial of each target as plain values: limits, trial, value, costs."""
-        rows = []
-        for target in self.targets:
-            fitting = [t for t in self.trials if _meets(t, target)]
-            best = best_of(fitting, self.direction, self.minimize)
-            if best is not None:
-                names = [n for n in self.joint["candidates"][0]["costs"] if n in best.metrics]
-                limits = ", ".join(f"{name} {value:g}" for name, value in target.items())
-                costs = {name: best.metrics[name] for name in names}
-                rows.append({"within": limits, "trial": best.slot, self.metric: best.value} | costs)
-        return rows
+        return best
 
     @property
     def objectives(self) -> list[str]:
-        """What is searched for, the task's metric first."""
+        """The names of all objectives, the task's metric first."""
         return [self.metric, *self.minimize]
 
     @property
     def front(self) -> list[Trial]:
-        """The complete trials that no other beats in all objectives, best value first."""
+        """The Pareto front of the complete trials, best value first."""
         return front_of(self.trials, self.direction, self.minimize)
 
     def front_rows(self) -> list[dict[str, Any]]:
@@ -139,67 +114,79 @@ class StudyRecord:
         ]
 
     @property
-    def inherited(self) -> list[dict[str, Any]]:
-        """Which earlier tasks the sampler listened to (see `Study.explain`); may be empty."""
-        rows: list[dict[str, Any]] = self.optuna_study.user_attrs.get(INHERITED, [])
+    def source_weights(self) -> list[dict[str, Any]]:
+        """Which source tasks the sampler used, and how much (see `Study.explain`); may be empty."""
+        rows: list[dict[str, Any]] = self.optuna_study.user_attrs.get(SOURCE_WEIGHTS, [])
         return rows
 
-    @property
-    def relaxed(self) -> dict[str, Any]:
-        """What the relaxed search has found so far; empty where there is none."""
-        found: dict[str, Any] = self.optuna_study.user_attrs.get(RELAXED, {})
-        return found
+    def findings(self, key: str) -> dict[str, Any]:
+        """What a first stage has found so far; empty if there is none.
 
-    @property
-    def joint(self) -> dict[str, Any]:
-        """What the joint search has found so far; empty where there is none."""
-        found: dict[str, Any] = self.optuna_study.user_attrs.get(JOINT, {})
-        return found
+        Args:
+            key: The search's (see `two_stage.protocol.TwoStageSearch`).
+        """
+        findings: dict[str, Any] = self.optuna_study.user_attrs.get(findings_attribute(key), {})
+        return findings
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "facts":  # of version 0.1, as are the following
+            warn_of_renamed("StudyRecord.facts", "StudyRecord.identity")
+            return self.identity
+        if name in FINDINGS:
+            warn_of_renamed(f"StudyRecord.{name}", f"StudyRecord.findings({name!r})")
+            return self.findings(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def unexplained(self) -> set[int]:
-        """The slots of trials that failed when most did: nobody knows how good they are."""
+        """The slots of trials that failed when most did, whose configurations may be good."""
         return {*self.optuna_study.user_attrs.get(UNEXPLAINED, [])}
 
-    def explain_away(self, slots: Iterable[int]) -> None:
-        """Note which slots' trials, of all, failed by no fault of their configurations."""
-        known = {*slots}
-        if known != self.unexplained:
-            self.optuna_study.set_user_attr(UNEXPLAINED, sorted(known))
+    def set_unexplained(self, slots: Iterable[int]) -> None:
+        """Store the slots of all trials whose failures say nothing of their configurations."""
+        unexplained = {*slots}
+        if unexplained != self.unexplained:
+            self.optuna_study.set_user_attr(UNEXPLAINED, sorted(unexplained))
 
     @property
     def folder(self) -> Path:
-        """Where the study's files are kept; no other study has it, even one of the same name."""
+        """The folder of the study's files; no other study has it, even one of the same name."""
         return home() / "artifacts" / f"{file_name(self.name)}-{self.key[:8]}"
 
 
-def _meets(trial: Trial, within: Mapping[str, float]) -> bool:
+def findings_attribute(key: str) -> str:
+    """The study attribute that holds the findings of a first stage."""
+    return f"bequest:{key}"
+
+
+def meets(trial: Trial, within: Mapping[str, float]) -> bool:
+    """Whether a trial's metrics are at most so large, but for rounding."""
     limits = within.items()
     return all(trial.metrics.get(name, math.inf) <= value * (1 + 1e-9) for name, value in limits)
 
 
 def best_of(trials: Iterable[Trial], direction: str, minimize: Sequence[str] = ()) -> Trial | None:
-    """The best complete trial; of equal ones that of smaller metrics, then the earliest."""
+    """The best complete trial; ties are broken by smaller metrics, then by the earlier slot."""
     sign = 1.0 if direction == "maximize" else -1.0
-    done = [t for t in trials if t.state == COMPLETE and t.value is not None]
+    complete = [t for t in trials if t.state == COMPLETE and t.value is not None]
 
     def rank(trial: Trial) -> tuple[float, ...]:
         costs = [-trial.metrics[name] for name in minimize]
         return (sign * (trial.value or 0.0), *costs, -trial.slot)
 
-    return max(done, key=rank, default=None)
+    return max(complete, key=rank, default=None)
 
 
 def incumbents(trials: Iterable[Trial], direction: str) -> list[float | None]:
     """The best complete value up to each trial; ``None`` before the first."""
     choose = max if direction == "maximize" else min
     best: float | None = None
-    found = []
+    values = []
     for trial in trials:
         if trial.state == COMPLETE and trial.value is not None:
             best = trial.value if best is None else choose(best, trial.value)
-        found.append(best)
-    return found
+        values.append(best)
+    return values
 
 
 def open_record(name: str, storage: str | BaseStorage | None = None) -> StudyRecord:
@@ -216,14 +203,14 @@ def open_record(name: str, storage: str | BaseStorage | None = None) -> StudyRec
             raise StudyError(f"no study {name!r}: the store is empty, begin with `bequest search`")
         raise unknown_name("study", name, names)
     study = SlotStudy(name, store)
-    facts = study.user_attrs.get(METADATA)
-    if facts is None:
+    identity = study.user_attrs.get(METADATA)
+    if identity is None:
         raise StudyError(f"study {name!r} was not made by Bequest: open it with Optuna")
-    return StudyRecord(study, facts)
+    return StudyRecord(study, identity)
 
 
 def list_records(storage: str | BaseStorage | None = None) -> list[StudyRecord]:
-    """All studies of Bequest's in a store, by name."""
+    """The studies in a store that Bequest made, ordered by name."""
     store = open_storage(storage)
     records = []
     for name in optuna.get_all_study_names(store):

@@ -1,4 +1,4 @@
-"""What a person sees of a trial: one frozen record, whatever the store."""
+"""A trial as people see it: one frozen record, whatever the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATES = {
 
 
 def is_refusal(error: str | None) -> bool:
-    """Whether a trial was not trained because it would cost more than a limit allows."""
+    """Whether a trial was refused, before any training, because it exceeds a limit."""
     return (error or "").startswith(f"{OverLimitError.__name__}:")
 
 
@@ -38,7 +38,7 @@ class Trial:
         state: ``complete``, ``pruned``, ``failed``, ``running`` or ``lost`` (to be tried again).
         config: The configuration.
         value: The objective; for a pruned trial the last reported value; ``None`` otherwise.
-        metrics: What else was measured, by name.
+        metrics: Further measurements, by name.
         error: Why it failed or was lost.
         curve: The reported learning curve, by step.
         started, finished: Local times.
@@ -79,5 +79,5 @@ def record(trial: FrozenTrial, slot: int) -> Trial:
 def read_trials(study: SlotStudy) -> list[Trial]:
     """The study's trials, one a slot, in the order of their slots."""
     trials = study.all_trials()
-    of = slots(trials)
-    return [record(trial, of[trial.number]) for trial in by_slot(trials)]
+    slot_of_number = slots(trials)
+    return [record(trial, slot_of_number[trial.number]) for trial in by_slot(trials)]

@@ -1,33 +1,34 @@
 """A Gaussian process over the configurations of a mixed, conditional space.
 
-``y(x) = m + f(x) + noise``, ``f ~ GP(0, s k)``, ``s ~ inverse gamma``. The kernel is one of two:
+The kernel is one of two:
 
 * where a numeric choice is among them, ``exp(-mean_i [c_i != c'_i] / l_i) * Matern_5/2(z, z')`` on
   the categorical choices c and the numeric ones z (in [0, 1]). An inactive choice holds a constant,
   so it tells nothing;
 * else ``exp(-|v - v'|^2 / 2 l^2)`` on counts v: those by which a space describes the models that
-  its configurations build, or one for each choice made (the exponentiated Hamming kernel).
+  its configurations build, or one for each choice (the exponentiated Hamming kernel).
 
-The one length scale of the second is not fitted: with few observations the evidence is flat, and a
-weighted mean over a small grid is safer than its maximum. The many of the first are fitted to the
-maximum of their posterior.
+The one length scale of the second is not fitted but averaged over a small grid. The many of the
+first are those of the largest posterior.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from botorch.acquisition.analytic import _log_ei_helper
-from botorch.models.kernels import CategoricalKernel
-from gpytorch.kernels import Kernel, MaternKernel, ProductKernel
+from gpytorch.kernels import Kernel
 from torch import Tensor
 
 from ...spaces import Config, Space
 from ...spaces.counts import counts
-from .fit import evidence, fit
+from .averaged import AveragedProcess
+from .evidence import student_posterior
+from .fit import minimise
+from .kernels import count_kernel, matern, mixed_kernel
 
 INACTIVE = 0.5
 """The value of an inactive numeric choice: the middle, nearest to all."""
@@ -41,15 +42,24 @@ HAMMING_SCALES = (1.0, 1.6)
 NOISES = (0.03, 0.2)
 """Noise variances, as shares of the signal's."""
 
-NEGLIGIBLE = 0.01
-"""A setting with less of the evidence than this is left out of predictions."""
+STEPS = 30
+"""L-BFGS steps of a fit; where more would be taken, the posterior is flat."""
+
+CATEGORICAL = (-1.5, 1.0)
+"""Normal prior (mean, deviation) of a categorical choice's log length scale."""
+
+LOG_NOISE = (-7.0, 1.5)
+"""Normal prior of the log noise, a share of the signal's variance."""
 
 
-class Inputs:
+class ConfigurationInputs:
     """Turns configurations into inputs: counts, or choices where one of them is numeric.
 
     Args:
         space: What can be chosen.
+
+    Attributes:
+        counts: Whether inputs are counts.
     """
 
     def __init__(self, space: Space) -> None:
@@ -69,46 +79,16 @@ class Inputs:
     def settings(self, x: Tensor, y: Tensor) -> tuple[Kernel, Tensor]:
         """A batch of kernels, and a noise variance for each ``[b]``, given the observations."""
         if not self.counts:
-            fitted, noise = fit(x, y, torch.from_numpy(self.space.categorical))
-            return self._kernel(fitted), torch.tensor([noise], dtype=torch.float64)
+            fitted, noise = fit_scales(x, y, torch.from_numpy(self.space.categorical))
+            kernel = mixed_kernel(fitted, self.categorical, self.numeric)
+            return kernel, torch.tensor([noise], dtype=torch.float64)
         scales = HAMMING_SCALES if self.space.features([]) is None else SCALES
         grid = torch.tensor(list(itertools.product(scales, NOISES)), dtype=torch.float64)
-        kernel = CountKernel(batch_shape=torch.Size([len(grid)])).double()
-        kernel.lengthscale = grid[:, 0].view(-1, 1, 1)
-        return kernel.requires_grad_(False), grid[:, 1]
-
-    def _kernel(self, scales: Tensor) -> Kernel:
-        kernels = []
-        for kind, columns in ((CategoricalKernel, self.categorical), (MaternKernel, self.numeric)):
-            if columns:
-                kernel = kind(ard_num_dims=len(columns), active_dims=columns).double()
-                kernel.lengthscale = scales[columns]
-                kernels.append(kernel)
-        return ProductKernel(*kernels).requires_grad_(False)
+        return count_kernel(grid[:, 0]), grid[:, 1]
 
 
-class CountKernel(Kernel):  # type: ignore[misc]
-    """``k(x, x') = exp(-|x - x'|^2 / 2 l^2)`` for a batch of length scales, by one matrix product.
-
-    GPyTorch's `RBFKernel` copies and centres both sides for every length scale; for whole spaces of
-    candidates that takes several times as long.
-    """
-
-    has_lengthscale = True
-    is_stationary = True
-
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **_: object) -> Tensor:
-        if diag:
-            return torch.ones(*self.batch_shape, x1.shape[-2], dtype=x1.dtype)
-        x1, x2 = x1[(0,) * (x1.dim() - 2)], x2[(0,) * (x2.dim() - 2)]
-        squares = x1.square().sum(-1).unsqueeze(-1) + x2.square().sum(-1)
-        distances = torch.addmm(squares, x1, x2.mT, alpha=-2).clamp_min_(0)
-        kernel: Tensor = (distances / (-2 * self.lengthscale.to(x1.dtype).square())).exp_()
-        return kernel
-
-
-class Surrogate:
-    """The process under a batch of settings, averaged by their evidence.
+class ConfigurationProcess(AveragedProcess[Tensor]):
+    """The process over configurations.
 
     Args:
         inputs: Makes inputs of configurations.
@@ -116,68 +96,72 @@ class Surrogate:
         y: Their values ``[n]``, standardised (see `warp`), higher is better.
     """
 
-    @torch.no_grad()
-    def __init__(self, inputs: Inputs, x: Tensor, y: Tensor) -> None:
-        with torch.enable_grad():  # for the fit
-            self.kernel, self.noise = inputs.settings(x, y)
-        self._condition(x, y.expand(len(self.noise), -1))
-        shares = self.log_evidence.softmax(0)
-        kept = (shares >= NEGLIGIBLE).nonzero().view(-1)
-        self.log_shares = shares[kept].log()
-        if len(kept) < len(shares):
-            self.kernel, self.noise = self.kernel[kept], self.noise[kept]
-            self._condition(x, y.expand(len(kept), -1))
+    def __init__(self, inputs: ConfigurationInputs, x: Tensor, y: Tensor) -> None:
+        self.kernel, self._noise = inputs.settings(x, y)
+        super().__init__(x, y)
 
-    def _condition(self, x: Tensor, y: Tensor) -> None:
-        """Observe values ``y [b, n]`` at ``x [n, d]``; all that follows is a batch of b."""
-        self.x, self.y = x, y
-        n = len(x)
-        covariance = self._covariance(x) + self.noise.view(-1, 1, 1) * torch.eye(n, dtype=x.dtype)
-        self.log_evidence, self.cholesky, self.weights, self.variance = evidence(covariance, y)
+    @property
+    def noise(self) -> Tensor:
+        return self._noise
 
-    def _covariance(self, x: Tensor) -> Tensor:
-        covariance: Tensor = self.kernel(x, self.x.to(x.dtype)).to_dense()
-        return covariance.view(len(self.noise), len(x), len(self.x))
+    def keep_settings(self, chosen: Tensor) -> None:
+        self.kernel, self._noise = self.kernel[chosen], self._noise[chosen]
 
-    @torch.no_grad()
-    def believe(self, x: Tensor) -> None:
-        """Take configurations that are still being trained for as good as predicted."""
-        mean, _ = self.predict(x)
-        self._condition(torch.cat([self.x, x]), torch.cat([self.y, mean], dim=1))
+    def prior_mean(self, x: Tensor) -> Tensor:
+        return torch.zeros(len(self.noise), 1, dtype=x.dtype)
 
-    def predict(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of f at inputs ``[m, d]``: two ``[b, m]``.
+    def covariance(self, x: Tensor, other: Tensor) -> Tensor:
+        covariance: Tensor = self.kernel(x, other.to(x.dtype)).to_dense()
+        return covariance.view(len(self.noise), len(x), len(other))
 
-        Computed in the precision of ``x``: single precision is enough for whole spaces.
-        """
-        cross = self._covariance(x)
-        mean = (cross @ self.weights.to(x.dtype)).squeeze(-1)
-        solved = torch.linalg.solve_triangular(self.cholesky.to(x.dtype), cross.mT, upper=False)
+    def prior_variance(self, x: Tensor) -> Tensor:
         # All kernels here are stationary with k(x, x) = 1.
-        rest = (1 - solved.square().sum(1)).clamp_min(1e-7)
-        return mean, (self.variance.to(x.dtype).unsqueeze(-1) * rest).sqrt()
+        return torch.ones(1, 1, dtype=x.dtype)
 
-    def log_expected_improvement(self, x: Tensor, best: Tensor) -> Tensor:
-        """The logarithm of the expected improvement over ``best`` at inputs ``[m, d]``: ``[m]``."""
-        mean, deviation = (part.double() for part in self.predict(x))
-        return log_expected_improvement(mean, deviation, best, self.log_shares)
+    def join(self, x: Tensor, more: Tensor) -> Tensor:
+        return torch.cat([x, more])
 
 
-def log_expected_improvement(
-    mean: Tensor, deviation: Tensor, best: Tensor, log_shares: Tensor
-) -> Tensor:
-    """The logarithm of the expected improvement over ``best``, averaged over settings.
+def numeric_prior(dimensions: int) -> tuple[float, float]:
+    """Normal prior (mean, deviation) of a numeric choice's log length scale.
 
-    Source: Ament et al., *Unexpected Improvements to Expected Improvement for Bayesian
-    Optimization*, NeurIPS 2023.
+    It grows with the square root of the dimension: else in many dimensions every point would be
+    far from all others (Hvarfner et al., *Vanilla Bayesian Optimization Performs Great in High
+    Dimensions*, ICML 2024).
+    """
+    return 0.5 * math.log(dimensions) - 0.6, 1.0
+
+
+def fit_scales(x: Tensor, y: Tensor, categorical: Tensor) -> tuple[Tensor, float]:
+    """Length scales and noise at the maximum of their posterior.
+
+    The kernel is ``exp(-mean_i [c_i != c'_i] / l_i) * Matern_5/2(|z - z'| / l)``; the signal's
+    variance is integrated out.
 
     Args:
-        mean, deviation: Predictions under each setting ``[b, m]``.
-        best: The best value so far.
-        log_shares: The settings' shares of the evidence, as logarithms ``[b]``.
+        x: Inputs ``[n, d]``.
+        y: Standardised values ``[n]``.
+        categorical: Which columns are categorical ``[d]`` bool.
 
     Returns:
-        ``[m]``.
+        Length scales ``[d]``, and the noise as a share of the signal's variance.
     """
-    gain = _log_ei_helper((mean - best) / deviation) + deviation.log()
-    return torch.logsumexp(gain + log_shares.unsqueeze(-1), dim=0)
+    gaps = x.T.unsqueeze(2) - x.T.unsqueeze(1)  # [d, n, n]
+    codes = (gaps[categorical] != 0).to(x.dtype) / max(int(categorical.sum()), 1)
+    squares = gaps[~categorical].square()
+    priors = [CATEGORICAL if c else numeric_prior(len(squares)) for c in categorical.tolist()]
+    location, deviation = torch.tensor([*priors, LOG_NOISE], dtype=x.dtype).unbind(1)
+    identity = torch.eye(len(x), dtype=x.dtype)
+
+    def negative_log_posterior(logs: Tensor) -> Tensor:
+        scales = logs[:-1].exp()
+        matrix = matern(torch.tensordot(scales[~categorical] ** -2, squares, 1))
+        if len(codes):
+            matrix = matrix * (-torch.tensordot(1 / scales[categorical], codes, 1)).exp()
+        covariance = matrix + logs[-1].exp() * identity
+        log_evidence = student_posterior(covariance[None], y[None]).log_evidence[0].sum()
+        return ((logs - location) / deviation).square().sum() / 2 - log_evidence
+
+    bounds = [(-3.5, 7.0)] * x.shape[1] + [(math.log(1e-4), 0.0)]
+    logs = torch.from_numpy(minimise(negative_log_posterior, location.numpy(), bounds, STEPS))
+    return logs[:-1].exp(), float(logs[-1].exp())

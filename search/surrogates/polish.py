@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from ...spaces import Config, Space
 from ...spaces.encoding import unscale
+from .fit import minimise
 
 STEPS = 20
-"""L-BFGS steps; a screened start lies in the right basin already."""
+"""L-BFGS steps; a start that was screened lies in the right basin already."""
 
 
 def polish(
@@ -47,30 +46,23 @@ def polish(
     if not free.any():
         return list(configs)
 
-    def negative(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        places = torch.tensor(flat, dtype=x.dtype, requires_grad=True)
+    def negative(values: Tensor) -> Tensor:
         # The starts do not interact: the gradient of the sum holds each one's own.
-        loss = -acquisition(x.masked_scatter(free, places)).sum()
-        (gradient,) = torch.autograd.grad(loss, places)
-        return float(loss.detach()), gradient.numpy()
+        return -acquisition(x.masked_scatter(free, values)).sum()
 
     start = x[free].numpy()
-    bounds = [(0.0, 1.0)] * len(start)
-    found = minimize(
-        negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}
-    )
-    if not np.isfinite(found.x).all():
-        return list(configs)
-    moved = x.masked_scatter(free, torch.from_numpy(found.x))
+    values = minimise(negative, start, [(0.0, 1.0)] * len(start), STEPS)
+    moved = x.masked_scatter(free, torch.from_numpy(values))
     return [
-        _read(space, config, row, mask)
+        _with_values(space, config, row, mask)
         for config, row, mask in zip(configs, moved.tolist(), free.tolist(), strict=True)
     ]
 
 
-def _read(space: Space, config: Config, row: list[float], free: list[bool]) -> Config:
-    found = dict(config)
-    for p, place, changed in zip(space.parameters, row, free, strict=True):
-        if changed:
-            found[p.name] = unscale(p.distribution, place)
-    return found
+def _with_values(space: Space, config: Config, row: list[float], free: list[bool]) -> Config:
+    """The configuration with the scaled values of a row where they are free."""
+    moved = dict(config)
+    for p, value, is_free in zip(space.parameters, row, free, strict=True):
+        if is_free:
+            moved[p.name] = unscale(p.distribution, value)
+    return moved

@@ -1,4 +1,4 @@
-"""Observed rows as the two-way model regresses on them: features of the gap, sums that grow."""
+"""Observed rows as the two-way process regresses on them: features of the gap, sums that grow."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ class Rows:
     """Whole rows, with what a regression needs of them; grows row by row.
 
     Args:
-        points: Where the contexts lie, in a unit cube ``[N, d]``.
+        points: The contexts, in a unit cube ``[N, d]``.
         targets: The columns that are looked at ``[T]``.
+
+    Attributes:
+        sources: The context of each row ``[k]``.
+        values: ``[k, T]``.
+        gram, moment: ``X' X`` and ``X' y`` of all rows' features and centred values.
+        folds: The same of each group of rows.
     """
 
     def __init__(self, points: np.ndarray, targets: np.ndarray) -> None:
@@ -26,8 +32,8 @@ class Rows:
         self.sources: list[int] = []
         self.values = np.zeros((0, len(targets)))
         self._features: list[np.ndarray] = []
-        place = points[targets]
-        self._linear = place - place.mean(0)
+        contexts = points[targets]
+        self._linear = contexts - contexts.mean(0)
         self.gram: np.ndarray | float = 0.0
         self.moment: np.ndarray | float = 0.0
         self.folds: list[tuple[np.ndarray | float, np.ndarray | float]] = [(0.0, 0.0)] * FOLDS

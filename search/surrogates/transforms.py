@@ -1,4 +1,4 @@
-"""How a task's values are seen: its scale and its outliers say nothing to other tasks."""
+"""Values on one scale, whatever the task's own scale and outliers are."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 def gaussianised(values: np.ndarray) -> np.ndarray:
     """Ranks as standard normal quantiles; NaN stays NaN."""
-    found = np.full(len(values), np.nan)
-    known = ~np.isnan(values)
-    if known.any():
-        places = (rankdata(values[known]) - 0.5) / known.sum()
-        found[known] = norm.ppf(places)
-    return found
+    quantiles = np.full(len(values), np.nan)
+    present = ~np.isnan(values)
+    if present.any():
+        shares = (rankdata(values[present]) - 0.5) / present.sum()
+        quantiles[present] = norm.ppf(shares)
+    return quantiles
 
 
 def warp(values: np.ndarray) -> Tensor:
-    """Standardised values; what is far below the median is drawn up, for it matters little how bad.
+    """Standardised values; those far below the median are raised to a bound.
 
-    A few failed trainings would otherwise set the scale for all.
+    It matters little how bad they are, and a few failed trainings would set the scale for all.
 
     Args:
         values: ``[n]``, higher is better.

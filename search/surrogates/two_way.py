@@ -1,4 +1,4 @@
-"""How training on one context does on another, from few rows: a two-way model.
+"""How training on one context does on another, from few rows: a two-way process.
 
 ``J[i, j] = F(x_i) + G_j + sum_d h_d(x_id - x_jd) + R_j(x_i) + noise``: how well a source is
 learned, how easy a target is, a gap between them, and what none of these explains. Every cell of a
@@ -21,6 +21,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from .evidence import shares
+from .kernels import gaussian, squared_distances
 from .rows import FOLDS, Rows, gap_features
 
 BELLS = (1e-9, 1e-2, 1.0)
@@ -39,8 +41,8 @@ TREND = (0.03, 0.3, 3.0)
 """Prior variances of F's trend, in units of the variance of what rows have in common."""
 
 TRIED = 0.25
-"""Once sources differ by this share of a dimension, its trend is known as well as any; before, it
-has the mean of the variances above: that F is even along other dimensions says nothing of it."""
+"""Once sources differ by this share of a dimension, its trend is as certain as any; before, it
+has the mean of the variances above: that F is flat along other dimensions says nothing of it."""
 
 BUMPS = ((0.0, 1.0), (0.1, 0.5), (0.1, 1.5), (1.0, 0.5), (1.0, 1.5))
 """(variance, length scale) of F's deviations from its trend."""
@@ -75,14 +77,26 @@ def _solve(gram: np.ndarray, moment: np.ndarray, prior: np.ndarray, noise: float
     return solved
 
 
-class TwoWayModel:
+class TwoWayProcess:
     """The posterior of every cell, given some whole rows.
 
+    Args:
+        rows: What was observed.
+
     Attributes:
+        training: ``F`` of the rows' sources, as observed ``[k]``.
+        columns: ``G`` ``[T]``.
+        shape: Coefficients of the gap's features.
         noise: The variance of a cell.
+        scale: The variance of what the rows do not have in common.
+        log_evidence: Of all settings of ``F`` together, up to a constant.
     """
 
     def __init__(self, rows: Rows) -> None:
+        self.condition(rows)
+
+    def condition(self, rows: Rows) -> None:
+        """Observe rows; what was observed before is forgotten."""
         self.points, self.targets = rows.points, rows.targets
         self.sources = np.array(rows.sources)
         self._dimensions = self.points.shape[1]
@@ -111,19 +125,19 @@ class TwoWayModel:
                 noise,
             )
             rest = y - features @ coefficients
-            own, noise = rest.mean(0), float(np.square(rest).mean())
+            effects, noise = rest.mean(0), float(np.square(rest).mean())
             share = 0.0
             if k > 1 and count > 1:
-                between = k * float(np.square(own).sum()) / (count - 1)
-                within = float(np.square(rest - own).sum()) / ((k - 1) * (count - 1))
+                between = k * float(np.square(effects).sum()) / (count - 1)
+                within = float(np.square(rest - effects).sum()) / ((k - 1) * (count - 1))
                 effect = max(0.0, (between - within) / k)
                 if effect > 0:
                     share, noise = k * effect / (k * effect + within), within
             noise = max(noise, 1e-8 * unit)
         shape = features.shape[2] - self._dimensions
         self.shape = coefficients[:shape]
-        place = self.points[self.targets]
-        self.columns = (place - place.mean(0)) @ coefficients[shape:] + share * own
+        contexts = self.points[self.targets]
+        self.columns = (contexts - contexts.mean(0)) @ coefficients[shape:] + share * effects
         self._tabulate()
         self.training = (values - self.columns - self.gap(self.sources)).mean(1)
         self.noise = noise
@@ -157,14 +171,13 @@ class TwoWayModel:
         for fold in range(min(FOLDS, k)):
             gram = np.asarray(rows.gram) - rows.folds[fold][0]
             moment = np.asarray(rows.moment) - rows.folds[fold][1]
-            here = slice(fold, None, FOLDS)
+            group = slice(fold, None, FOLDS)
             for i, bells in enumerate(BELLS):
-                found = _solve(gram, moment, self._prior(len(gram), unit, bells), 0.1 * unit)
-                errors[i] += np.square(y[here] - features[here] @ found).sum()
+                prior = self._prior(len(gram), unit, bells)
+                coefficients = _solve(gram, moment, prior, 0.1 * unit)
+                errors[i] += np.square(y[group] - features[group] @ coefficients).sum()
         logs = np.log(ODDS) - 0.5 * SOUNDNESS * k * np.log(np.maximum(errors / unit, 1e-9))
-        weights = np.exp(logs - logs.max())
-        normalised: np.ndarray = weights / weights.sum()
-        return normalised
+        return shares(logs)[1]
 
     def _tabulate(self) -> None:
         """Each dimension's gap on a lattice of differences."""
@@ -179,44 +192,43 @@ class TwoWayModel:
         targets = self.targets[columns]
         total = np.zeros((len(sources), len(targets)))
         for d in range(self._dimensions):
-            place = self._lattice[:, d]
-            total += self._tables[d].take(place[sources, None] + (LATTICE - place[targets]))
+            steps = self._lattice[:, d]
+            total += self._tables[d].take(steps[sources, None] + (LATTICE - steps[targets]))
         return total
 
     # Training performance -------------------------------------------------------------------------
 
     def _weigh(self) -> None:
-        """Condition F under each setting; keep those for which the rows speak."""
+        """Condition F under each setting; leave out those that explain the rows badly."""
         x = self.points[self.sources] - 0.5
         self._mean = float(self.training.mean())
         y = self.training - self._mean
         settings = np.array([(t, v, s, u) for t in TREND for v, s in BUMPS for u in LUCK])
-        own = settings[:, 3] + 1e-6 + self.noise / len(self.targets) / self.scale
+        noises = settings[:, 3] + 1e-6 + self.noise / len(self.targets) / self.scale
         tried = (np.ptp(x, axis=0) / TRIED).clip(0, 1)
         self._trends = {t: t * tried + np.mean(TREND) * (1 - tried) for t in TREND}
-        covariances = self._kernels(x, x, settings) + own[:, None, None] * np.eye(len(x))
+        covariances = self._kernels(x, x, settings) + noises[:, None, None] * np.eye(len(x))
         cholesky = np.linalg.cholesky(self.scale * covariances)
         halves = np.linalg.solve(cholesky, np.broadcast_to(y[:, None], (len(settings), len(y), 1)))
         logs = -0.5 * np.square(halves[..., 0]).sum(1)
         logs -= np.log(np.diagonal(cholesky, axis1=1, axis2=2)).sum(1)
-        shares = np.exp(logs - logs.max())
-        kept = shares >= NEGLIGIBLE * shares.max()
-        self._settings, self._cholesky = settings[kept], cholesky[kept]
-        self._halves = halves[kept, :, 0]
-        self._shares = shares[kept] / shares[kept].sum()
+        self.log_evidence = float(np.logaddexp.reduce(logs))
+        stays, self._shares = shares(logs, NEGLIGIBLE)
+        self._settings, self._cholesky = settings[stays], cholesky[stays]
+        self._halves = halves[stays, :, 0]
 
     # What neither explains ------------------------------------------------------------------------
 
     def _share(self, values: np.ndarray) -> None:
         """By evidence: how much of the rest do neighbouring sources have in common?"""
         self._rest = values - expected_rows(self)
-        place = self.points[self.sources]
-        gaps = np.abs(place[:, None] - place).sum(2)
+        contexts = self.points[self.sources]
+        gaps = np.abs(contexts[:, None] - contexts).sum(2)
         settings = [(0.0, 1.0)] + [(share, reach) for share in SHARED for reach in REACHES]
-        shares, reaches = np.array(settings).T
+        common, reaches = np.array(settings).T
         kernels = np.exp(-gaps / reaches[:, None, None])
-        own = np.eye(len(place))
-        covariances = shares[:, None, None] * kernels + (1 - shares)[:, None, None] * own
+        identity = np.eye(len(contexts))
+        covariances = common[:, None, None] * kernels + (1 - common)[:, None, None] * identity
         cholesky = np.linalg.cholesky(covariances)
         inverses = np.linalg.inv(covariances)
         squares = self._rest @ self._rest.T / self.noise
@@ -224,38 +236,35 @@ class TwoWayModel:
         logs = -0.5 * np.einsum("sij,ij->s", inverses, squares)
         logs -= count * np.log(np.diagonal(cholesky, axis1=1, axis2=2)).sum(1)
         logs += np.log([UNSHARED] + [(1 - UNSHARED) / (len(settings) - 1)] * (len(settings) - 1))
-        weights = np.exp(logs - logs.max())
-        kept = weights >= NEGLIGIBLE * weights.max()
-        weights = weights[kept] / weights[kept].sum()
+        stays, weights = shares(logs, NEGLIGIBLE)
         self._common = [
             (weight, share, reach, inverse)
             for weight, share, reach, inverse in zip(
-                weights, shares[kept], reaches[kept], inverses[kept], strict=True
+                weights, common[stays], reaches[stays], inverses[stays], strict=True
             )
             if share > 0
         ]
 
     def _rest_of(self, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights of the known rows' rests ``[n, k]``; how much noise they explain ``[n]``."""
-        place = self.points[self.sources]
-        total = np.zeros((len(sources), len(place)))
-        known = np.zeros(len(sources))
+        """Weights of the observed rows' rests ``[n, k]``; how much noise they explain ``[n]``."""
+        contexts = self.points[self.sources]
+        total = np.zeros((len(sources), len(contexts)))
+        explained = np.zeros(len(sources))
         gaps = sum(
-            np.abs(self.points[sources, None, d] - place[:, d]) for d in range(self._dimensions)
+            np.abs(self.points[sources, None, d] - contexts[:, d]) for d in range(self._dimensions)
         )
         for weight, share, reach, inverse in self._common:
             kernel = share * np.exp(-gaps / reach)
             smoother = kernel @ inverse
             total += weight * smoother
-            known += weight * (smoother * kernel).sum(1)
-        return total, known
+            explained += weight * (smoother * kernel).sum(1)
+        return total, explained
 
     def _kernels(self, a: np.ndarray, b: np.ndarray, settings: np.ndarray) -> np.ndarray:
         """``[settings, a, b]`` in units of the scale."""
-        inner = a @ b.T
-        squares = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * inner
+        squares = squared_distances(a, b)
         lines = {t: (a * each) @ b.T for t, each in self._trends.items()}
-        bumps = {s: np.exp(squares / (-2 * s * s)) for s in set(settings[:, 2].tolist())}
+        bumps = {s: gaussian(squares, s) for s in set(settings[:, 2].tolist())}
         return np.stack([MEAN + lines[t] + v * bumps[s] for t, v, s, _ in settings])
 
     def training_of(self, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -275,20 +284,26 @@ class TwoWayModel:
         rest = np.maximum(prior - np.array(explained), 1e-12 * self.scale)
         return self._mean + mean, self._shares @ rest + spread
 
-    def cells(
+    def predict(
         self, sources: np.ndarray, columns: np.ndarray | slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean ``[n, T]`` and variance ``[n]`` (noise included) of what sources would give."""
+        """Mean ``[n, T]`` and variance ``[n]`` (noise included) of what sources would give.
+
+        Args:
+            sources: Contexts that are not trained yet ``[n]``.
+            columns: Which targets are asked about; all by default.
+        """
         mean, variance = self.training_of(sources)
         expected = mean[:, None] + self.columns[columns] + self.gap(sources, columns)
         if not self._common:
             return expected, variance + self.noise
-        smoother, known = self._rest_of(sources)
+        smoother, explained = self._rest_of(sources)
         expected += smoother @ self._rest[:, columns]
-        return expected, variance + self.noise * (1 - known)
+        return expected, variance + self.noise * (1 - explained)
 
 
-def expected_rows(model: TwoWayModel) -> np.ndarray:
-    """The model's own view of the rows it was given ``[k, T]``."""
-    found: np.ndarray = model.training[:, None] + model.columns + model.gap(model.sources)
-    return found
+def expected_rows(process: TwoWayProcess) -> np.ndarray:
+    """What the process expects of the rows that it was given, noise taken off ``[k, T]``."""
+    gap = process.gap(process.sources)
+    expected: np.ndarray = process.training[:, None] + process.columns + gap
+    return expected

@@ -1,38 +1,29 @@
-"""Pictures of a selection: V by the number of sources, the chosen contexts, the transfer matrix."""
+"""Figures of a selection: V by the number of sources, the chosen contexts, the transfer matrix."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 
-from .summary import Findings
+from ...common.figures import drawing
+from .summary import SelectionSummary
 
 CHOSEN = "tab:red"
 
 
-def pictures(selection: Findings) -> dict[str, Any]:
-    """Matplotlib figures by name."""
-    import matplotlib as mpl
-
-    if "matplotlib.pyplot" not in sys.modules:  # else the user has chosen a backend
-        mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
+def selection_figures(selection: SelectionSummary) -> dict[str, Any]:
+    """Matplotlib figures by name; none before the first source."""
     if not selection.selector.trained:
         return {}
-    figures = {
-        "value": _value(plt, selection),
-        "contexts": _contexts(plt, selection),
-        "transfer": transfer_figure(plt, selection),
-    }
-    for figure in figures.values():
-        plt.close(figure)
+    with drawing() as (plt, figures):
+        figures["value"] = _value(plt, selection)
+        figures["contexts"] = _contexts(plt, selection)
+        figures["transfer"] = transfer_figure(plt, selection)
     return figures
 
 
-def _value(plt: Any, selection: Findings) -> Any:
+def _value(plt: Any, selection: SelectionSummary) -> Any:
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     values = [source.value for source in selection.sources]
     steps = np.arange(1, len(values) + 1)
@@ -44,7 +35,7 @@ def _value(plt: Any, selection: Findings) -> Any:
     return figure
 
 
-def _contexts(plt: Any, selection: Findings) -> Any:
+def _contexts(plt: Any, selection: SelectionSummary) -> Any:
     """How well each context is served, and by which sources; two dimensions at most are drawn."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     points, served = selection.contexts, selection.selector.served
@@ -80,7 +71,7 @@ def _averaged(points: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.column_stack([places, totals / counts])
 
 
-def transfer_figure(plt: Any, selection: Findings) -> Any:
+def transfer_figure(plt: Any, selection: SelectionSummary) -> Any:
     """The rows that are known as a heat map, sources in the order of their contexts."""
     rows, trained = selection.selector.rows, selection.selector.trained
     order = np.argsort(trained)

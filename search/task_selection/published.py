@@ -7,23 +7,22 @@ Sources: Cho et al., *Model-Based Transfer Learning for Contextual Reinforcement
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
+from ..surrogates.isotropic import IsotropicProcess
 from .selector import Contexts, Costs, Selector
 
 NOISE = 0.1
+"""The deviation of a training's noise."""
+
 MOUNTAIN_STEPS = 5
 SLOPE = 0.005
 """The given slope of the one-dimensional method, an index of the grid."""
 
 
 BLOCK = 32
-"""Candidates at a time, a dimension after another: what is at hand stays in the cache, which makes
+"""Candidates at a time, a dimension after another: the working set stays in the cache, which makes
 a step ten times as fast at N = 3,125."""
 
 
@@ -43,8 +42,8 @@ class MMBTLSelector(Selector):
 
     def _distances(self, sources: np.ndarray) -> np.ndarray:
         gaps = np.zeros((len(sources), self.size))
-        for place in self.contexts.T:
-            step = place[sources, None] - place
+        for coordinate in self.contexts.T:
+            step = coordinate[sources, None] - coordinate
             gaps += np.abs(step, out=step)
         return gaps
 
@@ -66,8 +65,8 @@ class GPMBTLSelector(Selector):
     dimension the gap has a given slope; in more, slopes for either side of each dimension are
     fitted to all cells observed.
 
-    Contexts that no row has measured do not count. What is pending is taken to turn out as
-    expected.
+    Contexts that no row has measured do not count. Pending sources count as having their expected
+    rows.
 
     Args:
         contexts: See `Selector`.
@@ -96,16 +95,16 @@ class GPMBTLSelector(Selector):
         means, deviation = self._training(asked)
         hopeful = (means + math.sqrt(math.log(len(self.trained) + 1)) * deviation)[: len(free)]
         left, right = self._sides()
-        known = ~np.isnan(self._served)
-        served = self._served[known]
-        for place, mean in zip(pending, means[len(free) :], strict=True):
-            expected = mean - self._gap(np.array([place]), left, right)[0, known]
+        measured = ~np.isnan(self._served)
+        served = self._served[measured]
+        for source, mean in zip(pending, means[len(free) :], strict=True):
+            expected = mean - self._gap(np.array([source]), left, right)[0, measured]
             served = np.maximum(served, expected)
         best, chosen = -np.inf, int(free[0])
         for start in range(0, len(free), BLOCK):
             part = free[start : start + BLOCK]
             gaps = self._gap(part, left, right)
-            above = hopeful[start : start + BLOCK, None] - gaps[:, known] - served
+            above = hopeful[start : start + BLOCK, None] - gaps[:, measured] - served
             gains = np.maximum(above, 0).mean(1)
             if gains.max() > best:
                 best, chosen = float(gains.max()), int(part[gains.argmax()])
@@ -113,16 +112,11 @@ class GPMBTLSelector(Selector):
 
     def _training(self, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posterior mean and deviation of ``J[i, i]``."""
-        own = np.array([row[i] for i, row in zip(self.trained, self._rows, strict=True)])
+        diagonal = np.array([row[i] for i, row in zip(self.trained, self._rows, strict=True)])
         # Where a source was not measured on its own context, its row stands for it.
-        own = np.where(np.isnan(own), np.nanmean(self.rows, axis=1), own)
-        process = GaussianProcessRegressor(
-            ConstantKernel(1.0, (1e-3, 1e3)) * RBF(1.0, (1e-2, 1e2)), alpha=NOISE**2
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(self.contexts[self.trained], own)
-        return process.predict(self.contexts[free], return_std=True)  # type: ignore[no-any-return]
+        diagonal = np.where(np.isnan(diagonal), np.nanmean(self.rows, axis=1), diagonal)
+        process = IsotropicProcess(self.contexts[self.trained], diagonal, NOISE**2)
+        return process.predict(self.contexts[free])
 
     def _sides(self) -> tuple[np.ndarray, np.ndarray]:
         """Slopes of J below and above the target, given in one dimension, fitted in more."""
@@ -134,8 +128,8 @@ class GPMBTLSelector(Selector):
     def _gap(self, sources: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Expected losses ``[sources, N]``."""
         fitted = np.zeros((len(sources), self.size))
-        for place, below, above in zip(self.contexts.T, left, right, strict=True):
-            step = place[sources, None] - place
+        for coordinate, below, above in zip(self.contexts.T, left, right, strict=True):
+            step = coordinate[sources, None] - coordinate
             fitted += below * np.minimum(step, 0)
             fitted += above * np.maximum(step, 0, out=step)
         return -fitted
@@ -152,9 +146,10 @@ class GPMBTLSelector(Selector):
             axis=2,
         ).reshape(-1, 1 + 2 * difference.shape[2])
         y = self.rows.ravel()
-        known = ~np.isnan(y)
-        found = np.linalg.lstsq(features[known], y[known], rcond=None)[0]
-        return np.split(found[1:], 2)[0], np.split(found[1:], 2)[1]
+        measured = ~np.isnan(y)
+        coefficients = np.linalg.lstsq(features[measured], y[measured], rcond=None)[0]
+        left, right = np.split(coefficients[1:], 2)
+        return left, right
 
 
 class MGPMBTLSelector(GPMBTLSelector):
@@ -175,8 +170,8 @@ class MGPMBTLSelector(GPMBTLSelector):
     def looks_like_a_mountain(self) -> bool:
         """Whether training is equally good everywhere and transfer fades on either side."""
         centred = self.rows - np.nanmean(self.rows, axis=0)
-        own = centred[np.arange(len(self.trained)), self.trained]
-        constant = np.nanstd(own) < np.nanstd(centred, axis=1).mean()
+        diagonal = centred[np.arange(len(self.trained)), self.trained]
+        constant = np.nanstd(diagonal) < np.nanstd(centred, axis=1).mean()
         left, right = self.slopes()
         mountain = (left * right < 0).sum() > len(left) / 2
         return bool(constant and mountain)

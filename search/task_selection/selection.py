@@ -10,24 +10,23 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+from optuna.storages import BaseStorage
 
-from ... import __version__
 from ...banks.bank import Bank
 from ...banks.matrices import append_rows
 from ...banks.record import name_under
 from ...common.errors import SelectionError
+from ...common.version import __version__
 from ...evaluators.task import SEEDS
+from ..studies.failures import most_failed
 from ..tracking.progress import progress_bar
 from ..tracking.tracker import Tracker
 from . import make_selector
-from .runs import SelectionMirror, make_tracker
+from .runs import SelectionRuns, make_tracker
 from .selector import Contexts, Costs, Selector
 from .store import SelectionStore, Source
-from .summary import Findings
+from .summary import SelectionSummary
 from .trainings import FAILURES, Trainings
-
-FAILURES_TOLERATED = 3
-"""A run stops when more than so many trainings, and more than half of them, have failed."""
 
 
 class Family(Protocol):
@@ -47,7 +46,7 @@ class Family(Protocol):
     def evaluate(self, model: Any, contexts: np.ndarray) -> np.ndarray: ...
 
 
-class TaskSelection(Findings):
+class TaskSelection(SelectionSummary):
     """Chooses on which of many related tasks to train, one after another.
 
     What was trained is kept; a selection of the same name goes on where it stopped.
@@ -65,7 +64,9 @@ class TaskSelection(Findings):
         selector: A name (see `SELECTORS`) or a `Selector` of the same contexts.
         costs: What training on each context costs ``[N]``; a `Selector` has its own.
         seed: Of the selector and of every training.
-        folder: Where what was trained is kept; by default ``selections/NAME`` in the Bequest home.
+        storage: The study store, as `Study` takes it; the home's by default.
+        folder: For pictures; by default ``selections/NAME`` in the Bequest home. A folder that is
+            given holds a store of its own as well, unless a ``storage`` is given.
         tracking: An MLflow tracking URI; ``None`` for ``MLFLOW_TRACKING_URI`` or else the home's
             database; ``False`` for no tracking.
         conditions: What is not as usual in every training, as plain values: another selection.
@@ -105,6 +106,7 @@ class TaskSelection(Findings):
         selector: str | Selector = "bequest",
         costs: Costs = None,
         seed: int = 0,
+        storage: str | BaseStorage | None = None,
         folder: str | Path | None = None,
         tracking: str | bool | None = None,
         conditions: Mapping[str, Any] | None = None,
@@ -125,8 +127,8 @@ class TaskSelection(Findings):
         if len(names) != points.shape[1]:
             raise SelectionError(f"{len(names)} names for contexts of {points.shape[1]} dimensions")
         method = selector if isinstance(selector, str) else type(selector).__name__
-        self.store = SelectionStore(name, None if folder is None else Path(folder))
-        facts = self.store.open(
+        self.store = SelectionStore(name, storage, None if folder is None else Path(folder))
+        identity = self.store.open(
             {
                 "name": name,
                 "key": uuid.uuid4().hex,
@@ -139,7 +141,7 @@ class TaskSelection(Findings):
                 "conditions": dict(conditions or {}),
             }
         )
-        super().__init__(name, chooser, names, facts, self.store.sources())
+        super().__init__(name, chooser, names, identity, self.store.sources())
         for source in self.sources:
             self.selector.tell(source.index, source.row)
         self._tracking = tracking
@@ -291,9 +293,9 @@ class TaskSelection(Findings):
 
     @staticmethod
     def _stop_if_most_fail(now: Sequence[Source]) -> None:
-        """Look at the sources of this run alone: whoever mends the cause may go on."""
+        """Stop a run most of whose trainings failed; earlier runs do not count."""
         failed = [s for s in now if s.error is not None]
-        if len(failed) > FAILURES_TOLERATED and 2 * len(failed) > len(now):
+        if most_failed(len(failed), len(now)):
             raise SelectionError(
                 f"stopped: {len(failed)} of {len(now)} trainings failed, the last one with: "
                 f"{failed[-1].error}"
@@ -307,12 +309,12 @@ class TaskSelection(Findings):
         Returns:
             PNG files, by default beside what was trained.
         """
-        from .figures import pictures
+        from .figures import selection_figures
 
         place = Path(folder or self.store.folder)
         place.mkdir(parents=True, exist_ok=True)
         paths = []
-        for name, figure in pictures(self).items():
+        for name, figure in selection_figures(self).items():
             paths.append(place / f"{name}.png")
             figure.savefig(paths[-1], dpi=120)
         return paths
@@ -323,7 +325,7 @@ class TaskSelection(Findings):
         Returns:
             How many records were new.
         """
-        name = name_under(family or self.name, self.facts.get("conditions", {}))
+        name = name_under(family or self.name, self.identity.get("conditions", {}))
         trained, rows = self.selector.trained, self.selector.rows
         return append_rows(
             bank, name, self.contexts, self.dimensions, trained, rows, seed=self.seed
@@ -341,8 +343,8 @@ class TaskSelection(Findings):
         return self.tracker.sync()
 
     @cached_property
-    def tracker(self) -> Tracker[SelectionMirror]:
-        """The mirror of this selection in MLflow, as set by ``tracking``."""
+    def tracker(self) -> Tracker[SelectionRuns]:
+        """What writes this selection to MLflow, as set by ``tracking``."""
         return make_tracker(self, self._tracking)
 
     def __repr__(self) -> str:

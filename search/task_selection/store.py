@@ -1,21 +1,33 @@
-"""What a selection has trained so far, on disk: facts, and one file for each source."""
+"""What a selection has trained so far: a study in a study store, whose trials are the sources."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import optuna
+import sqlalchemy
+from optuna.distributions import IntDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
 
 from ...common.errors import SelectionError
 from ...common.home import file_name, home
+from ..execution.slots import SlotStudy
+from ..execution.storage import open_storage, write_new_study_attr
 
-FORMAT_VERSION = 1
+IDENTITY = "bequest:selection"
+"""The study attribute that holds what the selection chooses from."""
+
+SOURCE = "bequest:source"
+"""The trial attribute that holds a `Source`; NaN is stored as null."""
+
 COMPARED = ("contexts", "selector", "seed", "costs", "conditions")
 
 
@@ -25,13 +37,13 @@ class Source:
 
     Attributes:
         index: Its context.
-        row: The return on every context ``[N]``; all NaN where the training failed.
+        row: The return on every context ``[N]``; all NaN if the training failed.
         value: V after it.
-        expected_gain: By how much it was expected to raise V; NaN where nothing was expected.
-        seconds: Training and evaluation, wall time.
+        expected_gain: By how much it was expected to raise V; NaN if nothing was expected.
+        seconds: Wall time of training and evaluation.
         finished: When (`time.time`).
         error: Why it failed.
-        together: The contexts trained in one call, itself among them; empty for one alone.
+        together: The contexts trained in one call, itself among them; empty if it was alone.
     """
 
     index: int
@@ -45,81 +57,137 @@ class Source:
 
 
 class SelectionStore:
-    """A folder with ``selection.json`` and ``sources/0000.npz``, ``0001.npz``, ...
-
-    A file is written whole or not at all, so that a kill loses at most the source being trained.
+    """The sources of one selection; each is written in one transaction.
 
     Args:
         name: The selection's name.
-        folder: Where; by default ``selections/NAME`` in the Bequest home.
+        storage: A study store, as `Study` takes it; the home's by default.
+        folder: Of pictures, by default ``selections/NAME`` in the Bequest home. A folder that is
+            given holds a store of its own as well, unless a ``storage`` is given.
 
     Raises:
-        SelectionError: The name is none for a folder.
+        SelectionError: The name is empty or a path.
+        StudyError: The store cannot be opened.
     """
 
-    def __init__(self, name: str, folder: Path | None = None) -> None:
+    def __init__(
+        self, name: str, storage: str | BaseStorage | None = None, folder: Path | None = None
+    ) -> None:
         if not name.strip(". "):
             raise SelectionError(f"a selection cannot be called {name!r}: give it a name")
         self.folder = folder or home() / "selections" / file_name(name)
-        (self.folder / "sources").mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if folder is not None and storage is None:
+            database = str(folder / "selection.db")
+            storage = sqlalchemy.URL.create("sqlite", database=database).render_as_string()
+        self._store = open_storage(storage)
+        self._name = f"selection:{name}"
+        self._study: SlotStudy | None = None
 
-    def open(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """The facts as they were when the selection was begun; written where it is new.
+    def open(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """The identity with which the selection was begun; ``identity`` if it is new.
 
         Raises:
-            SelectionError: It was begun with other contexts, another selector or seed, or the file
-                is damaged.
+            SelectionError: It was begun with other contexts, another selector or seed, or its files
+                of version 0.1 are damaged.
         """
-        path = self.folder / "selection.json"
-        if not path.exists():
-            whole = {"format_version": FORMAT_VERSION, **facts}
-            self._write(path, json.dumps(whole, indent=1).encode())
-            return whole
-        try:
-            stored: dict[str, Any] = json.loads(path.read_text())
-            version = stored["format_version"]
-        except (json.JSONDecodeError, KeyError) as error:
-            raise SelectionError(f"{str(path)!r} is damaged: {error!r}") from error
-        if version != FORMAT_VERSION:
-            raise SelectionError(
-                f"{str(path)!r} has format {version}, this Bequest reads {FORMAT_VERSION}"
-            )
-        stored.setdefault("conditions", {})  # older selections did not say
+        earlier = _Files(self.folder)
+        optuna.create_study(
+            study_name=self._name, storage=self._store, direction="maximize", load_if_exists=True
+        )
+        self._study = SlotStudy(self._name, self._store)
+        if IDENTITY not in self._study.user_attrs:
+            sources = earlier.sources() if earlier.exist else []
+            first = earlier.identity() if earlier.exist else identity
+            write_new_study_attr(self._study, IDENTITY, first)
+            for source in sources:
+                self.append(source)
+        stored: dict[str, Any] = self._study.user_attrs[IDENTITY]
         for name in COMPARED:
-            if stored.get(name) != facts[name]:
+            if stored.get(name) != identity[name]:
                 raise SelectionError(
-                    f"selection {facts['name']!r} was begun with other {name}: give the new one "
+                    f"selection {identity['name']!r} was begun with other {name}: give the new one "
                     "another name"
                 )
         return stored
 
     def sources(self) -> list[Source]:
-        """What was trained, in order."""
-        found = []
-        for path in sorted((self.folder / "sources").glob("*.npz")):
+        """The trained sources, in order."""
+        assert self._study is not None
+        trials = self._study.get_trials(deepcopy=False)
+        return [_source(t.user_attrs[SOURCE]) for t in trials if SOURCE in t.user_attrs]
+
+    def append(self, source: Source) -> None:
+        """Store a source."""
+        assert self._study is not None
+        failed = source.error is not None
+        finished = datetime.fromtimestamp(source.finished)
+        trial = optuna.trial.create_trial(
+            state=TrialState.FAIL if failed else TrialState.COMPLETE,
+            value=None if failed else source.value,
+            params={"context": source.index},
+            distributions={"context": IntDistribution(0, len(source.row) - 1)},
+            user_attrs={SOURCE: _plain(source)},
+        )
+        trial.datetime_start = finished - timedelta(seconds=source.seconds)
+        trial.datetime_complete = finished
+        self._study.add_trial(trial)
+
+
+def _plain(source: Source) -> dict[str, Any]:
+    plain = {**asdict(source), "row": source.row.tolist(), "together": list(source.together)}
+    plain["row"] = [None if np.isnan(value) else value for value in plain["row"]]
+    for name in ("value", "expected_gain"):
+        plain[name] = None if np.isnan(plain[name]) else float(plain[name])
+    return plain
+
+
+def _source(plain: dict[str, Any]) -> Source:
+    numbers = {name: np.nan if plain[name] is None else plain[name] for name in _MAY_BE_NAN}
+    row = np.array(plain["row"], dtype=float)  # null becomes NaN
+    return Source(**{**plain, **numbers, "row": row})
+
+
+_MAY_BE_NAN = ("value", "expected_gain")
+
+
+class _Files:
+    """A selection of version 0.1: ``selection.json`` and ``sources/0000.npz``, ``0001.npz``, ..."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "selection.json"
+
+    @property
+    def exist(self) -> bool:
+        return self._path.exists()
+
+    def identity(self) -> dict[str, Any]:
+        """What the selection was begun with.
+
+        Raises:
+            SelectionError: The file is damaged.
+        """
+        try:
+            stored: dict[str, Any] = json.loads(self._path.read_text())
+            stored.pop("format_version")
+        except (json.JSONDecodeError, KeyError) as error:
+            raise SelectionError(f"{str(self._path)!r} is damaged: {error!r}") from error
+        return {"conditions": {}, **stored}
+
+    def sources(self) -> list[Source]:
+        """The trained sources, in order.
+
+        Raises:
+            SelectionError: A file is damaged.
+        """
+        sources = []
+        for path in sorted((self._folder / "sources").glob("*.npz")):
             try:
                 with np.load(path, allow_pickle=False) as data:
-                    facts = json.loads(str(data["facts"]))
-                    found.append(Source(row=data["row"], **facts))
+                    sources.append(Source(row=data["row"], **json.loads(str(data["facts"]))))
             except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
                 raise SelectionError(
                     f"{str(path)!r} is damaged: remove it, its source is trained again ({error})"
                 ) from error
-        return found
-
-    def append(self, source: Source) -> None:
-        """Keep a source."""
-        facts = {k: v for k, v in asdict(source).items() if k != "row"}
-        # Behind the last one: of those before it a damaged one may have been removed.
-        last = max((int(p.stem) for p in (self.folder / "sources").glob("*.npz")), default=-1)
-        path = self.folder / "sources" / f"{last + 1:04}.npz"
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.savez_compressed(file, row=source.row, facts=json.dumps(facts))
-        os.replace(part, path)
-
-    @staticmethod
-    def _write(path: Path, content: bytes) -> None:
-        part = path.with_suffix(".part")
-        part.write_bytes(content)
-        os.replace(part, path)
+        return sources

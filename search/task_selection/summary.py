@@ -1,4 +1,4 @@
-"""What a selection has found: which sources were trained, and whom they serve."""
+"""The readable side of a selection: which sources were trained, and which contexts they serve."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .selector import Selector
 from .store import Source
 
 
-class Findings:
-    """The readable side of a selection; pictures and MLflow need no more.
+class SelectionSummary:
+    """A selection to be read; figures and MLflow need no more.
 
     Args:
         name: Of the selection.
         selector: It has been told every source.
         dimensions: What the dimensions of the contexts are called.
-        facts: What the selection was begun with.
+        identity: What the selection was begun with.
         sources: What was trained, in order.
     """
 
@@ -26,11 +26,11 @@ class Findings:
         name: str,
         selector: Selector,
         dimensions: tuple[str, ...],
-        facts: dict[str, Any],
+        identity: dict[str, Any],
         sources: list[Source],
     ) -> None:
         self.name, self.selector, self.dimensions = name, selector, dimensions
-        self.facts, self.sources = facts, sources
+        self.identity, self.sources = identity, sources
 
     @property
     def contexts(self) -> np.ndarray:
@@ -57,5 +57,5 @@ class Findings:
         if not len(rows):
             return np.full(self.selector.size, -1)
         best = np.where(np.isnan(rows), -np.inf, rows).argmax(0)
-        found = np.array(self.selector.trained)[best]
-        return np.where(np.isnan(rows).all(0), -1, found)
+        serving = np.array(self.selector.trained)[best]
+        return np.where(np.isnan(rows).all(0), -1, serving)

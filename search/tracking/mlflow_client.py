@@ -1,4 +1,4 @@
-"""How Bequest speaks to MLflow: a client of an own database or a server, experiments, limits."""
+"""MLflow's client, experiments and limits, on a local database or a server."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import posixpath
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from sqlalchemy import make_url
@@ -39,9 +39,9 @@ def connect(uri: str) -> MlflowClient:
 def experiment(client: MlflowClient, uri: str, name: str) -> str:
     """The id of the experiment of that name; made where there is none."""
     with _lock():
-        found = client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
+        existing = client.get_experiment_by_name(name)
+        if existing is not None:
+            return str(existing.experiment_id)
         # Without a server, MLflow would put artifacts below the current folder.
         place = (home() / "artifacts" / "mlflow").as_uri() if uri.startswith("sqlite") else None
         # Without its kind, MLflow's pages open the experiment as one on language models.
@@ -56,19 +56,19 @@ def link_to(uri: str, experiment_id: str, run_id: str) -> str:
 
 
 def accepted_names(names: Iterable[str]) -> list[str]:
-    """What parameters and metrics are called in MLflow, which takes few characters.
+    """Names of parameters and metrics as MLflow accepts them.
 
-    Other characters become ``_``; two names stay two, the first one as it is.
+    Characters that it refuses become ``_``; different names stay different.
     """
-    found: list[str] = []
+    accepted: list[str] = []
     for name in names:
-        known = re.sub(r"[^\w./\- :]", "_", name)[:MAX_NAME]
-        if known != posixpath.normpath(known) or known.startswith((".", "/")):
-            known = re.sub(r"^\.+|/", "_", known) or "_"
-        while known in found:
-            known += "_"
-        found.append(known)
-    return found
+        candidate = re.sub(r"[^\w./\- :]", "_", name)[:MAX_NAME]
+        if candidate != posixpath.normpath(candidate) or candidate.startswith((".", "/")):
+            candidate = re.sub(r"^\.+|/", "_", candidate) or "_"
+        while candidate in accepted:
+            candidate += "_"
+        accepted.append(candidate)
+    return accepted
 
 
 def _write_ahead(uri: str) -> None:
@@ -87,32 +87,3 @@ def _lock() -> FileLock:
 def milliseconds(moment: datetime | None) -> int:
     """MLflow's time; now, where there is none."""
     return int((moment.timestamp() if moment else time.time()) * 1000)
-
-
-def write_epochs(
-    client: MlflowClient,
-    run_id: str,
-    tag: str,
-    epochs: Sequence[Mapping[str, Any]],
-    values: Callable[[Mapping[str, Any]], Mapping[str, float]],
-) -> None:
-    """Write the curves of epochs that are not there yet; a tag says how many are.
-
-    Args:
-        client: MLflow's.
-        run_id: The run.
-        tag: Where the number of epochs is kept, so that a replay doubles nothing.
-        epochs: Each has its number as ``epoch``, from 1.
-        values: The figures of an epoch by the names of their curves.
-    """
-    if not epochs:
-        return
-    from mlflow.entities import Metric
-
-    written = int(client.get_run(run_id).data.tags.get(tag, 0))
-    now = int(time.time() * 1000)
-    for epoch in epochs[written:]:
-        points = [Metric(name, v, now, epoch["epoch"]) for name, v in values(epoch).items()]
-        for start in range(0, len(points), MAX_METRICS):
-            client.log_batch(run_id, points[start : start + MAX_METRICS])
-        client.set_tag(run_id, tag, epoch["epoch"])

@@ -1,4 +1,4 @@
-"""Pictures of a study, drawn by Optuna's own plotting on the study as it stands."""
+"""Plots of a study, by Optuna's own plotting functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..execution.slots import SlotStudy, by_slot, is_lost
 
 ENOUGH_FOR_IMPORTANCE = 8
 WIDE = 20
-"""Costs that differ by more are drawn on a logarithmic axis."""
+"""Costs that differ by a larger factor are drawn on a logarithmic axis."""
 
 
 def _plain(study: SlotStudy) -> optuna.Study:
@@ -32,33 +32,33 @@ def _has_ended(trial: FrozenTrial) -> bool:
 
 
 Draw = Callable[[Any], Any]
-"""Draws one picture with one of Optuna's two plotting libraries."""
+"""Draws one plot with one of Optuna's two plotting libraries."""
 
 
-def _pictures(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Draw]:
-    """What can be drawn of a study, by name: pictures that would be empty are left out.
+def _plots(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Draw]:
+    """The plots of a study by name; those that would be empty are left out.
 
     Args:
         study: The study.
-        metrics: What its objectives are called; the first one is that of the other pictures.
+        metrics: The names of its objectives; the other plots show the first.
     """
     plain = _plain(study)
     done = plain.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     options: dict[str, Any] = {}
     if len(metrics) > 1:
         options = {"target": lambda t: t.values[0], "target_name": metrics[0]}
-    found = {
+    plots = {
         f"front_{metric}": _front(plain, metrics, i)
         for i, metric in enumerate(metrics)
         if i and len(done) > 1
     }
-    found["optimization_history"] = _plot("optimization_history", plain, options)
+    plots["optimization_history"] = _plot("optimization_history", plain, options)
     if len(done) >= ENOUGH_FOR_IMPORTANCE and len({t.values[0] for t in done}) > 1:
-        found["param_importances"] = _plot("param_importances", plain, options)
+        plots["param_importances"] = _plot("param_importances", plain, options)
     if any(len(t.intermediate_values) > 1 for t in plain.get_trials(deepcopy=False)):
-        found["intermediate_values"] = _plot("intermediate_values", plain, {})
-    found["slice"] = _plot("slice", plain, options)
-    return found
+        plots["intermediate_values"] = _plot("intermediate_values", plain, {})
+    plots["slice"] = _plot("slice", plain, options)
+    return plots
 
 
 def _plot(name: str, study: optuna.Study, options: dict[str, Any]) -> Draw:
@@ -99,7 +99,7 @@ def static_plots(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Any]:
 
     Args:
         study: The study.
-        metrics: What its objectives are called.
+        metrics: The names of its objectives.
     """
     import matplotlib as mpl
 
@@ -109,7 +109,7 @@ def static_plots(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Any]:
     from optuna.visualization import matplotlib as library
 
     figures = {}
-    for name, draw in _pictures(study, metrics).items():
+    for name, draw in _plots(study, metrics).items():
         axes = _quietly(draw, library)
         figure = (axes.flat[0] if hasattr(axes, "flat") else axes).figure
         if name != "slice":
@@ -124,4 +124,4 @@ def interactive_plots(study: SlotStudy, metrics: Sequence[str]) -> dict[str, Any
     """Plotly figures by name (see `static_plots`)."""
     from optuna import visualization as library
 
-    return {name: _quietly(draw, library) for name, draw in _pictures(study, metrics).items()}
+    return {name: _quietly(draw, library) for name, draw in _plots(study, metrics).items()}

@@ -1,4 +1,4 @@
-"""Progress bars: steps done, best value so far, time left. Quiet when not in a terminal."""
+"""Progress bars: steps done, best value so far, time left. Nothing is shown outside a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def study_progress(
     study: StudyRecord, trials: int | None, deadline: float | None, *, enabled: bool
 ) -> Iterator[Callable[[], None]]:
-    """A bar over the trials of one run; gives a function that shows the state of the study.
+    """A bar over the trials of one run; yields a function that updates it.
 
     Args:
         study: The study that runs.
@@ -31,7 +31,7 @@ def study_progress(
 
         def update() -> None:
             if bar.disable:
-                return  # looking at the trials takes time
+                return  # reading the trials takes time
             done = [t for t in study.trials if t.state in (COMPLETE, PRUNED, FAILED)]
             bar.update(task, completed=len(done), shown=_best(study, done, deadline))
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import jinja2
 
-from ... import __version__
 from ...common.errors import StudyError
+from ...common.figures import as_svg
+from ...common.version import __version__
 from ..studies.record import StudyRecord, best_of
 from ..studies.trial import COMPLETE, FAILED, Trial
-from ..two_stage.once_for_all import figures as joint
-from ..two_stage.one_shot.figures import as_svg, pictures
+from ..two_stage import stage_of
 from .plots import interactive_plots
 
 TITLES = {
@@ -21,12 +21,6 @@ TITLES = {
     "param_importances": "Which choices mattered",
     "intermediate_values": "Learning curves",
     "slice": "Value by choice",
-}
-
-RELAXED_TITLES = {
-    "architecture": "The architecture of the largest alphas",
-    "gates": "The gates of each decision, epoch by epoch",
-    "curves": "Losses, entropy of the gates, largest eigenvalue of the Hessian",
 }
 
 
@@ -40,19 +34,16 @@ def write_report(study: StudyRecord, path: Path) -> Path:
     best = best_of(trials, study.direction, study.minimize)
     page = _template().render(
         study=study,
-        facts=study.facts,
+        identity=study.identity,
         best=best,
         front=study.front if study.minimize else [],
         trials=trials,
         counts=_counts(trials),
-        inherited=study.inherited,
-        most=max((abs(row["weight"]) for row in study.inherited), default=0.0) or 1.0,
+        sources=study.source_weights,
+        most=max((abs(row["weight"]) for row in study.source_weights), default=0.0) or 1.0,
         columns=_columns(trials),
         plots=_plots(study) if best else [],
-        relaxed=study.relaxed,
-        relaxed_pictures=_relaxed_pictures(study),
-        joint=study.joint,
-        joint_pictures=_joint_pictures(study, trials),
+        section=_section(study, trials),
         metrics=_metric_names(trials),
         seconds=_seconds(trials),
         version=__version__,
@@ -94,17 +85,18 @@ def _title(name: str) -> str:
     return TITLES[name] if name in TITLES else f"Front: {name.removeprefix('front_')}"
 
 
-def _relaxed_pictures(study: StudyRecord) -> list[tuple[str, str]]:
-    """(title, SVG) of each picture of the relaxed search, where there was one."""
-    if not study.relaxed.get("epochs"):
-        return []
-    return [(RELAXED_TITLES[n], as_svg(f)) for n, f in pictures(study.relaxed).items()]
-
-
-def _joint_pictures(study: StudyRecord, trials: list[Trial]) -> list[tuple[str, str]]:
-    """(title, SVG) of each picture of the joint search, where there was one."""
-    drawn = joint.pictures(study.joint, trials) if study.joint else {}
-    return [(joint.TITLES[name], as_svg(figure)) for name, figure in drawn.items()]
+def _section(study: StudyRecord, trials: list[Trial]) -> dict[str, Any] | None:
+    """The part of a first stage, its figures as SVG; ``None`` if the study has none."""
+    stage = stage_of(study)
+    if stage is None:
+        return None
+    section = stage.search.section(stage.findings, trials)
+    return {
+        "title": section.title,
+        "text": section.text,
+        "rows": section.rows,
+        "figures": [(title, as_svg(figure)) for title, figure in section.figures.items()],
+    }
 
 
 def _columns(trials: list[Trial]) -> list[str]:

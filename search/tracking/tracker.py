@@ -1,9 +1,9 @@
-"""What people review: a search mirrored into MLflow, off the critical path.
+"""Follows a search and writes it to MLflow, off the critical path.
 
 The store is the record; MLflow is a view of it that can be made again at any time. A thread follows
-the store and writes a parent run for the search and a child run for each step of it. Where MLflow
-cannot be reached the search goes on: the store keeps what was missed, and the next run, or
-``bequest sync``, writes it with its original times.
+the store and writes a parent run for the search and a child run for each step of it. If MLflow
+cannot be reached the search goes on: the next run, or ``bequest sync``, writes what is missing with
+its original times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Generic, Protocol, TypeVar
 from ...common.errors import StudyError, reason_of
 from ...common.home import home
 from ..studies.record import StudyRecord
-from .study_runs import Mirror
+from .study_runs import StudyRuns
 
 LAST_FLUSH_SECONDS = 120
 RETRY_SECONDS = 15
@@ -26,7 +26,7 @@ PACE_SECONDS = 1.0
 """Trials that end within so short a time are written together: it costs less."""
 
 
-class Mirrored(Protocol):
+class Runs(Protocol):
     """One search's runs in MLflow; whatever MLflow raises comes through."""
 
     def write(self) -> int:
@@ -39,8 +39,8 @@ class Mirrored(Protocol):
         """The parent run's page."""
 
 
-M = TypeVar("M", bound=Mirrored)
-M_co = TypeVar("M_co", bound=Mirrored, covariant=True)
+M = TypeVar("M", bound=Runs)
+M_co = TypeVar("M_co", bound=Runs, covariant=True)
 
 
 class Tracker(Protocol[M_co]):
@@ -66,7 +66,7 @@ class Tracker(Protocol[M_co]):
 
 
 class NoTracker(Generic[M]):
-    """Follows nothing."""
+    """Tracking that is switched off."""
 
     def start(self) -> None: ...
 
@@ -88,17 +88,19 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
 
 
-def make_tracker(study: StudyRecord, tracking: str | bool | None) -> Tracker[Mirror]:
+def make_tracker(study: StudyRecord, tracking: str | bool | None) -> Tracker[StudyRuns]:
     """The tracker of a study; see `tracker_of`."""
     remedy = f"`bequest sync {study.name}` logs what is missing"
-    return tracker_of(lambda uri: Mirror(study, uri), tracking, remedy)
+    return tracker_of(lambda uri: StudyRuns(study, uri), tracking, remedy)
 
 
-def tracker_of(mirror: Callable[[str], M], tracking: str | bool | None, remedy: str) -> Tracker[M]:
+def tracker_of(
+    open_runs: Callable[[str], M], tracking: str | bool | None, remedy: str
+) -> Tracker[M]:
     """The tracker for a ``tracking`` setting.
 
     Args:
-        mirror: Opens the runs under a tracking URI.
+        open_runs: Opens the runs under a tracking URI.
         tracking: A URI; ``None`` for the usual one; ``False`` for no tracking.
         remedy: What to do when MLflow could not be written.
 
@@ -113,24 +115,24 @@ def tracker_of(mirror: Callable[[str], M], tracking: str | bool | None, remedy: 
             f"tracking URI {uri!r} is a folder, which MLflow no longer keeps up: "
             "use sqlite:///mlflow.db or a server's address"
         )
-    return MlflowTracker(mirror, uri, remedy)
+    return MlflowTracker(open_runs, uri, remedy)
 
 
 class MlflowTracker(Generic[M]):
-    """Mirrors a search into MLflow from a thread of its own.
+    """Writes a search to MLflow from a thread of its own.
 
     Args:
-        mirror: Opens the runs under a tracking URI.
+        open_runs: Opens the runs under a tracking URI.
         uri: MLflow's tracking URI.
         remedy: What to do when MLflow could not be written.
     """
 
-    def __init__(self, mirror: Callable[[str], M], uri: str, remedy: str) -> None:
+    def __init__(self, open_runs: Callable[[str], M], uri: str, remedy: str) -> None:
         self.uri = uri
         self.remedy = remedy
-        self._open = mirror
+        self._open = open_runs
         self.error: str | None = None
-        self._mirror: M | None = None
+        self._runs: M | None = None
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -138,7 +140,7 @@ class MlflowTracker(Generic[M]):
 
     def start(self) -> None:
         self._closing.clear()
-        self._mirror = None
+        self._runs = None
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -151,7 +153,7 @@ class MlflowTracker(Generic[M]):
         assert self._thread is not None
         self._thread.join(timeout=LAST_FLUSH_SECONDS)
         if not self._thread.is_alive():
-            self._attempt(lambda mirror: _end(mirror, "FINISHED" if finished else "KILLED"))
+            self._attempt(lambda runs: _end(runs, "FINISHED" if finished else "KILLED"))
         if self.error is not None:
             warnings.warn(
                 f"MLflow at {self.uri} could not be written ({self.error}): nothing is lost, "
@@ -161,9 +163,9 @@ class MlflowTracker(Generic[M]):
 
     def sync(self) -> int:
         try:
-            self._mirror = self._open(self.uri)
-            written = _end(self._mirror, "FINISHED")
-        except Exception as error:  # whatever MLflow, its store or the network throws
+            self._runs = self._open(self.uri)
+            written = _end(self._runs, "FINISHED")
+        except Exception as error:  # whatever MLflow, its store or the network raises
             raise StudyError(f"MLflow at {self.uri} cannot be written: {_reason(error)}") from error
         return written
 
@@ -173,37 +175,37 @@ class MlflowTracker(Generic[M]):
             warnings.warn(f"{otherwise}: {self.error}", stacklevel=3)
 
     def link(self) -> str | None:
-        mirror = self._mirror
-        return None if mirror is None else mirror.link()
+        runs = self._runs
+        return None if runs is None else runs.link()
 
     def _follow(self) -> None:
         # The first import of MLflow takes seconds: it is done here, beside the first trial.
         while not self._closing.is_set():
             if time.time() >= self._retry_at:
-                self._attempt(lambda mirror: mirror.write())
+                self._attempt(lambda runs: runs.write())
             self._wake.wait(timeout=RETRY_SECONDS)
             self._wake.clear()
             self._closing.wait(timeout=PACE_SECONDS)
         if self.error is None:
-            self._attempt(lambda mirror: mirror.write())
+            self._attempt(lambda runs: runs.write())
 
     def _attempt(self, action: Callable[[M], object]) -> None:
-        """Whatever MLflow throws, the search goes on; the reason is kept."""
+        """Do something to the runs; if MLflow fails, keep the reason and let the search go on."""
         try:
-            if self._mirror is None:
-                self._mirror = self._open(self.uri)
-            action(self._mirror)
+            if self._runs is None:
+                self._runs = self._open(self.uri)
+            action(self._runs)
             self.error = None
-        except Exception as error:  # whatever MLflow, its store or the network throws
+        except Exception as error:  # whatever MLflow, its store or the network raises
             self.error = _reason(error)
-            self._mirror = None
+            self._runs = None
             self._retry_at = time.time() + RETRY_SECONDS
 
 
-def _end(mirror: Mirrored, status: str) -> int:
-    """Write what is missing and end the runs: they end only where nothing is missing."""
-    written = mirror.write()
-    mirror.finish(status)
+def _end(runs: Runs, status: str) -> int:
+    """Write what is missing, then end the runs."""
+    written = runs.write()
+    runs.finish(status)
     return written
 
 

@@ -1,4 +1,4 @@
-"""Joins banks and studies: what a study inherits, and what it leaves behind."""
+"""What a bank offers to one study, and what a study adds to a bank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...banks.bank import Bank
+from ...banks.bank import NO_BANK, Bank
 from ...banks.bundled import import_bundled
 from ...banks.record import Record, task_of
 from ...banks.similarity import predicted_similarity
@@ -17,13 +17,11 @@ from ...spaces import Space
 from ..studies.record import StudyRecord
 from ..studies.trial import COMPLETE, FAILED, Trial, is_refusal
 from ..surrogates.design_prior import DesignPrior
-from ..surrogates.transfer_prior import Inheritance, inheritance_of
-
-NO_BANK = "none"
+from ..surrogates.transfer_prior import TransferPrior, transfer_prior_of
 
 
 def open_bank(bank: str | Bank | bool | None) -> Bank | None:
-    """A bank by its URL; ``None`` is the home's, which holds the bundled one, too.
+    """A bank by its URL; ``None`` is the home's, which includes the bundled ones.
 
     Args:
         bank: A URL, a bank, ``None``, or ``"none"`` or ``False`` for no bank.
@@ -37,24 +35,25 @@ def open_bank(bank: str | Bank | bool | None) -> Bank | None:
         return bank
     if isinstance(bank, str):
         return Bank(bank)
-    own = Bank(f"sqlite:///{home() / 'bank.db'}")
-    import_bundled(own)
-    return own
+    home_bank = Bank(f"sqlite:///{home() / 'bank.db'}")
+    import_bundled(home_bank)
+    return home_bank
 
 
-class Heritage:
-    """What a bank hands down to one study.
+class SourceTasks:
+    """What the tasks of a bank say to one study.
 
     Args:
         bank: The bank.
-        task: The new task's name there; what the bank holds of it, or was bred for it, is left out.
+        task: The target task's name there. Its own records are left out, and so are those of
+            configurations that were searched for it.
         space: What the study searches.
-        mark: The bank's mark when the study began (see `Bank.mark`).
-        fingerprints: The new task's, by kind, the best kind first.
+        revision: The bank's revision when the study began (see `Bank.revision`).
+        fingerprints: The target task's, by kind, the best kind first.
 
     Attributes:
         overlaps: How each space in the bank overlaps with the study's.
-        tasks: The names of the tasks that have something to say.
+        tasks: The names of the source tasks.
     """
 
     def __init__(
@@ -62,59 +61,60 @@ class Heritage:
         bank: Bank,
         task: str,
         space: Space,
-        mark: int,
+        revision: int,
         fingerprints: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        scores, self.overlaps = bank.scores(space, until=mark)
+        scores, self.overlaps = bank.scores(space, until=revision)
         self.scores = scores.without([task])
         self.tasks = [t.name for t in self.scores.tasks]
         self._bank = bank
         self._fingerprints = fingerprints or {}
 
     @property
-    def silence(self) -> str | None:
-        """Why a bank of other spaces says nothing; ``None`` where it says something or is empty."""
+    def refusal(self) -> str | None:
+        """Why a bank of other spaces has no source tasks; ``None`` if it has some or is empty."""
         reasons = [overlap.refused for overlap in self.overlaps if overlap.refused is not None]
         return None if self.tasks or not reasons else "; ".join(reasons[:3])
 
-    def inheritance(self) -> Inheritance:
+    def transfer_prior(self) -> TransferPrior:
         """The prior of `TransferGPSampler`."""
-        return inheritance_of(self.scores)
+        return transfer_prior_of(self.scores)
 
-    def prior(self) -> DesignPrior:
+    def design_prior(self) -> DesignPrior:
         """The prior of `AutoTransferSampler`."""
         return DesignPrior(self.scores, self.similarity())
 
     def similarity(self) -> dict[str, float]:
-        """How alike the new task is to each of the bank's; empty where nothing tells."""
+        """The predicted similarity of each source task; empty if no fingerprints allow one."""
         for kind, vector in self._fingerprints.items():
-            known = self._bank.fingerprints(kind)
-            found = predicted_similarity(self.scores, known, np.array(vector, dtype=float))
-            if found:
-                return found
+            fingerprints = self._bank.fingerprints(kind)
+            target = np.array(vector, dtype=float)
+            similarity = predicted_similarity(self.scores, fingerprints, target)
+            if similarity:
+                return similarity
         return {}
 
 
 def append_record(bank: Bank, study: StudyRecord) -> int:
-    """Append a study's ended trials to a bank; what is there already stays once.
+    """Append a study's ended trials to a bank, each once however often this is called.
 
-    Failures that say nothing of a configuration stay out: what was refused for its cost, and what
-    failed when most did.
+    Failures that say nothing of a configuration are left out: those refused for their cost, and
+    those of a run in which most trials failed.
 
     Returns:
         How many records were new.
     """
-    facts = study.facts
+    identity = study.identity
     task = task_of(
-        facts["task"], study.metric, study.direction, facts["task_facts"], study.conditions
+        identity["task"], study.metric, study.direction, identity["task_facts"], study.conditions
     )
     ended = [t for t in study.trials if t.state in (COMPLETE, FAILED) and t.config]
     ended = [t for t in ended if t.slot not in study.unexplained and not is_refusal(t.error)]
     if not ended:
         return 0
-    space = Space.from_json(facts["space"])
+    space = Space.from_json(identity["space"])
     records = [_record(t, study) for t in ended]
-    described = [(task.name, kind, v) for kind, v in facts.get("fingerprints", {}).items()]
+    described = [(task.name, kind, v) for kind, v in identity.get("fingerprints", {}).items()]
     return bank.append_all([(task, space, records)], described)
 
 
@@ -124,7 +124,7 @@ def _record(trial: Trial, study: StudyRecord) -> Record:
         trial.config,
         trial.value if trial.state == COMPLETE else None,
         metrics,
-        seed=study.facts["seed"],
+        seed=study.identity["seed"],
         seconds=metrics.get("seconds", math.nan),
         curve=trial.curve,
         error=trial.error,
@@ -132,16 +132,23 @@ def _record(trial: Trial, study: StudyRecord) -> Record:
     )
 
 
-def explained(
-    weights: dict[str, float], opinions: dict[str, float] | None, top: int = 8
+def weight_rows(
+    weights: dict[str, float], scores: dict[str, float] | None, top: int = 8
 ) -> list[dict[str, Any]]:
-    """Rows for people: the earlier tasks by weight, and what each thinks of the best design."""
+    """Source tasks by weight, as rows for people and the store.
+
+    Args:
+        weights: How far each task's scores move the prediction, by name.
+        scores: Each task's score of the study's best configuration, by name.
+        top: At most so many rows.
+    """
     order = sorted(weights, key=lambda name: -abs(weights[name]))[:top]
     return [
         {
             "task": name,
             "weight": round(weights[name], 4),
-            **({} if opinions is None else {"opinion": round(opinions[name], 3)}),
+            # Stored as "opinion" since version 0.1.
+            **({} if scores is None else {"opinion": round(scores[name], 3)}),
         }
         for name in order
     ]

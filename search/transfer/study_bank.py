@@ -1,4 +1,4 @@
-"""A study's bank: what it begins with, what it leaves there, and what was listened to."""
+"""A study's bank: its source tasks, the records it adds, and the weights the sources had."""
 
 from __future__ import annotations
 
@@ -9,29 +9,40 @@ from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ...banks.bank import Bank
+from ...banks.bank import NO_BANK, Bank
 from ...banks.record import name_under
 from ...common.errors import BequestError, StudyError, reason_of
-from ...spaces import Space
-from ..samplers import INHERITING
+from ...common.threads import one_thread
+from ...spaces import Config, Space
+from ..samplers import uses_bank
 from ..samplers.base import Observation, observations
-from ..studies.record import INHERITED, StudyRecord, best_of
-from .sources import NO_BANK, Heritage, append_record, explained, open_bank
+from ..studies.record import SOURCE_WEIGHTS, StudyRecord, best_of
+from .sources import SourceTasks, append_record, open_bank, weight_rows
 
-MARK = "bequest:bank_mark"
-"""The study attribute that holds the bank's mark when the study began."""
+REVISION = "bequest:bank_mark"
+"""The study attribute that holds the bank's revision when the study began."""
 
 BANK = "bequest:bank"
 """The study attribute that holds the identity of the bank with which the study began, or "none"."""
 
 
 @runtime_checkable
-class Inheriting(Protocol):
-    """A sampler that starts from a bank and can say what it took from it."""
+class SourceAware(Protocol):
+    """A sampler that learns from source tasks and can say how much each of them counts."""
 
-    def prepare(self) -> None: ...
+    def prepare(self) -> None:
+        """Learn from the sources before the first trial."""
 
-    def explain(self, history: Sequence[Observation]) -> dict[str, float]: ...
+    def explain(self, history: Sequence[Observation]) -> dict[str, float]:
+        """The weight of each source task after some trials, by name."""
+
+
+@runtime_checkable
+class SourceScoring(Protocol):
+    """A sampler that can say how each source task scores a configuration."""
+
+    def source_scores(self, config: Config) -> dict[str, float]:
+        """Scores in standard normal quantiles by the tasks' names."""
 
 
 class StudyBank:
@@ -41,14 +52,14 @@ class StudyBank:
         bank: As `Study` takes it.
         record: The study.
         space: What it searches.
-        stored: Whether the study is kept; one in memory leaves nothing behind, unless it is told
-            where.
+        stored: Whether the study is kept; a study in memory adds records only to a bank that was
+            named.
     """
 
     def __init__(
         self, bank: str | Bank | bool | None, record: StudyRecord, space: Space, *, stored: bool
     ) -> None:
-        self._asked = bank
+        self._argument = bank
         self._record = record
         self._study = record.optuna_study
         self._space = space
@@ -56,61 +67,62 @@ class StudyBank:
 
     @cached_property
     def bank(self) -> Bank | None:
-        """The bank itself, where there is one."""
-        return open_bank(self._asked)
+        """The bank itself, if there is one."""
+        return open_bank(self._argument)
 
-    def heritage(self) -> Heritage | None:
-        """What the bank hands down: as it stood when the study began, however often it resumes.
+    def sources(self) -> SourceTasks | None:
+        """The source tasks as the bank had them when the study began, even if it is resumed.
 
-        Nothing where the sampler does not inherit, or to a study of several objectives: what is
-        handed down speaks of one.
+        ``None`` if the sampler uses no bank, and for a study of several objectives: a bank's scores
+        are of one.
         """
-        facts = self._record.facts
-        if facts["sampler"] not in INHERITING or self._record.minimize:
+        identity = self._record.identity
+        if not uses_bank(identity["sampler"]) or self._record.minimize:
             return None
         self._check_same(self.bank)
         if self.bank is None:
             return None
-        mark = self._mark(self.bank)
-        task = name_under(facts["task"], self._record.conditions)
-        found = Heritage(self.bank, task, self._space, mark, facts.get("fingerprints"))
-        if found.silence is not None and self._asked is not None:
+        task = name_under(identity["task"], self._record.conditions)
+        revision = self._revision(self.bank)
+        sources = SourceTasks(self.bank, task, self._space, revision, identity.get("fingerprints"))
+        if sources.refusal is not None and self._argument is not None:
             warnings.warn(
-                f"nothing is inherited from the bank: {found.silence}",
+                f"nothing is inherited from the bank: {sources.refusal}",
                 stacklevel=5,
             )
-        return found
+        return sources
 
-    def measurements(self) -> tuple[Bank, int] | None:
-        """The bank for what a first phase measures, and its mark when the study began."""
-        bank = self._addressee()
+    def for_stage(self) -> tuple[Bank, int] | None:
+        """The bank for a first stage, with its revision when the study began."""
+        bank = self._recipient()
         self._check_same(bank)
-        return None if bank is None else (bank, self._mark(bank))
+        return None if bank is None else (bank, self._revision(bank))
 
     def open(self) -> None:
-        """See now, not after the search, that there is a bank to add to.
+        """Open the bank before the search rather than after it.
 
         Raises:
             BankError: It cannot be opened.
         """
-        self._addressee()
+        self._recipient()
 
-    def hand_down(self) -> None:
-        """Add the trials to the bank, and write down what was inherited.
+    def append_trials(self) -> None:
+        """Add the trials to the bank, and store the weights of the source tasks.
 
-        What goes wrong is a warning: the trials are kept, and can be added another time.
+        Failures are warnings: the trials are kept, and can be added later.
         """
         try:
-            explanation = self.explain()
-            if explanation:
-                self._study.set_user_attr(INHERITED, explanation)
-        except Exception as error:  # whatever the model's arithmetic, the bank or the store throws
+            rows = self.explain()
+            if rows:
+                self._study.set_user_attr(SOURCE_WEIGHTS, rows)
+        except Exception as error:  # whatever the model's arithmetic, the bank or the store raises
             warnings.warn(
-                f"what was inherited is not written down ({reason_of(error)}): the trials are kept",
+                f"the weights of the source tasks are not stored ({reason_of(error)}): the trials "
+                "are kept",
                 stacklevel=3,
             )
         try:
-            bank = self._addressee()
+            bank = self._recipient()
             if bank is not None:
                 append_record(bank, self._record)
         except (BequestError, SQLAlchemyError) as error:
@@ -124,42 +136,44 @@ class StudyBank:
     def explain(self) -> list[dict[str, Any]]:
         """See `Study.explain`."""
         sampler = self._study.sampler
-        if not isinstance(sampler, Inheriting):
+        if not isinstance(sampler, SourceAware):
             return []
         history = observations(self._study, None, self._space)
         best = best_of(self._record.trials, self._record.direction)
-        inheritance = getattr(sampler, "inheritance", None)
-        opinions = inheritance.opinions(best.config) if best and inheritance else None
-        return explained(sampler.explain(history), opinions)
+        with one_thread():
+            scores = None
+            if best is not None and isinstance(sampler, SourceScoring):
+                scores = sampler.source_scores(best.config)
+            return weight_rows(sampler.explain(history), scores)
 
     def _check_same(self, bank: Bank | None) -> None:
-        """See that a study goes on with the bank, or without one, as it was begun.
+        """Check that a study is resumed with the bank, or without one, as it was begun.
 
         Raises:
-            StudyError: It does not.
+            StudyError: It is not.
         """
         now = NO_BANK if bank is None else bank.identity
-        begun = self._study.user_attrs.get(BANK)
-        if begun is None:
+        before = self._study.user_attrs.get(BANK)
+        if before is None:
             self._study.set_user_attr(BANK, now)
-        elif begun != now:
-            how = "without a bank" if begun == NO_BANK else "with another bank"
-            remedy = "--bank none (bank=False)" if begun == NO_BANK else "that one"
+        elif before != now:
+            how = "without a bank" if before == NO_BANK else "with another bank"
+            remedy = "--bank none (bank=False)" if before == NO_BANK else "that one"
             raise StudyError(
                 f"study {self._record.name!r} was begun {how}: give {remedy}, or the new study "
                 "another name"
             )
 
-    def _addressee(self) -> Bank | None:
+    def _recipient(self) -> Bank | None:
         """The bank that the study adds to."""
-        if self._asked is None and not self._stored:
+        if self._argument is None and not self._stored:
             return None
         return self.bank
 
-    def _mark(self, bank: Bank) -> int:
-        """The bank's mark when the study began."""
-        mark: int | None = self._study.user_attrs.get(MARK)
-        if mark is None:
-            mark = bank.mark
-            self._study.set_user_attr(MARK, mark)
-        return mark
+    def _revision(self, bank: Bank) -> int:
+        """The bank's revision when the study began."""
+        revision: int | None = self._study.user_attrs.get(REVISION)
+        if revision is None:
+            revision = bank.revision
+            self._study.set_user_attr(REVISION, revision)
+        return revision

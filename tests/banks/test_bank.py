@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import signal
 import subprocess
@@ -13,15 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bequest.banks.bank import Bank
 from bequest.banks.overlap import Overlap
 from bequest.banks.record import BankTask, Record
-from bequest.common.errors import BankError, ConfigurationError, UnknownNameError
+from bequest.common.errors import BankError, UnknownNameError
 from bequest.evaluators.peft.space import peft_space
 from bequest.spaces import Condition, Config, Parameter, Space
 from bequest.spaces.gnn import gnn_space
+from bequest.testing.banks import BankConformance
 
 SPACE = Space(
     "small",
@@ -37,6 +38,32 @@ GCN: Config = {"layer": "gcn", "rate": 0.25}
 GAT: Config = {"layer": "gat", "heads": 2, "rate": 0.75}
 
 
+class TestOnDisk(BankConformance):
+    @pytest.fixture
+    def bank(self, url: str) -> Bank:
+        return Bank(url)
+
+
+class TestInMemory(BankConformance):
+    @pytest.fixture
+    def bank(self) -> Bank:
+        return Bank("sqlite://")
+
+
+class TestOnPostgreSQL(BankConformance):
+    @pytest.fixture
+    def bank(self, database: str) -> Bank:
+        return Bank(database)
+
+    @pytest.fixture(scope="class")
+    def database(self, postgresql: str) -> str:
+        """A database of its own: other tests count what is in theirs."""
+        engine = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("CREATE DATABASE conformance")
+        return postgresql.removesuffix("/postgres") + "/conformance"
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'bank.db'}"
@@ -47,52 +74,10 @@ def bank(url: str) -> Bank:
     return Bank(url)
 
 
-def test_a_record_comes_back_as_it_was(bank: Bank) -> None:
-    record = Record(
-        GAT,
-        0.8,
-        {"test_accuracy": 0.7},
-        seed=3,
-        fidelity=0.5,
-        seconds=1.5,
-        curve={1: 0.4, 9: 0.8},
-        source="here",
-        origin="cora",
-    )
-    assert bank.append(TASK, SPACE, [record]) == 1
-    assert list(bank.records("photos")) == [(SPACE, record)]
-    assert bank.tasks == [TASK]
-
-
-def test_the_same_evaluation_is_kept_once(bank: Bank) -> None:
-    assert bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.6)]) == 2
-    assert bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GCN, 0.4, seed=1)]) == 1
-    assert bank.counts() == {"photos": 3}
-
-
-@pytest.mark.parametrize(
-    ("bad", "error"),
-    [
-        (Record({"layer": "gin", "rate": 0.5}, 0.5), ConfigurationError),
-        (Record(GAT, math.nan), BankError),
-        (Record(GAT, 0.5, {"loss": math.inf}), BankError),
-        (Record(GAT, 0.5, fidelity=0.0), BankError),
-    ],
-)
-def test_a_bad_record_leaves_the_bank_as_it_was(
-    bank: Bank, bad: Record, error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        bank.append(TASK, SPACE, [Record(GCN, 0.5), bad])
-    assert bank.counts() == {}
-    assert bank.tasks == []
-
-
-def test_a_task_keeps_its_metric(bank: Bank) -> None:
+def test_the_old_name_of_a_revision_warns(bank: Bank) -> None:
     bank.append(TASK, SPACE, [Record(GCN, 0.5)])
-    other = BankTask("photos", "loss", "minimize")
-    with pytest.raises(BankError, match="'accuracy' to maximize, not 'loss' to minimize"):
-        bank.append(other, SPACE, [Record(GAT, 0.5)])
+    with pytest.warns(DeprecationWarning, match="is called Bank.revision now"):
+        assert bank.mark == bank.revision == 1
 
 
 def test_a_direction_is_one_of_two() -> None:
@@ -186,7 +171,7 @@ def test_leaving_a_task_out_leaves_out_what_was_bred_for_it(bank: Bank) -> None:
 
 def test_a_mark_shows_the_bank_as_it_was(bank: Bank) -> None:
     bank.append(TASK, SPACE, [Record(GCN, 0.5)])
-    mark = bank.mark
+    mark = bank.revision
     before = bank.scores(SPACE, until=mark)[0]
     bank.append(TASK, SPACE, [Record(GAT, 0.9), Record(GCN, 0.1, seed=1)])
     after = bank.scores(SPACE, until=mark)[0]
@@ -198,7 +183,7 @@ def test_a_mark_still_shows_a_failure_whose_place_a_value_has_taken(server: str)
     bank = Bank(server)
     task = BankTask("mended", "accuracy")
     bank.append(task, SPACE, [Record(GCN, 0.5), Record(GAT, None, error="boom")])
-    mark = bank.mark
+    mark = bank.revision
     assert bank.append(task, SPACE, [Record(GAT, 0.9)]) == 1
     for asked in (bank, Bank(server)):
         before, now = (asked.scores(SPACE, until)[0].only(["mended"]) for until in (mark, None))
@@ -212,7 +197,7 @@ def test_a_mark_still_shows_a_failure_whose_place_a_value_has_taken(server: str)
 
 def test_another_space_changes_no_column_from_before(bank: Bank) -> None:
     bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.9)])
-    mark, before = bank.mark, bank.scores(SPACE)[0]
+    mark, before = bank.revision, bank.scores(SPACE)[0]
     widths = (Parameter("width", IntDistribution(1, most)) for most in range(2, 1000))
     spaces = (Space("wide", [*SPACE.parameters, width]) for width in widths)
     first = next(space for space in spaces if space.hash < SPACE.hash)
@@ -228,7 +213,7 @@ def test_a_bank_of_the_first_version_is_taken_over(server: str) -> None:
     bank = Bank(server)
     task = BankTask("old", "accuracy")
     bank.append(task, SPACE, [Record(GCN, 0.5), Record(GAT, None, error="boom")])
-    mark, before = bank.mark, bank.scores(SPACE)[0].only(["old"])
+    mark, before = bank.revision, bank.scores(SPACE)[0].only(["old"])
     with bank.engine.begin() as connection:
         execute = connection.exec_driver_sql
         execute("ALTER TABLE bank_records DROP COLUMN superseded_by")
@@ -247,15 +232,6 @@ def test_a_bank_of_a_later_version_is_refused(bank: Bank, url: str) -> None:
     bank.set_note("schema", "99")
     with pytest.raises(BankError, match="has schema version 99, this Bequest reads 2"):
         Bank(url)
-
-
-def test_fingerprints_are_replaced(bank: Bank) -> None:
-    bank.append(TASK, SPACE, [Record(GCN, 0.5)])
-    bank.set_fingerprint("photos", "fisher", [1.0, 2.0])
-    bank.set_fingerprint("photos", "fisher", [3.0, 4.0])
-    assert {k: v.tolist() for k, v in bank.fingerprints("fisher").items()} == {"photos": [3.0, 4.0]}
-    with pytest.raises(UnknownNameError, match="did you mean 'photos'"):
-        bank.set_fingerprint("photo", "fisher", [1.0])
 
 
 def test_what_cannot_be_opened_says_so() -> None:

@@ -42,3 +42,18 @@ def test_a_limit_must_name_a_cost_in_its_own_unit() -> None:
         check_limits([Limit("latencyy", 2.0, "ms")], known)
     with pytest.raises(StudyError, match="is in mJ, but latency is in ms"):
         check_limits([Limit("latency", 2.0, "mJ")], known)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("latency=1ms", 1.0), ("latency=500us", 0.5), ("latency=2s", 2000.0)),
+        *(("energy=3mJ", 3.0), ("energy=40uJ", 0.04), ("energy=1J", 1000.0)),
+        *(("size=7B", 7.0), ("size=7kB", 7e3), ("size=7KB", 7e3), ("size=7MB", 7e6)),
+        *(("size=7GB", 7e9), ("size=1KiB", 1024.0), ("size=1MiB", 2.0**20)),
+        *(("size=1GiB", 2.0**30), ("parameters=3k", 3e3), ("parameters=3K", 3e3)),
+        *(("parameters=3M", 3e6), ("parameters=3G", 3e9), ("parameters=3", 3.0)),
+    ],
+)
+def test_every_unit_is_worth_what_it_is_worth(text: str, value: float) -> None:
+    assert parse_limit(text).value == pytest.approx(value)

@@ -1,4 +1,4 @@
-"""A joint search as the first phase of a study: the networks it finds are the trials."""
+"""A once-for-all search as the first stage of a study: the networks it finds are the trials."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from ....common.errors import BequestError, StudyError, reason_of
 from ....evaluators.hardware.totals import UNITS, NetworkCosts
 from ....evaluators.limits import Limit, parse_limit
 from ....evaluators.once_for_all.evaluator import ElasticEvaluator
-from ....evaluators.task import Evaluator
-from ...samplers import JOINT
-from ..protocol import Diary, FirstPhaseSampler, check_settings
+from ..protocol import Findings, FindingsStore, StageContext, StageSampler, check_settings
 from .bank_records import earlier, leave
 from .evolution import check_targets
-from .search import JointSearch
-from .settings import Settings
+from .search import CompressionSearch
+from .settings import METHOD, OnceForAllSettings
 
 
-class JointSampler(FirstPhaseSampler):
-    """Proposes the networks of a joint search: the best of each limit, then others of the front.
+class OnceForAllSampler(StageSampler):
+    """Proposes the networks that were found: the best of each limit, then the rest of the front.
 
     Args:
         evaluator: What is searched.
         settings: How.
-        diary: Where the findings are kept.
+        store: Where the findings are kept.
         folder: Where the lock is.
         bank: What other tasks found, and where this one's measurements go.
         mark: What the bank has learned after this mark is not seen.
@@ -43,32 +41,32 @@ class JointSampler(FirstPhaseSampler):
     def __init__(
         self,
         evaluator: ElasticEvaluator,
-        settings: Settings,
-        diary: Diary,
+        settings: OnceForAllSettings,
+        store: FindingsStore,
         folder: Path,
         *,
         bank: Bank | None = None,
         mark: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__(evaluator.space, diary, folder / "joint.lock", seed=seed)
+        super().__init__(evaluator.space, store, folder / "joint.lock", seed=seed)
         check_targets(evaluator.costs, settings.limits)  # refused before anything is trained
         _warn_of_loose(settings.limits, evaluator.costs)
-        _check_same(diary.read(), settings)
+        _check_same(store.read(), settings)
         self._evaluator: ElasticEvaluator | None = evaluator
         self._settings = settings
         self._bank = bank
         self._mark = mark
 
-    def search(self, diary: Diary) -> dict[str, Any]:
-        return self._joint_search().run(diary.write)
+    def run_stage(self, store: FindingsStore) -> Findings:
+        return self._search().run(store.write)
 
-    def hand_down(self) -> bool:
+    def add_to_bank(self) -> bool:
         if self._bank is None:
             return False
         assert self._evaluator is not None
         try:
-            search = self._joint_search()
+            search = self._search()
             measured = search.floats, [search.drawn, search.chosen]
             leave(self._bank, self._evaluator, self.seed, *measured)
         except (BequestError, SQLAlchemyError) as error:
@@ -80,11 +78,11 @@ class JointSampler(FirstPhaseSampler):
             return False
         return True
 
-    def _joint_search(self) -> JointSearch:
+    def _search(self) -> CompressionSearch:
         evaluator, bank = self._evaluator, self._bank
         assert evaluator is not None
         others = [] if bank is None else earlier(bank, evaluator, self._mark)
-        return JointSearch(evaluator, self._settings, seed=self.seed, earlier=others)
+        return CompressionSearch(evaluator, self._settings, seed=self.seed, earlier=others)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_evaluator": None, "_bank": None}
@@ -99,7 +97,7 @@ def _warn_of_loose(limits: Sequence[Limit], costs: NetworkCosts) -> None:
             warnings.warn(text, stacklevel=4)
 
 
-def _check_same(found: dict[str, Any], settings: Settings) -> None:
+def _check_same(found: dict[str, Any], settings: OnceForAllSettings) -> None:
     asked = [str(limit) for limit in settings.limits]
     before = found.get("limits", asked)
     if _numbers(before) != _numbers(asked):
@@ -115,24 +113,27 @@ def _numbers(limits: list[str]) -> list[tuple[str, float]]:
     return sorted((limit.name, limit.value) for limit in map(parse_limit, limits))
 
 
-def make_joint_sampler(
-    settings: Settings,
-    evaluator: Evaluator,
-    diary: Diary,
-    folder: Path,
-    *,
-    bank: Bank | None,
-    mark: int,
-    seed: int,
-) -> JointSampler:
+def make_once_for_all_sampler(
+    settings: OnceForAllSettings, context: StageContext
+) -> OnceForAllSampler:
     """The sampler of a study.
 
     Raises:
         StudyError: The evaluator is not of an elastic space, or a limit leaves no network.
     """
+    evaluator = context.evaluator
     if not isinstance(evaluator, ElasticEvaluator):
         raise StudyError(
-            f"sampler {JOINT!r} searches an elastic space, not {evaluator.space.name!r}: search "
+            f"sampler {METHOD!r} searches an elastic space, not {evaluator.space.name!r}: search "
             "images with space 'elastic', or use another sampler"
         )
-    return JointSampler(evaluator, settings, diary, folder, bank=bank, mark=mark, seed=seed)
+    bank, revision = context.bank() or (None, 0)
+    return OnceForAllSampler(
+        evaluator,
+        settings,
+        context.store,
+        context.folder,
+        bank=bank,
+        mark=revision,
+        seed=context.seed,
+    )

@@ -1,4 +1,4 @@
-"""The first phase of a joint search: measure, learn, transfer, evolve; what is done stays done.
+"""The first stage of a once-for-all search: measure, learn, transfer, evolve, with checkpoints.
 
 Source: Wang et al., *APQ*, CVPR 2020. The once-for-all network, its cuts and the fine-tuned
 networks are kept in files beside each other in the Bequest home, so that a search that was stopped
@@ -24,7 +24,7 @@ from .active_learning import BATCH, SHORT, grow_actively, least_known
 from .collection import Collection, random_network
 from .evolution import Evolution
 from .predictor import Predictor, Samples, pairwise_accuracy
-from .settings import Settings
+from .settings import OnceForAllSettings
 
 EVERY = 5
 """Every fifth sample is left out to judge the predictor, before it learns that one, too."""
@@ -52,8 +52,8 @@ class Candidate:
     targets: list[dict[str, float]]
 
 
-class JointSearch:
-    """One joint search.
+class CompressionSearch:
+    """One once-for-all search.
 
     Args:
         evaluator: It brings task, once-for-all network and costs.
@@ -72,7 +72,7 @@ class JointSearch:
     def __init__(
         self,
         evaluator: ElasticEvaluator,
-        settings: Settings,
+        settings: OnceForAllSettings,
         *,
         seed: int,
         earlier: Sequence[Samples] = (),

@@ -1,4 +1,4 @@
-"""What a joint search is asked to do."""
+"""What a once-for-all search is asked to do."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 
 from ....common.errors import ConfigurationError
 from ....evaluators.limits import Limit, parse_limit
-from ...samplers import JOINT
 from .evolution import Evolving
 from .predictor import Fitting
 
+METHOD = "apq"
+"""The name of the sampler."""
+
 
 @dataclass(frozen=True)
-class Settings:
-    """A joint search; the defaults fit one CPU core.
+class OnceForAllSettings:
+    """A once-for-all search; the defaults fit one CPU core.
 
     Attributes:
         limits: What the networks may cost, also as text (see `parse_limit`); several of one name
@@ -49,7 +51,7 @@ class Settings:
         for name, least in (("floats", 20), ("quantised", 10), ("candidates", 1)):
             if getattr(self, name) < least:
                 raise ConfigurationError(
-                    f"a joint search has {name} {getattr(self, name)}: give {least} at least"
+                    f"a once-for-all search has {name} {getattr(self, name)}: give {least} at least"
                 )
         if not 0 <= self.active <= 1:
             raise ConfigurationError(f"a share of active choices is {self.active}: give 0 to 1")
@@ -68,4 +70,4 @@ class Settings:
     @property
     def method(self) -> str:
         """The sampler's name."""
-        return JOINT
+        return METHOD

@@ -1,14 +1,13 @@
-"""Pictures of a relaxed search: the gates by epoch, its curves, the derived architecture."""
+"""Figures of a one-shot search: the gates by epoch, its curves, the derived architecture."""
 
 from __future__ import annotations
 
-import io
 import math
-import sys
 from typing import Any
 
 import numpy as np
 
+from ....common.figures import drawing
 from ....spaces import Config
 from ....spaces.cell import DARTS_CELLS, NAS_BENCH_201_EDGES, NONE, darts_edges
 from ....spaces.nas_bench_graph import NODES
@@ -16,43 +15,32 @@ from ....spaces.nas_bench_graph import NODES
 COLUMNS = 4
 PALETTE = "tab10"
 
+TITLES = {
+    "architecture": "The architecture of the largest alphas",
+    "gates": "The gates of each decision, epoch by epoch",
+    "curves": "Losses, entropy of the gates, largest eigenvalue of the Hessian",
+}
 
-def pictures(found: dict[str, Any]) -> dict[str, Any]:
-    """Matplotlib figures by name.
+
+def one_shot_figures(findings: dict[str, Any]) -> dict[str, Any]:
+    """Matplotlib figures by name (see `TITLES`).
 
     Args:
-        found: What `StudyRecord.relaxed` gives, of one epoch at least.
+        findings: Of the stage, with one epoch at least.
     """
-    import matplotlib as mpl
-
-    if "matplotlib.pyplot" not in sys.modules:  # else the user has chosen a backend
-        mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    epochs = found["epochs"]
-    chosen = epochs[found.get("chosen", len(epochs)) - 1]
-    figures = {
-        "architecture": _architecture(plt, chosen["config"]),
-        "gates": _gates(plt, found),
-        "curves": _curves(plt, epochs),
-    }
-    for figure in figures.values():
-        plt.close(figure)
+    epochs = findings["epochs"]
+    chosen = epochs[findings.get("chosen", len(epochs)) - 1]
+    with drawing() as (plt, figures):
+        figures["architecture"] = _architecture(plt, chosen["config"])
+        figures["gates"] = _gates(plt, findings)
+        figures["curves"] = _curves(plt, epochs)
     return figures
 
 
-def as_svg(figure: Any) -> str:
-    """A figure as an ``svg`` element, to stand in a page."""
-    text = io.StringIO()
-    figure.savefig(text, format="svg")
-    whole = text.getvalue()
-    return whole[whole.index("<svg") :]
-
-
-def _gates(plt: Any, found: dict[str, Any]) -> Any:
+def _gates(plt: Any, findings: dict[str, Any]) -> Any:
     """The softmax of the alphas of each decision, by epoch."""
-    options: dict[str, list[str]] = found["options"]
-    epochs = found["epochs"]
+    options: dict[str, list[str]] = findings["options"]
+    epochs = findings["epochs"]
     rows = math.ceil(len(options) / COLUMNS)
     figure, grid = plt.subplots(
         rows, COLUMNS, figsize=(12, 2.3 * rows + 0.8), squeeze=False, layout="constrained"

@@ -1,4 +1,4 @@
-"""A relaxed search as the first phase of a study: its architectures are the study's trials."""
+"""A one-shot search as the first stage of a study: its architectures are the study's trials."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from ....common.errors import StudyError
-from ....evaluators.task import Evaluator, Relaxable
+from ....evaluators.task import OneShotSearchable
 from ....spaces import Config, Space
-from ..protocol import Diary, FirstPhaseSampler, check_settings
-from .search import RelaxedSearch
-from .settings import Settings
+from ..protocol import Findings, FindingsStore, StageContext, StageSampler, check_settings
+from .search import SupernetSearch
+from .settings import OneShotSettings
 
 DERIVED = 36
 """So many derived architectures are ranked."""
 
 EVERY = 4
-"""Every fourth trial is a random architecture, to set the derived ones beside."""
+"""Every fourth trial is a random architecture, as a comparison for the derived ones."""
 
 
-class RelaxedSampler(FirstPhaseSampler):
-    """Proposes the architectures that a relaxed search derived, and some random ones.
+class OneShotSampler(StageSampler):
+    """Proposes the architectures that a one-shot search derived, and some random ones.
 
     Slots 0, 1, 2 hold the first three derived architectures, slot 3 a random one, and so on.
 
     Args:
         space: What can be chosen.
-        relaxed: Makes the relaxed search, or takes it up where it stopped.
-        diary: Where its epochs and architectures are kept.
-        lock: A file that one process alone holds while it searches.
+        make_search: Makes the search, or resumes it from its checkpoint.
+        store: Where its epochs and architectures are kept.
+        lock: A file that one process alone holds during the search.
         settings: How it searches, as plain values.
         seed: With the slot, the only source of randomness.
     """
@@ -39,37 +39,37 @@ class RelaxedSampler(FirstPhaseSampler):
     def __init__(
         self,
         space: Space,
-        relaxed: Callable[[], RelaxedSearch],
-        diary: Diary,
+        make_search: Callable[[], SupernetSearch],
+        store: FindingsStore,
         lock: Path,
         *,
         settings: Mapping[str, Any],
         seed: int = 0,
     ) -> None:
-        super().__init__(space, diary, lock, seed=seed)
-        self._settings = json.loads(json.dumps(settings))  # as the diary gives them back
-        check_settings(diary.read(), self._settings)
-        self._relaxed: Callable[[], RelaxedSearch] | None = relaxed
+        super().__init__(space, store, lock, seed=seed)
+        self._settings = json.loads(json.dumps(settings))  # as the store returns them
+        check_settings(store.read(), self._settings)
+        self._make_search: Callable[[], SupernetSearch] | None = make_search
 
-    def search(self, diary: Diary) -> dict[str, Any]:
-        assert self._relaxed is not None
-        search = self._relaxed()
+    def run_stage(self, store: FindingsStore) -> Findings:
+        assert self._make_search is not None
+        search = self._make_search()
 
-        def note(**more: Any) -> dict[str, Any]:
-            found = {
+        def write(**results: Any) -> Findings:
+            findings = {
                 "method": search.settings.method,
                 "planned": search.settings.epochs,
                 "settings": self._settings,
                 "options": search.supernet.relaxation.decisions,
                 "epochs": [asdict(epoch) for epoch in search.epochs],
-                **more,
+                **results,
             }
-            diary.write(found)
-            return found
+            store.write(findings)
+            return findings
 
-        search.run(after_epoch=note)
+        search.run(after_epoch=write)
         candidates = [asdict(candidate) for candidate in search.candidates(DERIVED)]
-        return note(
+        return write(
             candidates=candidates, chosen=search.chosen.epoch, collapse=str(search.collapse)
         )
 
@@ -79,41 +79,34 @@ class RelaxedSampler(FirstPhaseSampler):
         return candidates[number] if place < EVERY - 1 and number < len(candidates) else None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_relaxed": None}
+        return {**super().__getstate__(), "_make_search": None}
 
 
-def make_relaxed_sampler(
-    settings: Settings, evaluator: Evaluator, diary: Diary, folder: Path, *, seed: int
-) -> RelaxedSampler:
+def make_one_shot_sampler(settings: OneShotSettings, context: StageContext) -> OneShotSampler:
     """The sampler of a study.
 
-    Args:
-        settings: How to search.
-        evaluator: It brings the supernet.
-        diary: Where the search's findings are kept.
-        folder: Where its checkpoint is kept.
-        seed: The study's.
-
     Raises:
-        StudyError: The evaluator has no supernet.
+        StudyError: The evaluator has no supernet, or the study was begun with other settings.
     """
-    if not isinstance(evaluator, Relaxable):
+    evaluator, seed = context.evaluator, context.seed
+    if not isinstance(evaluator, OneShotSearchable):
         raise StudyError(
             f"sampler {settings.method!r} needs a supernet, which {type(evaluator).__name__} on "
             f"space {evaluator.space.name!r} has not: search cells on images or layers on a graph "
             "(space 'nas-bench-201', 'darts' or 'nas-bench-graph'), or use another sampler"
         )
-    relaxable = evaluator
 
-    def search() -> RelaxedSearch:
-        supernet = relaxable.supernet(seed=seed, **settings.cures.of_supernet())
-        return RelaxedSearch(supernet, settings, seed=seed, checkpoint=folder / "relaxed.pt")
+    def make_search() -> SupernetSearch:
+        supernet = evaluator.supernet(seed=seed, **settings.regularisation.of_supernet())
+        # The checkpoint's name is stored: searches that version 0.1 began go on.
+        checkpoint = context.folder / "relaxed.pt"
+        return SupernetSearch(supernet, settings, seed=seed, checkpoint=checkpoint)
 
-    return RelaxedSampler(
+    return OneShotSampler(
         evaluator.space,
-        search,
-        diary,
-        folder / "relaxed.lock",
-        settings=asdict(settings),
+        make_search,
+        context.store,
+        context.folder / "relaxed.lock",
+        settings=settings.stored(),
         seed=seed,
     )

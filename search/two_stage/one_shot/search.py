@@ -1,4 +1,4 @@
-"""Run a relaxed search over its epochs; stop anywhere and go on, bit for bit on a CPU."""
+"""Run a one-shot search over its epochs; a stopped one resumes, bit for bit on a CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ....spaces import Config
 from .collapse import Collapse, diagnose, rises
 from .hessian import largest_eigenvalue
 from .removal import removal_strengths
-from .settings import Settings
+from .settings import OneShotSettings
 
 LATE = 5
 """The architectures of so many last epochs are candidates, too: late alphas still wander."""
@@ -64,8 +64,8 @@ class Candidate:
     origin: str
 
 
-class RelaxedSearch:
-    """One relaxed search of a supernet.
+class SupernetSearch:
+    """One search of a supernet.
 
     Args:
         supernet: What is searched.
@@ -81,14 +81,19 @@ class RelaxedSearch:
     """
 
     def __init__(
-        self, supernet: Supernet, settings: Settings, *, seed: int, checkpoint: Path | None = None
+        self,
+        supernet: Supernet,
+        settings: OneShotSettings,
+        *,
+        seed: int,
+        checkpoint: Path | None = None,
     ) -> None:
         self.supernet = supernet
         self.settings = settings
         self.seed = seed
         self.checkpoint = checkpoint
         self.epochs: list[Epoch] = []
-        self.optimiser = settings.optimiser(supernet, *supernet.start(seed))
+        self.optimiser = settings.make_optimiser(supernet, *supernet.start(seed))
         if checkpoint is not None and checkpoint.exists():
             self._load(checkpoint)
 
@@ -118,7 +123,7 @@ class RelaxedSearch:
         return self.epochs
 
     def _stopped(self) -> bool:
-        stops = self.settings.cures.stop_by_eigenvalue
+        stops = self.settings.regularisation.stop_by_eigenvalue
         return stops and rises(self._eigenvalues()) is not None
 
     def _epoch(self, number: int) -> Epoch:
@@ -126,9 +131,9 @@ class RelaxedSearch:
         started = time.process_time()
         share = number / settings.epochs
         supernet.set_progress(share)
-        span = settings.rates.weights - settings.final_rate
+        span = settings.optimiser.weights - settings.final_rate
         optimiser.set_rate(settings.final_rate + span * (1 + math.cos(math.pi * share)) / 2)
-        moves = number >= settings.cures.warmup
+        moves = number >= settings.regularisation.warmup
         train, validation = [], []
         for batches in supernet.halves.batches(number):
             losses = optimiser.step(*batches, move_alpha=moves)
@@ -137,8 +142,8 @@ class RelaxedSearch:
                 validation.append(losses.validation)
         if not np.isfinite(train + validation).all():
             raise EvaluationError(
-                f"the relaxed search diverged in epoch {number + 1}: a learning rate of the "
-                f"weights below {settings.rates.weights:.3g} may help"
+                f"the one-shot search diverged in epoch {number + 1}: a learning rate of the "
+                f"weights below {settings.optimiser.weights:.3g} may help"
             )
         alpha = optimiser.alpha.detach()
         strengths = supernet.strengths(alpha)
@@ -149,7 +154,7 @@ class RelaxedSearch:
             alphas=supernet.by_decision(alpha),
             entropy=_entropy(strengths),
             eigenvalue=self._eigenvalue() if settings.eigenvalues else None,
-            config=next(supernet.relaxation.ranked(strengths, settings.cures.max_skips)),
+            config=next(supernet.relaxation.ranked(strengths, settings.regularisation.max_skips)),
             seconds=time.process_time() - started,
         )
 
@@ -162,12 +167,14 @@ class RelaxedSearch:
     def _eigenvalues(self) -> list[float]:
         return [e.eigenvalue for e in self.epochs if e.eigenvalue is not None]
 
-    # What was found -----------------------------------------------------------------------------
+    # Results -----------------------------------------------------------------------------
 
     @property
     def chosen(self) -> Epoch:
         """The epoch whose alphas count: the last, or that before the eigenvalue rose."""
-        back = rises(self._eigenvalues()) if self.settings.cures.stop_by_eigenvalue else None
+        back = (
+            rises(self._eigenvalues()) if self.settings.regularisation.stop_by_eigenvalue else None
+        )
         return self.epochs[-1 if back is None else back]
 
     @property
@@ -187,7 +194,7 @@ class RelaxedSearch:
         recent = iter([Candidate(e.config, f"epoch {e.epoch}") for e in late])
         with one_thread(self.optimiser.w.device.type):
             removal = removal_strengths(self.supernet, self.optimiser.judged, self._alpha(chosen))
-        ranked = self.supernet.relaxation.ranked(removal, self.settings.cures.max_skips)
+        ranked = self.supernet.relaxation.ranked(removal, self.settings.regularisation.max_skips)
         removed = (Candidate(config, "operation removal") for config in ranked)
         while len(found) < count:
             offered = [c for c in (next(removed, None), next(recent, None)) if c is not None]
@@ -216,7 +223,7 @@ class RelaxedSearch:
     def _identity(self) -> dict[str, Any]:
         """What two searches must share to be one."""
         return {
-            "settings": asdict(self.settings),
+            "settings": self.settings.stored(),
             "seed": self.seed,
             "space": self.supernet.relaxation.space.hash,
             "weights": self.optimiser.w.numel(),

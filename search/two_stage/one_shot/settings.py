@@ -1,8 +1,9 @@
-"""What a relaxed search is asked to do: method, length, rates, and cures as switches."""
+"""What a one-shot search is asked to do: method, length, optimisers, regularisation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -10,17 +11,19 @@ from ....common.errors import ConfigurationError, unknown_name
 from ....evaluators.supernet import GATES
 from ....spaces import Space
 from ....spaces.nas_bench_graph import NasBenchGraphSpace
-from ...samplers import RELAXED as METHODS
 from .bilevel import RelaxedOptimiser
 from .darts import Darts
 from .optimiser import Rates
 from .problem import Problem
 from .rarts import Coupling, Rarts
 
+METHODS = ("rarts", "rarts-literal", "darts-1", "darts-2")
+"""The methods, by which samplers are named, too."""
+
 
 @dataclass(frozen=True)
-class Cures:
-    """Switches against collapse; the defaults are what worked on NAS-Bench-201's cells with RARTS.
+class Regularisation:
+    """Remedies for collapse; the defaults are what worked on NAS-Bench-201's cells with RARTS.
 
     Attributes:
         warmup: Epochs in which weights alone learn.
@@ -59,16 +62,16 @@ class Cures:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """A relaxed search.
+class OneShotSettings:
+    """A one-shot search.
 
     Attributes:
         method: One of `METHODS`.
         epochs: How many; the weights' learning rate falls to ``final_rate`` by a cosine.
-        rates: How weights and alphas move.
+        optimiser: How weights and alphas move.
         final_rate: Of the weights.
         coupling: RARTS' lambda, beta, their growth, its multiplier.
-        cures: Switches against collapse.
+        regularisation: Remedies for collapse.
         eigenvalues: Whether the Hessian's eigenvalue is computed after each epoch.
 
     Raises:
@@ -78,49 +81,72 @@ class Settings:
 
     method: str = "rarts"
     epochs: int = 14
-    rates: Rates = field(default_factory=lambda: Rates(weights=0.05, alpha=3e-3))
+    optimiser: Rates = field(default_factory=lambda: Rates(weights=0.05, alpha=3e-3))
     final_rate: float = 1e-3
     coupling: Coupling = field(default_factory=Coupling)
-    cures: Cures = field(default_factory=Cures)
+    regularisation: Regularisation = field(default_factory=Regularisation)
     eigenvalues: bool = True
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise unknown_name("method of relaxed search", self.method, METHODS)
-        if self.epochs <= self.cures.warmup:
+            raise unknown_name("method of one-shot search", self.method, METHODS)
+        warmup = self.regularisation.warmup
+        if self.epochs <= warmup:
             raise ConfigurationError(
-                f"a search of {self.epochs} epochs ends in its warm-up of {self.cures.warmup}: "
+                f"a search of {self.epochs} epochs ends in its warm-up of {warmup}: "
                 "give more epochs or a shorter warm-up"
             )
-        if self.cures.stop_by_eigenvalue and not self.eigenvalues:
+        if self.regularisation.stop_by_eigenvalue and not self.eigenvalues:
             raise ConfigurationError("stop_by_eigenvalue wants eigenvalues: set eigenvalues=True")
 
-    def optimiser(self, problem: Problem, weights: Tensor, alpha: Tensor) -> RelaxedOptimiser:
+    @property
+    def label(self) -> str:
+        """Nothing: the method's name says it in a study's default name."""
+        return ""
+
+    def stored(self) -> dict[str, Any]:
+        """The settings as plain values, under the names that stored searches have."""
+        names = {"optimiser": "rates", "regularisation": "cures"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
+
+    def make_optimiser(self, problem: Problem, weights: Tensor, alpha: Tensor) -> RelaxedOptimiser:
         """The method's optimiser."""
         if self.method.startswith("darts"):
             order = int(self.method[-1])
-            return Darts(problem, weights, alpha, self.rates, order=order)
+            return Darts(problem, weights, alpha, self.optimiser, order=order)
         form = "literal" if self.method.endswith("literal") else "fused"
-        return Rarts(problem, weights, alpha, self.rates, coupling=self.coupling, form=form)
+        return Rarts(problem, weights, alpha, self.optimiser, coupling=self.coupling, form=form)
 
 
-def default_settings(method: str, space: Space) -> Settings:
+def default_settings(method: str, space: Space) -> OneShotSettings:
     """What a study does that names a method alone.
 
     Raises:
         UnknownNameError: There is no such method.
     """
     if space.kind != NasBenchGraphSpace.kind:
-        return Settings(method)
+        return OneShotSettings(method)
     # A step sees the whole graph, so steps are few; dropout is a graph's own noise, in which the
     # Hessian's eigenvalue says little. Few nodes have labels: loosely coupled networks learn both
     # halves by heart, and alphas see no generalisation: so the coupling grows.
-    rates = Rates(weights=0.01, alpha=0.01, weight_decay=5e-4, weights_optimizer="adam")
-    return Settings(
+    optimiser = Rates(weights=0.01, alpha=0.01, weight_decay=5e-4, weights_optimizer="adam")
+    return OneShotSettings(
         method,
         16,
-        rates=rates,
+        optimiser=optimiser,
         coupling=Coupling(growth=1.04, largest=100.0),
-        cures=Cures(warmup=4),
+        regularisation=Regularisation(warmup=4),
         eigenvalues=False,
     )
+
+
+def settings_of_version_0_1(
+    *arguments: Any,
+    rates: Rates | None = None,
+    cures: Regularisation | None = None,
+    **others: Any,
+) -> OneShotSettings:
+    """`OneShotSettings` by the argument names of version 0.1; deprecated."""
+    renamed: dict[str, Any] = {"optimiser": rates, "regularisation": cures}
+    others |= {name: value for name, value in renamed.items() if value is not None}
+    return OneShotSettings(*arguments, **others)

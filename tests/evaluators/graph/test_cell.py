@@ -13,8 +13,8 @@ from bequest.common.errors import SpaceError
 from bequest.evaluators.graph.cell import GraphCellEvaluator
 from bequest.evaluators.graph.cell_network import GraphCellNetwork, GraphCellSupernet, Recipe
 from bequest.evaluators.graph.sparse import Adjacency
-from bequest.search.two_stage.one_shot.search import RelaxedSearch
-from bequest.search.two_stage.one_shot.settings import Cures, Settings
+from bequest.search.two_stage.one_shot.search import SupernetSearch
+from bequest.search.two_stage.one_shot.settings import OneShotSettings, Regularisation
 from bequest.spaces.nas_bench_graph import LINKS, NasBenchGraphSpace
 from bequest.spaces.relaxation import relaxation_of
 
@@ -68,12 +68,12 @@ def test_a_relaxed_search_on_a_graph_goes_on_bit_for_bit(
     node_task: NodeClassification, tmp_path: Path
 ) -> None:
     evaluator = GraphCellEvaluator(node_task, recipe=SMALL)
-    settings = Settings(epochs=3, cures=Cures(warmup=1))
-    whole = RelaxedSearch(evaluator.supernet(seed=0), settings, seed=0)
+    settings = OneShotSettings(epochs=3, regularisation=Regularisation(warmup=1))
+    whole = SupernetSearch(evaluator.supernet(seed=0), settings, seed=0)
     whole.run()
     path = tmp_path / "search.pt"
-    RelaxedSearch(evaluator.supernet(seed=0), settings, seed=0, checkpoint=path).run(epochs=2)
-    resumed = RelaxedSearch(evaluator.supernet(seed=0), settings, seed=0, checkpoint=path)
+    SupernetSearch(evaluator.supernet(seed=0), settings, seed=0, checkpoint=path).run(epochs=2)
+    resumed = SupernetSearch(evaluator.supernet(seed=0), settings, seed=0, checkpoint=path)
     resumed.run()
     assert torch.equal(resumed.optimiser.judged, whole.optimiser.judged)
     assert resumed.epochs[-1].alphas == whole.epochs[-1].alphas

@@ -108,7 +108,7 @@ def test_killed_at_any_write_the_sequence_is_the_uninterrupted_one(
     resumed = make_study(_train, storage=url, **options)
     assert _essence(resumed.trials) == _essence(whole.trials)
     if sampler == "transfer":
-        assert {row["task"] for row in resumed.record.inherited} == {"earlier"}
+        assert {row["task"] for row in resumed.record.source_weights} == {"earlier"}
     assert "running" not in {t.state.name.lower() for t in resumed.optuna_study.all_trials()}
 
 

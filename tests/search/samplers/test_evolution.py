@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from bequest.search.samplers.base import Observation
 from bequest.search.samplers.evolution import EvolutionSampler, mutate
 from bequest.spaces import Config, Space
-from tests.conformance.samplers import CONDITIONAL, FINITE, SamplerConformance, score
+from bequest.testing.samplers import CONDITIONAL, FINITE, SamplerConformance, score
 
 
 def observed(configs: list[Config]) -> list[Observation]:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 
 import numpy as np
-import pytest
 import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from bequest.search.samplers import SAMPLERS, make_sampler
 from bequest.search.samplers.base import Observation
 from bequest.search.samplers.gp import GPSampler
-from bequest.search.surrogates.configurations import Inputs, Surrogate
-from bequest.search.surrogates.transforms import warp
 from bequest.spaces import Config, Parameter, Space
 from bequest.spaces.nas_bench_graph import NasBenchGraphSpace, tree_of
-from tests.conformance.samplers import (
+from bequest.testing.samplers import (
     CONDITIONAL,
     FINITE,
     SamplerConformance,
-    distinct,
     run,
     score,
-    sequence,
 )
 
 BRANIN = Space(
@@ -122,59 +114,3 @@ def test_a_suggestion_leaves_the_callers_threads_and_streams_alone() -> None:
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
-
-
-def test_an_inactive_choice_tells_nothing() -> None:
-    """Two configurations that differ in a dead branch alone have equal inputs."""
-    inputs = Inputs(CONDITIONAL)
-    x = inputs([{"layer": "none", "rate": 0.01, "fixed": "only"}] * 2)
-    assert torch.equal(x[0], x[1])
-    assert torch.isfinite(x).all()
-
-
-def test_the_surrogate_interpolates_a_smooth_function() -> None:
-    space = Space("line", [Parameter("x", FloatDistribution(0, 1))])
-    configs: list[Config] = [{"x": x} for x in np.linspace(0, 1, 12).tolist()]
-    values = np.array([math.sin(6 * float(config["x"])) for config in configs])
-    inputs = Inputs(space)
-    surrogate = Surrogate(inputs, inputs(configs), warp(values))
-    best = warp(values).max()
-    gain = surrogate.log_expected_improvement(inputs([{"x": 0.26}, {"x": 0.8}]), best)
-    assert gain[0] > gain[1]  # the maximum of sin(6 x) is at .262
-
-
-class TestWarp:
-    def test_standardises(self) -> None:
-        warped = warp(np.array([1.0, 2.0, 3.0, 4.0, 5.0]))
-        assert float(warped.mean()) == pytest.approx(0, abs=1e-12)
-        assert list(warped.argsort()) == [0, 1, 2, 3, 4]
-
-    def test_a_disaster_does_not_set_the_scale(self) -> None:
-        good = [0.80, 0.81, 0.82, 0.83, 0.84]
-        warped = warp(np.array([0.1, *good]))
-        assert float(warped[5] - warped[1]) > 0.8
-
-    def test_enormous_values(self) -> None:
-        warped = warp(np.array([-1e308, 0.0, 1e308]))
-        assert torch.allclose(warped, torch.tensor([-(1.5**0.5), 0, 1.5**0.5], dtype=torch.float64))
-
-    def test_constant_values(self) -> None:
-        assert torch.equal(warp(np.full(5, 0.3)), torch.zeros(5, dtype=torch.float64))
-
-
-def test_the_registry_loads_no_large_library() -> None:
-    code = (
-        "import sys; from bequest.search.samplers import SAMPLERS;"
-        "print([m for m in ('torch', 'botorch', 'gpytorch', 'optuna') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_of_the_registry_can_be_made(name: str) -> None:
-    sampler = make_sampler(name, FINITE, 0)
-    assert type(sampler).__name__ == SAMPLERS[name].split(":")[1]
-    study = run(sampler, FINITE, 6)
-    assert [FINITE.validate(trial.params) for trial in study.trials] == sequence(study)
-    assert distinct(study) > 1

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from bequest.search.samplers.random import RandomSampler
-from tests.conformance.samplers import FINITE, SamplerConformance, run, sequence
+from bequest.testing.samplers import FINITE, SamplerConformance, run, sequence
 
 
 class TestRandomSampler(SamplerConformance):

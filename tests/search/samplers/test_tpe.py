@@ -6,7 +6,7 @@ import numpy as np
 import optuna
 
 from bequest.search.samplers.tpe import TPESampler
-from tests.conformance.samplers import CONDITIONAL, SamplerConformance, run, score
+from bequest.testing.samplers import CONDITIONAL, SamplerConformance, run, score
 
 
 class TestTPESampler(SamplerConformance):

@@ -164,7 +164,7 @@ def test_it_is_drawn(tmp_path: Path) -> None:
     assert {"optimization_history", "param_importances", "slice"} <= figures.keys()
     page = study.report(tmp_path / "r.html").read_text()
     assert "Front: memory" in page
-    assert "The front: trials that no other beats" in page
+    assert "The Pareto front" in page
 
 
 def test_mlflow_has_the_front(mlflow_home: Path) -> None:

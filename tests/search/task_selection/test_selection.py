@@ -269,9 +269,6 @@ def test_what_does_not_fit_is_refused(bequest_home: Path) -> None:
     short = TaskSelection([1.0, 2.0], Counted(), lambda m, c: [0.1], name="short", tracking=False)
     with pytest.raises(SelectionError, match=r"shape \(1,\)"):
         short.run(budget=1)
-    (bequest_home / "selections" / "mine" / "selection.json").write_text("{")
-    with pytest.raises(SelectionError, match="damaged"):
-        selection("mine", Counted())
 
 
 def test_a_tolerance_needs_a_selector_that_expects_something(bequest_home: Path) -> None:
@@ -279,29 +276,11 @@ def test_a_tolerance_needs_a_selector_that_expects_something(bequest_home: Path)
         selection("blind", Counted(), selector="random").run(tolerance=0.01)
 
 
-def test_a_removed_source_is_trained_again_and_none_is_lost(bequest_home: Path) -> None:
-    before = selection("mended", Counted()).run(budget=4)
-    (bequest_home / "selections" / "mended" / "sources" / "0001.npz").unlink()
-    found = selection("mended", Counted()).run(budget=4)
-    assert len(found.sources) == 4
-    assert {s.index for s in before.sources if s is not before.sources[1]} <= {
-        s.index for s in selection("mended", Counted()).sources
-    }
-
-
 def test_a_batch_of_another_length_is_a_failure(bequest_home: Path) -> None:
     found = selection("few", Counted(), train_batch=lambda contexts: [0.5])
     found.run(budget=3, batch=3)
     errors = {s.error for s in found.sources if s.error}
     assert errors == {"SelectionError: train_batch returned 1 models for 3 contexts"}
-
-
-def test_a_damaged_source_is_named(bequest_home: Path) -> None:
-    selection("torn", Counted()).run(budget=2)
-    path = bequest_home / "selections" / "torn" / "sources" / "0001.npz"
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(SelectionError, match=r"0001\.npz.*damaged: remove it"):
-        selection("torn", Counted())
 
 
 def test_it_is_logged(bequest_home: Path, mlflow_uri: str) -> None:

@@ -18,7 +18,7 @@ from bequest.common.errors import BankError, EvaluationError, StudyError
 from bequest.evaluators.function import FunctionEvaluator, FunctionTask
 from bequest.search.samplers.gp import GPSampler
 from bequest.search.samplers.transfer_gp import TransferGPSampler
-from bequest.search.transfer.replay import rehearse, summarised
+from bequest.search.transfer.replay import leave_one_task_out, summarise
 from bequest.search.transfer.sources import open_bank
 from bequest.spaces import Config
 
@@ -76,7 +76,7 @@ def test_a_study_adds_to_the_bank_and_later_ones_inherit(url: str) -> None:
     assert study.trials[0].config["layer"] == "gat", "earlier tasks say so; the default is gcn"
     assert study.best.value is not None
     assert study.best.value > 0.49
-    rows = study.record.inherited
+    rows = study.record.source_weights
     assert {row["task"] for row in rows} == {f"task{i}" for i in range(4)}
     assert all(row["opinion"] > 0.5 for row in rows), "all think well of the best design"
 
@@ -167,10 +167,10 @@ def test_the_home_bank_is_the_default_for_stored_studies(bequest_home: Path) -> 
     assert "memory" not in bank.counts()
 
 
-def test_the_rehearsal_finds_the_saving(url: str) -> None:
+def test_the_replay_finds_the_saving(url: str) -> None:
     fill(url)
-    runs = list(rehearse(Bank(url).scores(SPACE)[0], budget=15, seeds=3))
-    mean = summarised(runs)["mean"]
+    runs = list(leave_one_task_out(Bank(url).scores(SPACE)[0], budget=15, seeds=3))
+    mean = summarise(runs)["mean"]
     assert mean["transfer"] <= mean["random"]
     assert {run.task for run in runs} == {f"task{i}" for i in range(4)}
 
@@ -206,13 +206,13 @@ def test_autotransfer_asks_the_tasks_with_similar_fingerprints(url: str) -> None
     assert Bank(url).fingerprints("test")["task9"][0] == 10.0
 
 
-def test_a_rehearsal_needs_tasks(url: str) -> None:
+def test_a_replay_needs_tasks(url: str) -> None:
     fill(url, 2)
     with pytest.raises(BankError, match="2 tasks with 20 designs"):
-        rehearse(Bank(url).scores(SPACE)[0])
+        leave_one_task_out(Bank(url).scores(SPACE)[0])
     for nothing in ({"budget": 0}, {"seeds": 0}):
-        with pytest.raises(BankError, match="needs 1 of each at least"):
-            rehearse(Bank(url).scores(SPACE)[0], **nothing)
+        with pytest.raises(BankError, match="at least 1 of each"):
+            leave_one_task_out(Bank(url).scores(SPACE)[0], **nothing)
 
 
 def test_an_explanation_that_fails_keeps_no_trial_from_the_bank(
@@ -223,7 +223,7 @@ def test_an_explanation_that_fails_keeps_no_trial_from_the_bank(
 
     fill(url, 1)
     monkeypatch.setattr(TransferGPSampler, "explain", fails)
-    with pytest.warns(UserWarning, match=r"not written down \(not positive definite\)"):
+    with pytest.warns(UserWarning, match=r"not stored \(not positive definite\)"):
         study_of("new", url).run(trials=2, progress=False)
     assert Bank(url).counts()["new"] == 2
 

@@ -30,17 +30,18 @@ from bequest.evaluators.once_for_all.evaluator import ElasticEvaluator, ends
 from bequest.evaluators.once_for_all.quantised_model import QuantisedKind
 from bequest.evaluators.once_for_all.training import Shrinking
 from bequest.search.study import Study as StudyClass
+from bequest.search.two_stage import target_rows
 from bequest.search.two_stage.once_for_all.bank_records import architectures, earlier
 from bequest.search.two_stage.once_for_all.collection import Collection, random_network
 from bequest.search.two_stage.once_for_all.evolution import Evolving
 from bequest.search.two_stage.once_for_all.predictor import Fitting
-from bequest.search.two_stage.once_for_all.search import JointSearch
-from bequest.search.two_stage.once_for_all.settings import Settings
+from bequest.search.two_stage.once_for_all.search import CompressionSearch
+from bequest.search.two_stage.once_for_all.settings import OnceForAllSettings
 from bequest.spaces.elastic import SMALL
 from bequest.spaces.elastic_genes import Networks
 
 LIMITS = (parse_limit("latency=0.12ms"), parse_limit("latency=0.2ms"))
-SHORT = Settings(
+SHORT = OnceForAllSettings(
     limits=LIMITS,
     floats=20,
     quantised=12,
@@ -75,7 +76,7 @@ def make(evaluator: ElasticEvaluator) -> MakeStudy:
 
 def test_the_networks_of_the_front_are_the_trials(make: MakeStudy, tmp_path: Path) -> None:
     study = make(name="plain").run(trials=3, progress=False)
-    found = study.record.joint
+    found = study.record.findings("joint")
     assert study.sampler_name == "apq"
     assert [t.config for t in study.trials] == [r["config"] for r in found["candidates"][:3]]
     assert [t.state for t in study.trials] == ["complete"] * 3
@@ -93,7 +94,7 @@ def test_the_networks_of_the_front_are_the_trials(make: MakeStudy, tmp_path: Pat
     sampler = cloudpickle.loads(cloudpickle.dumps(study.optuna_study.sampler))
     assert sampler.candidates == [row["config"] for row in found["candidates"]]
     page = study.report(tmp_path / "r.html").read_text()
-    for text in ("The joint search", "latency=0.12ms", "Predicted front"):
+    for text in ("The once-for-all search", "latency=0.12ms", "Predicted front"):
         assert text in page
 
 
@@ -104,7 +105,9 @@ def test_nothing_is_measured_twice(make: MakeStudy, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(ElasticEvaluator, name, lambda *_: pytest.fail("measured again"))
     again = make(name="second")
     again.optuna_study.sampler.prepare()
-    assert again.record.joint["candidates"] == whole.record.joint["candidates"]
+    assert (
+        again.record.findings("joint")["candidates"] == whole.record.findings("joint")["candidates"]
+    )
 
 
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
@@ -121,7 +124,9 @@ def test_a_search_that_was_stopped_goes_on_as_if_it_had_not_been(
     again.optuna_study.sampler.prepare()
     rows = [json.loads(line)["config"] for line in chosen.read_text().splitlines()]
     assert rows == [json.loads(line)["config"] for line in lines]
-    assert again.record.joint["candidates"] == whole.record.joint["candidates"]
+    assert (
+        again.record.findings("joint")["candidates"] == whole.record.findings("joint")["candidates"]
+    )
 
 
 def test_other_limits_choose_other_networks_to_learn_from(
@@ -153,18 +158,20 @@ def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
     spaces = [space for space, _ in bank.records(name_under("digits", evaluator.conditions))]
     assert spaces.count(architectures(evaluator)) == 20
     assert spaces.count(evaluator.space) == 12 + 1
-    assert earlier(bank, evaluator, bank.mark) == []  # a task does not inherit from itself
+    assert earlier(bank, evaluator, bank.revision) == []  # a task does not inherit from itself
     longer = replace(evaluator.budget, fine_tuning=replace(evaluator.budget.fine_tuning, epochs=2))
     again = ElasticEvaluator(evaluator.task, budget=longer)
-    assert earlier(bank, again, bank.mark) == []  # nor under other conditions
+    assert earlier(bank, again, bank.revision) == []  # nor under other conditions
     other = ElasticEvaluator(evaluator.task, budget=evaluator.budget)
     other.task = type("Other", (), {"name": "other"})()  # type: ignore[assignment]
-    (samples,) = earlier(bank, other, bank.mark)
+    (samples,) = earlier(bank, other, bank.revision)
     assert len(samples) == 20
     assert earlier(bank, other, 0) == []
     assert study.trials[0].state == "complete"
     # What another task said moves the predictor, and what it chooses is kept apart.
-    searches = [JointSearch(evaluator, SHORT, seed=0, earlier=told) for told in ([], [samples])]
+    searches = [
+        CompressionSearch(evaluator, SHORT, seed=0, earlier=told) for told in ([], [samples])
+    ]
     assert searches[0].drawn.path == searches[1].drawn.path
     assert searches[0].chosen.path != searches[1].chosen.path
     for search in searches:
@@ -209,7 +216,7 @@ def test_mlflow_has_front_and_predictor(make: MakeStudy, tmp_path: Path) -> None
 
 def test_each_limit_has_its_winner(make: MakeStudy, tmp_path: Path) -> None:
     study = make(name="two").run(trials=3, progress=False)
-    rows = study.record.target_rows()
+    rows = target_rows(study.record)
     assert [row["within"] for row in rows] == ["latency 0.12", "latency 0.2"]
     for row, most in zip(rows, (0.12, 0.2), strict=True):
         assert row["latency"] <= most
@@ -224,7 +231,7 @@ def test_each_limit_has_its_winner(make: MakeStudy, tmp_path: Path) -> None:
 def test_limits_may_be_text_and_seeds_large(make: MakeStudy) -> None:
     asked = replace(SHORT, limits=("latency=120us",))  # type: ignore[arg-type]
     study = make(name="seeded", sampler=asked, seed=2**32 - 1).run(trials=1, progress=False)
-    assert study.record.joint["limits"] == ["latency=0.12ms"]
+    assert study.record.findings("joint")["limits"] == ["latency=0.12ms"]
     assert study.best.metrics["latency"] <= 0.12
 
 
@@ -262,7 +269,7 @@ def test_what_cannot_be_searched_is_refused(make: MakeStudy) -> None:
     with pytest.warns(UserWarning, match=r"latency=5ms excludes nothing: no network has more than"):
         make(name="loose", sampler=replace(SHORT, limits=(parse_limit("latency=5ms"),)))
     with pytest.raises(ConfigurationError, match="floats 3: give 20 at least"):
-        Settings(floats=3)
+        OnceForAllSettings(floats=3)
     with pytest.raises(StudyError, match="too few for"):
         make(name="many", sampler=replace(SHORT, candidates=1)).run(trials=2, progress=False)
 
@@ -319,12 +326,12 @@ def test_the_command_line_searches_by_a_machines_own_costs(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "settings",
     [
-        lambda: Settings(caution=-1.0),
-        lambda: Settings(evolving=Evolving(rounds=0)),
-        lambda: Settings(fitting=Fitting(members=0)),
+        lambda: OnceForAllSettings(caution=-1.0),
+        lambda: OnceForAllSettings(evolving=Evolving(rounds=0)),
+        lambda: OnceForAllSettings(fitting=Fitting(members=0)),
     ],
 )
-def test_settings_that_make_no_sense(settings: Callable[[], Settings]) -> None:
+def test_settings_that_make_no_sense(settings: Callable[[], OnceForAllSettings]) -> None:
     with pytest.raises((ConfigurationError, EvaluationError), match="give"):
         settings()
 

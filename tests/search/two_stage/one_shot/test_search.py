@@ -21,16 +21,16 @@ from bequest.search.two_stage.one_shot.hessian import largest_eigenvalue
 from bequest.search.two_stage.one_shot.optimiser import Rates
 from bequest.search.two_stage.one_shot.rarts import Coupling
 from bequest.search.two_stage.one_shot.removal import removal_strengths
-from bequest.search.two_stage.one_shot.search import Epoch, RelaxedSearch
-from bequest.search.two_stage.one_shot.settings import METHODS, Cures, Settings
+from bequest.search.two_stage.one_shot.search import Epoch, SupernetSearch
+from bequest.search.two_stage.one_shot.settings import METHODS, OneShotSettings, Regularisation
 from bequest.spaces.cell import nas_bench_201_space
 from bequest.spaces.relaxation import relaxation_of
 
 MakeSupernet = Callable[..., Supernet]
-SHORT = Settings(epochs=4, cures=Cures(warmup=1))
+SHORT = OneShotSettings(epochs=4, regularisation=Regularisation(warmup=1))
 
 
-def essence(search: RelaxedSearch) -> list[dict[str, Any]]:
+def essence(search: SupernetSearch) -> list[dict[str, Any]]:
     """The record without the clock."""
     return [{**dataclasses.asdict(epoch), "seconds": 0} for epoch in search.epochs]
 
@@ -40,12 +40,14 @@ def test_a_search_goes_on_from_its_checkpoint_bit_for_bit(
     method: str, make_supernet: MakeSupernet, tmp_path: Path
 ) -> None:
     coupling = Coupling(growth=1.01)
-    settings = Settings(method, 3, coupling=coupling, cures=Cures(warmup=1), eigenvalues=False)
-    whole = RelaxedSearch(make_supernet(), settings, seed=3)
+    settings = OneShotSettings(
+        method, 3, coupling=coupling, regularisation=Regularisation(warmup=1), eigenvalues=False
+    )
+    whole = SupernetSearch(make_supernet(), settings, seed=3)
     whole.run()
     path = tmp_path / "search.pt"
-    RelaxedSearch(make_supernet(), settings, seed=3, checkpoint=path).run(epochs=2)
-    resumed = RelaxedSearch(make_supernet(), settings, seed=3, checkpoint=path)
+    SupernetSearch(make_supernet(), settings, seed=3, checkpoint=path).run(epochs=2)
+    resumed = SupernetSearch(make_supernet(), settings, seed=3, checkpoint=path)
     assert len(resumed.epochs) == 2
     resumed.run()
     assert essence(resumed) == essence(whole)
@@ -58,13 +60,13 @@ from pathlib import Path
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.evaluators.image.training import Budget
-from bequest.search.relaxed.phase import RelaxedSearch
-from bequest.search.relaxed.settings import Cures, Settings
+from bequest.search.two_stage.one_shot.search import SupernetSearch
+from bequest.search.two_stage.one_shot.settings import Regularisation, OneShotSettings
 
 budget = Budget(epochs=2, images=200, batch_size=32)
 supernet = ImageEvaluator(load_task("digits"), budget=budget, channels=4).supernet(seed=0)
-settings = Settings(epochs=4, cures=Cures(warmup=1))
-search = RelaxedSearch(supernet, settings, seed=0, checkpoint=Path(sys.argv[1]))
+settings = OneShotSettings(epochs=4, regularisation=Regularisation(warmup=1))
+search = SupernetSearch(supernet, settings, seed=0, checkpoint=Path(sys.argv[1]))
 step, steps = search.optimiser.step, 0
 def killing(*args, **options):
     global steps
@@ -83,10 +85,10 @@ def test_killed_in_the_middle_of_an_epoch_it_goes_on_bit_for_bit(
     path = tmp_path / "search.pt"
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], timeout=100)
     assert done.returncode == -signal.SIGKILL
-    resumed = RelaxedSearch(make_supernet(), SHORT, seed=0, checkpoint=path)
+    resumed = SupernetSearch(make_supernet(), SHORT, seed=0, checkpoint=path)
     assert len(resumed.epochs) == 2
     resumed.run()
-    whole = RelaxedSearch(make_supernet(), SHORT, seed=0)
+    whole = SupernetSearch(make_supernet(), SHORT, seed=0)
     whole.run()
     assert essence(resumed) == essence(whole)
     assert torch.equal(resumed.optimiser.judged, whole.optimiser.judged)
@@ -94,16 +96,16 @@ def test_killed_in_the_middle_of_an_epoch_it_goes_on_bit_for_bit(
 
 def test_a_checkpoint_belongs_to_one_search(make_supernet: MakeSupernet, tmp_path: Path) -> None:
     path = tmp_path / "search.pt"
-    RelaxedSearch(make_supernet(), SHORT, seed=0, checkpoint=path).run(epochs=1)
+    SupernetSearch(make_supernet(), SHORT, seed=0, checkpoint=path).run(epochs=1)
     with pytest.raises(StudyError, match="is of another search .*: delete it or"):
-        RelaxedSearch(make_supernet(), SHORT, seed=1, checkpoint=path)
+        SupernetSearch(make_supernet(), SHORT, seed=1, checkpoint=path)
     path.write_bytes(b"half a file")
     with pytest.raises(StudyError, match="cannot read the checkpoint"):
-        RelaxedSearch(make_supernet(), SHORT, seed=0, checkpoint=path)
+        SupernetSearch(make_supernet(), SHORT, seed=0, checkpoint=path)
 
 
 def test_alphas_stand_still_in_the_warm_up_and_move_afterwards(make_supernet: MakeSupernet) -> None:
-    search = RelaxedSearch(make_supernet(), SHORT, seed=0)
+    search = SupernetSearch(make_supernet(), SHORT, seed=0)
     start = search.supernet.by_decision(search.optimiser.alpha)
     search.run()
     assert search.epochs[0].alphas == start
@@ -115,7 +117,7 @@ def test_alphas_stand_still_in_the_warm_up_and_move_afterwards(make_supernet: Ma
 def test_candidates_are_different_and_the_largest_alphas_comes_first(
     make_supernet: MakeSupernet,
 ) -> None:
-    search = RelaxedSearch(make_supernet(), SHORT, seed=0)
+    search = SupernetSearch(make_supernet(), SHORT, seed=0)
     search.run()
     found = search.candidates(9)
     assert search.candidates(9) == found
@@ -172,12 +174,14 @@ def test_one_pass_of_both_networks_gives_both_losses(
         assert torch.allclose(one, other, atol=1e-5)
 
 
-# Cures --------------------------------------------------------------------------------------------
+# Regularisation -----------------------------------------------------------------------------------
 
 
 def test_skips_are_capped(make_supernet: MakeSupernet) -> None:
-    settings = dataclasses.replace(SHORT, cures=Cures(warmup=0, max_skips=0), epochs=1)
-    search = RelaxedSearch(make_supernet(), settings, seed=0)
+    settings = dataclasses.replace(
+        SHORT, regularisation=Regularisation(warmup=0, max_skips=0), epochs=1
+    )
+    search = SupernetSearch(make_supernet(), settings, seed=0)
     search.run()
     assert all(not search.supernet.relaxation.skips(c.config) for c in search.candidates(8))
 
@@ -269,29 +273,29 @@ def test_the_eigenvalue_of_few_alphas_is_exact() -> None:
 
 def test_a_diverging_search_says_what_may_help(make_supernet: MakeSupernet) -> None:
     rates = Rates(weights=1e12, clip=None)
-    search = RelaxedSearch(make_supernet(), dataclasses.replace(SHORT, rates=rates), seed=0)
+    search = SupernetSearch(make_supernet(), dataclasses.replace(SHORT, optimiser=rates), seed=0)
     with pytest.raises(EvaluationError, match=r"diverged in epoch \d: a learning rate"):
         search.run()
 
 
 def test_settings_that_make_no_sense() -> None:
-    with pytest.raises(UnknownNameError, match="method of relaxed search 'darts': did you mean"):
-        Settings(method="darts")
+    with pytest.raises(UnknownNameError, match="method of one-shot search 'darts': did you mean"):
+        OneShotSettings(method="darts")
     with pytest.raises(ConfigurationError, match="ends in its warm-up of 2"):
-        Settings(epochs=2)
+        OneShotSettings(epochs=2)
     with pytest.raises(UnknownNameError, match="gate 'softmx': did you mean 'softmax'"):
-        Cures(gate="softmx")
+        Regularisation(gate="softmx")
     with pytest.raises(ConfigurationError, match="max_skips is -1: give 0 or more"):
-        Cures(max_skips=-1)
+        Regularisation(max_skips=-1)
     with pytest.raises(ConfigurationError, match="warmup is -1"):
-        Cures(warmup=-1)
+        Regularisation(warmup=-1)
     with pytest.raises(ConfigurationError, match="set gate='sigmoid'"):
-        Cures(zero_one=1.0)
+        Regularisation(zero_one=1.0)
     with pytest.raises(ConfigurationError, match="set eigenvalues=True"):
-        Settings(cures=Cures(stop_by_eigenvalue=True), eigenvalues=False)
+        OneShotSettings(regularisation=Regularisation(stop_by_eigenvalue=True), eigenvalues=False)
 
 
 def test_an_epoch_survives_as_plain_values(make_supernet: MakeSupernet) -> None:
-    search = RelaxedSearch(make_supernet(), SHORT, seed=0)
+    search = SupernetSearch(make_supernet(), SHORT, seed=0)
     search.run(epochs=1)
     assert Epoch(**dataclasses.asdict(search.epochs[0])) == search.epochs[0]

@@ -17,13 +17,12 @@ import pytest
 from bequest import Study
 from bequest.common.errors import StudyError
 from bequest.evaluators.image.evaluator import ImageEvaluator
-from bequest.search.samplers import RELAXED
 from bequest.search.study import Study as StudyClass
 from bequest.search.two_stage.one_shot.figures import edges_of
-from bequest.search.two_stage.one_shot.settings import Cures, Settings
+from bequest.search.two_stage.one_shot.settings import METHODS, OneShotSettings, Regularisation
 from bequest.spaces.cell import darts_space, nas_bench_201_space
 
-SHORT = Settings(epochs=3, cures=Cures(warmup=1), eigenvalues=False)
+SHORT = OneShotSettings(epochs=3, regularisation=Regularisation(warmup=1), eigenvalues=False)
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def make_relaxed_study(evaluator: ImageEvaluator) -> Callable[..., StudyClass]:
 
 def found(study: StudyClass) -> dict[str, Any]:
     """The search's record without the clock."""
-    record = json.loads(json.dumps(study.record.relaxed))
+    record = json.loads(json.dumps(study.record.findings("relaxed")))
     for epoch in record["epochs"]:
         epoch["seconds"] = 0
     return record  # type: ignore[no-any-return]
@@ -47,14 +46,18 @@ def test_derived_architectures_are_the_trials_beside_random_ones(
     make_relaxed_study: Callable[..., StudyClass],
 ) -> None:
     study = make_relaxed_study().run(trials=5, progress=False)
-    candidates = [row["config"] for row in study.record.relaxed["candidates"]]
+    candidates = [row["config"] for row in study.record.findings("relaxed")["candidates"]]
     configs = [trial.config for trial in study.trials]
     assert [t.state for t in study.trials] == ["complete"] * 5
     assert configs[:3] == candidates[:3]
     assert configs[4] == candidates[3]
-    assert study.record.relaxed["candidates"][0]["origin"] == "largest alpha"
+    assert study.record.findings("relaxed")["candidates"][0]["origin"] == "largest alpha"
     assert study.sampler_name == "rarts"
-    assert len(study.record.relaxed["epochs"]) == study.record.relaxed["planned"] == 3
+    assert (
+        len(study.record.findings("relaxed")["epochs"])
+        == study.record.findings("relaxed")["planned"]
+        == 3
+    )
     # What a worker process gets proposes the same, without supernet or store.
     sampler = cloudpickle.loads(cloudpickle.dumps(study.optuna_study.sampler))
     assert sampler.candidates == candidates
@@ -66,12 +69,12 @@ from bequest import Study
 from bequest.evaluators.datasets import load_task
 from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.evaluators.image.training import Budget
-from bequest.search.relaxed import sampler
-from bequest.search.relaxed.settings import Cures, Settings
+from bequest.search.two_stage.one_shot import sampler
+from bequest.search.two_stage.one_shot.settings import Regularisation, OneShotSettings
 
 budget = Budget(epochs=2, images=200, batch_size=32)
 evaluator = ImageEvaluator(load_task("digits"), budget=budget, channels=4)
-settings = Settings(epochs=3, cures=Cures(warmup=1), eigenvalues=False)
+settings = OneShotSettings(epochs=3, regularisation=Regularisation(warmup=1), eigenvalues=False)
 study = Study(evaluator, sampler=settings, storage=sys.argv[1], tracking=False, name="toy")
 calls = 0
 def killing(found):
@@ -79,7 +82,7 @@ def killing(found):
     calls += 1
     if calls == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-study.optuna_study.sampler._diary.write = killing
+study.optuna_study.sampler._store.write = killing
 study.run(trials=4, progress=False)
 """
 
@@ -112,7 +115,7 @@ def test_a_timeout_ends_the_search_and_the_next_run_goes_on(
         study = make_relaxed_study(storage=url)
         with pytest.raises(StudyError, match="run again to go on"):
             study.run(trials=2, timeout=0, progress=False)
-        assert len(study.record.relaxed["epochs"]) == epochs
+        assert len(study.record.findings("relaxed")["epochs"]) == epochs
         assert study.trials == []
     resumed = make_relaxed_study(storage=url).run(trials=2, progress=False)
     assert found(resumed) == found(make_relaxed_study(name="whole").run(trials=1, progress=False))
@@ -128,7 +131,7 @@ def test_mlflow_and_the_report_hold_the_search(
 
     client = MlflowClient(tracking_uri=uri)
     run_id = (study.tracker.link() or "").rsplit("/", 1)[1]
-    alphas = study.record.relaxed["epochs"]
+    alphas = study.record.findings("relaxed")["epochs"]
     curve = client.get_metric_history(run_id, "alpha/e12/nor_conv_3x3")
     assert [(p.step, p.value) for p in curve] == [
         (e["epoch"], pytest.approx(e["alphas"]["e12"][3])) for e in alphas
@@ -142,7 +145,7 @@ def test_mlflow_and_the_report_hold_the_search(
 
     page = study.report(tmp_path / "r.html").read_text()
     text = re.sub(r"<[^>]+>", " ", re.sub(r"<(script|svg).*?</\1>", "", page, flags=re.S))
-    assert "The relaxed search" in text
+    assert "The one-shot search" in text
     assert "rarts, 3 of 3 epochs" in text
     assert "operation removal" in text
     assert page.count("<svg") >= 3
@@ -153,8 +156,8 @@ def test_other_settings_are_another_search(
 ) -> None:
     url = f"sqlite:///{tmp_path / 's.db'}"
     study = make_relaxed_study(storage=url)
-    study.optuna_study.sampler._relaxed().run(epochs=1)  # type: ignore[attr-defined]
-    other = Settings(epochs=4, cures=Cures(warmup=1), eigenvalues=False)
+    study.optuna_study.sampler._make_search().run(epochs=1)  # type: ignore[attr-defined]
+    other = OneShotSettings(epochs=4, regularisation=Regularisation(warmup=1), eigenvalues=False)
     with pytest.raises(StudyError, match="is of another search"):
         make_relaxed_study(storage=url, sampler=other).run(trials=1, progress=False)
 
@@ -165,13 +168,15 @@ def test_other_settings_are_refused_when_the_search_is_over(
     url = f"sqlite:///{tmp_path / 's.db'}"
     study = make_relaxed_study(storage=url).run(trials=1, progress=False)
     make_relaxed_study(storage=url).run(trials=2, progress=False)
-    epochs = study.record.relaxed["planned"]
-    other = Settings(epochs=epochs + 1, cures=Cures(warmup=1), eigenvalues=False)
+    epochs = study.record.findings("relaxed")["planned"]
+    other = OneShotSettings(
+        epochs=epochs + 1, regularisation=Regularisation(warmup=1), eigenvalues=False
+    )
     with pytest.raises(StudyError, match=f"begun with epochs {epochs}, not {epochs + 1}"):
         make_relaxed_study(storage=url, sampler=other)
 
 
-@pytest.mark.parametrize("sampler", RELAXED)
+@pytest.mark.parametrize("sampler", METHODS)
 def test_a_function_has_no_supernet(sampler: str) -> None:
     with pytest.raises(StudyError, match=f"sampler '{sampler}' needs a supernet, which Function"):
         Study.of(lambda c: 1.0, nas_bench_201_space(), name="f", sampler=sampler, storage="memory")

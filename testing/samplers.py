@@ -1,9 +1,16 @@
-"""What every sampler must do. A test of a sampler subclasses `SamplerConformance` and inherits."""
+"""What every sampler must do: a test of yours subclasses `SamplerConformance`.
+
+Example:
+    >>> from bequest.search.samplers.random import RandomSampler
+    >>> class TestMine(SamplerConformance):
+    ...     def make(self, space, seed=3):
+    ...         return RandomSampler(space, seed=seed)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 import pytest
@@ -11,8 +18,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from bequest.search.samplers import make_sampler
-from bequest.spaces import Condition, Config, Parameter, Space
+from ..search.samplers import make_sampler
+from ..spaces import Condition, Config, Parameter, Space
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -56,7 +63,7 @@ def run(
     *,
     objective: Objective = score,
     study: optuna.Study | None = None,
-    direction: str = "maximize",
+    direction: Literal["minimize", "maximize"] = "maximize",
 ) -> optuna.Study:
     """Run some (more) trials; an objective may raise to fail or prune one."""
     study = study or optuna.create_study(direction=direction)
@@ -85,22 +92,23 @@ def distinct(study: optuna.Study) -> int:
 
 
 class SamplerConformance:
-    """Subclass it and set ``name``.
+    """Subclass it, and set ``name`` or override `make`.
 
     Attributes:
         name: The sampler's name in the registry.
         never_repeats: Whether it promises new configurations while a finite space has any.
-        trials: How many trials a sequence has: enough for the sampler to have left its start.
-        inherits: Whether it is made with a bank's heritage: then it needs a space, and its first
-            trials are what the bank holds, whatever the seed.
+        trials: The length of a sequence: enough for the sampler to have left its start.
+        uses_bank: Whether it starts from a bank's tasks: then it needs a space, and its first
+            trials are the bank's best, whatever the seed.
     """
 
     name: str
     never_repeats = False
     trials = 14
-    inherits = False
+    uses_bank = False
 
     def make(self, space: Space, seed: int = 3) -> BaseSampler:
+        """The sampler for a space."""
         return make_sampler(self.name, space, seed)
 
     @pytest.fixture(scope="class")
@@ -113,7 +121,7 @@ class SamplerConformance:
         assert sequence(again) == sequence(whole)
 
     def test_other_seed_other_sequence(self, whole: optuna.Study) -> None:
-        count = self.trials if self.inherits else 4
+        count = self.trials if self.uses_bank else 4
         other = run(self.make(CONDITIONAL, seed=4), CONDITIONAL, count)
         assert sequence(other)[1:] != sequence(whole)[1:count]
 
@@ -205,8 +213,8 @@ class SamplerConformance:
         assert len(study.trials) == 9
 
     def test_works_in_anybodys_study_without_a_space(self) -> None:
-        if self.inherits:
-            pytest.skip("a bank's heritage is of one space")
+        if self.uses_bank:
+            pytest.skip("a bank's tasks speak of one space")
 
         def objective(trial: optuna.Trial) -> float:
             x = trial.suggest_float("x", -2, 2)
