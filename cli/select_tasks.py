@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ..common.errors import SelectionError, unknown_name
 from .output import Json, print_json, print_table
-
-if TYPE_CHECKING:
-    from ..search.task_selection.selection import Family
-
-DIGITS = "rotated-digits"
 
 
 def select_tasks(
@@ -40,12 +34,13 @@ def select_tasks(
 ) -> None:
     """Choose training tasks among many related ones; run it again to continue."""
     from ..banks.bank import Bank
+    from ..evaluators.task_families import open_family
     from ..search.task_selection.runs import summary
     from ..search.task_selection.selection import TaskSelection
 
     opened = None if bank is None else Bank(bank)  # refused before anything is trained
     chosen = TaskSelection.of(
-        _family(family, steps),
+        open_family(family, steps=steps),
         name=name,
         selector=selector,
         seed=seed,
@@ -88,16 +83,3 @@ def _print(found: dict[str, Any], dimensions: tuple[str, ...]) -> None:
         typer.echo(f"picture {path}")
     if found["mlflow"] is not None:
         typer.echo(f"MLflow {found['mlflow']}   (start it with: bequest ui)")
-
-
-def _family(name: str, steps: int | None) -> Family:
-    from ..evaluators.task_families.control import SETUPS, ControlFamily
-    from ..evaluators.task_families.rotated_digits import RotatedDigits
-
-    if name == DIGITS:
-        if steps is not None:
-            raise SelectionError("--steps is for control tasks: leave it out")
-        return RotatedDigits()
-    if name not in SETUPS:
-        raise unknown_name("family", name, [DIGITS, *SETUPS])
-    return ControlFamily(name, steps=steps)

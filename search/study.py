@@ -116,10 +116,10 @@ class Study:
         check_objectives(self.minimize, self.pruner_name, self.sampler_name, single=in_two_stages)
         if isinstance(pruner, str):
             pruner = make_pruner(pruner, evaluator.space, epochs_of(evaluator))
-        self._storage = open_storage(storage)
+        self._store = open_storage(storage)
         identity = self.describe()
-        with registration(self.name, self._storage, directions_of(identity)):
-            self._study = SlotStudy(self.name, self._storage, RandomSampler(), pruner)
+        with registration(self.name, self._store, directions_of(identity)):
+            self._study = SlotStudy(self.name, self._store, RandomSampler(), pruner)
             identity = registered_identity(self._study, identity, evaluator)
             self.record = StudyRecord(self._study, identity)
             self._bank = StudyBank(bank, self.record, evaluator.space, stored=self._shareable())
@@ -262,7 +262,7 @@ class Study:
             raise StudyError("worker processes need a stored study: give storage='sqlite:///x.db'")
 
     def _shareable(self) -> bool:
-        return has_database(self._storage)
+        return has_database(self._store)
 
     @cached_property
     def tracker(self) -> Tracker[StudyRuns]:

@@ -51,6 +51,11 @@ class RotatedDigits:
         return accuracy
 
 
+def open_rotated_digits(name: str) -> RotatedDigits:
+    """The family as it is known by name."""
+    return RotatedDigits()
+
+
 @cache
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
@@ -65,5 +70,5 @@ def _turned(angle: float) -> np.ndarray:
     from scipy.ndimage import rotate
 
     images = _digits()[0]
-    found: np.ndarray = rotate(images, angle, axes=(1, 2), reshape=False, order=1)
-    return found.reshape(len(images), -1)
+    turned: np.ndarray = rotate(images, angle, axes=(1, 2), reshape=False, order=1)
+    return turned.reshape(len(images), -1)

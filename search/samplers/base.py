@@ -95,15 +95,11 @@ class SpaceSampler(BaseSampler):
         return space.distributions(config)
 
     def _proposal(self, study: optuna.Study, trial: FrozenTrial, space: Space) -> Config:
+        """A configuration that is allowed, or after `TRIES` proposals one that is not."""
         rng = np.random.default_rng([self.seed, slot_of(study, trial)])
         objectives = len(study.directions)
         weights = draw_weights(objectives, rng) if objectives > 1 else None
         history = observations(study, trial, space, weights) if self.reads_history else []
-        return self._allowed(space, history, rng)
-
-    def _allowed(
-        self, space: Space, history: Sequence[Observation], rng: np.random.Generator
-    ) -> Config:
         config = self.propose(space, history, rng)
         for _ in range(TRIES if self.allows else 0):
             if self.allows is None or self.allows(config):

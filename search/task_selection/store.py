@@ -80,7 +80,7 @@ class SelectionStore:
         if folder is not None and storage is None:
             database = str(folder / "selection.db")
             storage = sqlalchemy.URL.create("sqlite", database=database).render_as_string()
-        self._storage = open_storage(storage)
+        self._store = open_storage(storage)
         self._name = f"selection:{name}"
         self._study: SlotStudy | None = None
 
@@ -93,9 +93,9 @@ class SelectionStore:
         """
         earlier = _Files(self.folder)
         optuna.create_study(
-            study_name=self._name, storage=self._storage, direction="maximize", load_if_exists=True
+            study_name=self._name, storage=self._store, direction="maximize", load_if_exists=True
         )
-        self._study = SlotStudy(self._name, self._storage)
+        self._study = SlotStudy(self._name, self._store)
         if IDENTITY not in self._study.user_attrs:
             sources = earlier.sources() if earlier.exist else []
             first = earlier.identity() if earlier.exist else identity

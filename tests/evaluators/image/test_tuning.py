@@ -33,8 +33,8 @@ from bequest.evaluators.peft.cost import measure
 from bequest.evaluators.peft.registry import attach
 from bequest.evaluators.peft.space import method_of, peft_space, searchable, usual_methods
 from bequest.evaluators.text.backbones import load_backbone
-from tests.conformance.methods import put, train
-from tests.evaluators.peft.backbones import SIZES, make_backbone, make_inputs
+from bequest.testing.peft_methods import train
+from tests.evaluators.peft.backbones import SIZES, make_backbone, make_inputs, put
 
 IMAGE_METHODS = [method for method in searchable() if method != "dept"]
 SMALL = TuningBudget(epochs=1, examples=30)

@@ -26,6 +26,9 @@ from transformers import (
     ViTModel,
 )
 
+from bequest.evaluators.peft import Handle, attach
+from bequest.testing.peft_methods import put as put_method
+
 SIZES: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 4,
@@ -133,3 +136,30 @@ def outputs(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         if isinstance(model, TimmLike):
             return model.forward_features(inputs["pixel_values"])
         return model(**inputs).last_hidden_state
+
+
+UNFIT = {("bitfit", "t5"), ("bitfit", "llama"), ("dept", "timm"), ("ia3", "timm")}
+"""Methods, and kinds of backbones that they say they do not fit."""
+
+
+def needed(method: str, model: nn.Module) -> dict[str, Any]:
+    """Knobs without which a method makes no sense, sized for tiny backbones."""
+    if method == "scalearn":
+        source = attach(model, "adapter", bottleneck=8)
+        torch.manual_seed(2)
+        for parameter in source.trainable_parameters():
+            nn.init.normal_(parameter, std=0.3)
+        state = source.state()
+        source.remove()
+        return {"sources": [state, state]}
+    small = {"bottleneck": 8}
+    return {
+        "adapter": small,
+        "das": {**small, "skip": 2, "search_share": 1.0},
+        "mam": {**small, "length": 3},
+    }.get(method, {})
+
+
+def put(method: str, model: nn.Module, seed: int = 3) -> Handle:
+    """A method with the knobs that it needs on a tiny backbone, the same for a seed."""
+    return put_method(method, model, needed(method, model), seed)

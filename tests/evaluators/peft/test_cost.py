@@ -11,8 +11,7 @@ import torch
 from bequest.evaluators.peft import METHODS, attach
 from bequest.evaluators.peft.cost import CostModel, exceeded, measure
 from bequest.evaluators.peft.methods.das import SkippingHandle
-from tests.conformance.methods import needed
-from tests.evaluators.peft.backbones import SIZES, make_backbone, outputs
+from tests.evaluators.peft.backbones import SIZES, make_backbone, needed, outputs
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("probe", "black-box-prompt")])

@@ -21,13 +21,20 @@ from bequest.evaluators.peft.methods.p_adapter import p_laplacian
 from bequest.evaluators.peft.methods.prompt import choose_source
 from bequest.evaluators.peft.methods.sparse import apply_difference, compose
 from bequest.evaluators.peft.spsa import Spsa
-from tests.conformance.methods import MethodConformance, put, train
-from tests.evaluators.peft.backbones import make_backbone, make_inputs, outputs
+from bequest.testing.peft_methods import MethodSuite, train
+from tests.evaluators.peft.backbones import (
+    UNFIT,
+    make_backbone,
+    make_inputs,
+    needed,
+    outputs,
+    put,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
 
-class TestMethods(MethodConformance):
+class TestMethods(MethodSuite):
     @pytest.fixture(params=sorted(METHODS))
     def method(self, request: pytest.FixtureRequest) -> Any:
         return request.param
@@ -35,6 +42,22 @@ class TestMethods(MethodConformance):
     @pytest.fixture(params=["bert", "t5", "llama", "timm"])
     def kind(self, request: pytest.FixtureRequest) -> Any:
         return request.param
+
+    @pytest.fixture
+    def model(self, kind: str) -> nn.Module:
+        return make_backbone(kind)
+
+    @pytest.fixture
+    def inputs(self, kind: str) -> dict[str, Tensor]:
+        return make_inputs(kind)
+
+    @pytest.fixture
+    def knobs(self, method: str, model: nn.Module) -> dict[str, Any]:
+        return needed(method, model)
+
+    @pytest.fixture
+    def fits(self, method: str, kind: str) -> bool:
+        return (method, kind) not in UNFIT
 
 
 @pytest.mark.parametrize("method", ["adapter", "lora", "prefix", "vqt", "lst", "das", "apt"])

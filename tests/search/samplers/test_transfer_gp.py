@@ -6,9 +6,11 @@ import numpy as np
 import optuna
 import pytest
 
+from bequest import banks
 from bequest.search.samplers.base import Observation
 from bequest.search.samplers.gp import STARTS, Search
 from bequest.search.samplers.transfer_gp import TransferGPSampler
+from bequest.search.surrogates.design_prior import DesignPrior
 from bequest.search.surrogates.transfer_prior import TransferPrior
 from bequest.search.surrogates.transfer_process import TransferProcess
 from bequest.search.surrogates.transforms import warp
@@ -100,3 +102,13 @@ def test_explanation_before_any_trial() -> None:
     assert sum(sampler.explain([]).values()) == pytest.approx(1)
     running = [Observation(CONFIGS[0], None, optuna.trial.TrialState.RUNNING)]
     assert sum(sampler.explain(running).values()) == pytest.approx(1)
+
+
+def test_the_documented_code_of_version_0_1_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="TransferPrior"):
+        prior = banks.Inheritance(RELATED)
+    assert TransferGPSampler(GRID, prior, seed=0).prior is prior
+    with pytest.warns(DeprecationWarning, match="design_prior"):
+        assert banks.DesignPrior is DesignPrior
+    with pytest.raises(AttributeError, match="no attribute 'Inheritanc'"):
+        banks.Inheritanc  # noqa: B018
