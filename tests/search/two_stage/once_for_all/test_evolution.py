@@ -206,7 +206,7 @@ def test_half_of_the_children_are_mutants_and_half_crossovers() -> None:
     evolution = evolved("latency=0.3ms", rounds=3)
     assert evolution._pool is not None
     parents = evolution._pool.networks
-    children = evolution._bred(np.zeros(40, dtype=int))
+    children = evolution._children(np.zeros(40, dtype=int))
     assert len(children) == 40
 
     def of_one_parent(networks: Networks) -> np.ndarray:
