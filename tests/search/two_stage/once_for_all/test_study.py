@@ -158,9 +158,7 @@ def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
     spaces = [space for space, _ in bank.records(name_under("digits", evaluator.conditions))]
     assert spaces.count(architectures(evaluator)) == 20
     assert spaces.count(evaluator.space) == 12 + 1
-    assert (
-        source_samples(bank, evaluator, bank.revision) == []
-    )  # a task does not inherit from itself
+    assert source_samples(bank, evaluator, bank.revision) == []  # not its own source
     longer = replace(evaluator.budget, fine_tuning=replace(evaluator.budget.fine_tuning, epochs=2))
     again = ElasticEvaluator(evaluator.task, budget=longer)
     assert source_samples(bank, again, bank.revision) == []  # nor under other conditions
