@@ -16,6 +16,7 @@ from bequest.search.surrogates.transfer_process import TransferProcess
 from bequest.search.surrogates.transforms import warp
 from bequest.spaces import Config, Space
 from bequest.testing.samplers import CONDITIONAL, FINITE, SamplerConformance, score
+from tests.search.proposals import SPACES, check, proposals, scores_of
 from tests.search.transfer_tasks import CONFIGS, GRID, RELATED, additive, bank_of
 
 
@@ -112,3 +113,9 @@ def test_the_documented_code_of_version_0_1_still_works() -> None:
         assert banks.DesignPrior is DesignPrior
     with pytest.raises(AttributeError, match="no attribute 'Inheritanc'"):
         banks.Inheritanc  # noqa: B018
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_proposals_are_those_of_version_0_1(space: Space) -> None:
+    sampler = TransferGPSampler(space, TransferPrior(scores_of(space)), seed=1)
+    check(f"transfer {space.name}", proposals(sampler, space))

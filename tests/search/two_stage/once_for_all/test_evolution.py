@@ -24,6 +24,7 @@ from bequest.search.two_stage.once_for_all.evolution import (
 from bequest.search.two_stage.once_for_all.population import crossover, mutate
 from bequest.spaces.elastic import SMALL
 from bequest.spaces.elastic_genes import Networks, joined
+from tests.search.proposals import check
 
 HEAD, TAIL = ends(SMALL, 1, 10, 28)
 COSTS = NetworkCosts(SMALL, LayerCostModel.load().table(SMALL, HEAD, TAIL), HEAD, TAIL)
@@ -219,3 +220,10 @@ def test_half_of_the_children_are_mutants_and_half_crossovers() -> None:
     mutants, crossed = of_one_parent(children[:20]), of_one_parent(children[20:])
     assert mutants.mean() > crossed.mean()
     assert evolution.calls > 0
+
+
+def test_the_front_is_that_of_version_0_1() -> None:
+    evolution = evolved("latency=0.2ms", "size=30kB", seed=1, rounds=6)
+    losses = evolution.archive.losses
+    best = losses[np.argsort(losses[:, 0], kind="stable")][:12]
+    check("evolution front", [*best.ravel().tolist(), float(evolution.calls)])
