@@ -40,7 +40,18 @@ SLOW, SPARE = 3.0, 20.0
 """A module's tests may take so many times as long as without a change, and so many seconds more."""
 
 _BANK, _OLD = "tests/banks/test_bank.py", "tests/banks/test_old_versions.py"
+_AS_BEFORE = "test_proposals_are_those_of_version_0_1"
+_GP = f"tests/search/samplers/test_gp.py::{_AS_BEFORE}"
+_TRANSFER = f"tests/search/samplers/test_transfer_gp.py::{_AS_BEFORE}"
+_SOURCES = "::test_sources_are_those_of_version_0_1"
+_TWO_WAY = f"tests/search/task_selection/test_two_way_selector.py{_SOURCES}"
+_PUBLISHED = f"tests/search/task_selection/test_published.py{_SOURCES}"
+_SURROGATES = "search/surrogates"
 ALSO: dict[str, tuple[str, ...]] = {
+    **{f"{_SURROGATES}/{name}.py": (_GP,) for name in ("configurations", "kernels", "polish")},
+    **{f"{_SURROGATES}/transfer_{name}.py": (_TRANSFER,) for name in ("prior", "process")},
+    **{f"{_SURROGATES}/{name}.py": (_TWO_WAY,) for name in ("two_way", "rows")},
+    f"{_SURROGATES}/isotropic.py": (_PUBLISHED,),
     "banks/appending.py": (_BANK,),
     "banks/bank.py": (_OLD,),
     "banks/exchange.py": (_OLD,),
@@ -49,7 +60,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "banks/scores.py": (_OLD, _BANK),
     "search/two_stage/one_shot/bilevel.py": ("tests/search/two_stage/one_shot/test_rarts.py",),
 }
-"""Tests of modules beside those of their own file."""
+"""Tests of modules beside those of their own file: what stands on them, as it was before."""
 
 MORE_TESTS: dict[str, tuple[str, ...]] = {
     "search/study.py": ("tests/search/test_study.py",),
