@@ -31,15 +31,15 @@ def unusual(budget: Any, usual: Any) -> dict[str, Any]:
         >>> unusual(TextBudget(epochs=5), TextBudget())
         {'epochs': 5}
     """
-    found: dict[str, Any] = {}
+    differing: dict[str, Any] = {}
     for field in fields(usual):
         value, other = getattr(budget, field.name), getattr(usual, field.name)
         if is_dataclass(other):
             inner = unusual(value, other)
-            found |= {f"{field.name}.{name}": each for name, each in inner.items()}
+            differing |= {f"{field.name}.{name}": each for name, each in inner.items()}
         elif value != other:
-            found[field.name] = list(value) if isinstance(value, tuple) else value
-    return found
+            differing[field.name] = list(value) if isinstance(value, tuple) else value
+    return differing
 
 
 def epochs_of(evaluator: object) -> int | None:

@@ -71,8 +71,8 @@ def _attention(query: Any, key: Any, value: Any, *args: Any, **options: Any) -> 
 def _attention_backward(
     gradient: Any, query: Any, key: Any, value: Any, *args: Any, **options: Any
 ) -> int:
-    found = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
-    return int(found)
+    flops = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
+    return int(flops)
 
 
 ATTENTION: dict[Any, Any] = {
@@ -140,8 +140,8 @@ class PeakMemory:
         weights = list(self.network.parameters())
         states = [s for state in self.optimizer.state.values() for s in state.values()]
         tensors = [s for s in states if isinstance(s, Tensor)]
-        own = {p.untyped_storage().data_ptr() for p in weights}
-        activations = sum(size for key, size in self._saved.items() if key not in own)
+        of_weights = {p.untyped_storage().data_ptr() for p in weights}
+        activations = sum(size for key, size in self._saved.items() if key not in of_weights)
         return 2 * sum(map(_bytes, weights)) + sum(map(_bytes, tensors)) + activations
 
 

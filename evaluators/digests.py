@@ -12,11 +12,11 @@ from torch import Tensor
 
 def digest_of_arrays(arrays: Iterable[np.ndarray]) -> str:
     """Sixteen hexadecimal digits of the arrays' types, shapes and values, their order included."""
-    found = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(digest_size=8)
     for array in arrays:
-        found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def digest_of_tensors(tensors: Iterable[Tensor]) -> str:
@@ -26,5 +26,5 @@ def digest_of_tensors(tensors: Iterable[Tensor]) -> str:
 
 def _array(tensor: Tensor) -> np.ndarray:
     # NumPy has no such numbers; single precision holds them all.
-    found: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    return found
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array

@@ -153,7 +153,7 @@ class Supernet:
             alpha: ``[m]``.
             without: Options that are taken out; the others of a softmax share what is freed.
         """
-        found = {}
+        gates = {}
         for (name, options), values in zip(
             self.relaxation.decisions.items(), torch.split(alpha, self._options), strict=True
         ):
@@ -161,8 +161,8 @@ class Supernet:
             if any(out):
                 mask = torch.tensor(out, device=values.device)
                 values = values.masked_fill(mask, -torch.inf)
-            found[name] = values.softmax(0) if self.gate == "softmax" else values.sigmoid()
-        return found
+            gates[name] = values.softmax(0) if self.gate == "softmax" else values.sigmoid()
+        return gates
 
     def strengths(self, alpha: Tensor) -> dict[str, np.ndarray]:
         """The logarithms of the gates, ``[options]`` by decision."""

@@ -135,7 +135,7 @@ def _tree(links: list[int], operations: list[str], node: int) -> Tree:
 @cache
 def _networks() -> dict[Tree, Config]:
     """Every distinct network with the first configuration that builds it."""
-    found: dict[Tree, Config] = {}
+    networks: dict[Tree, Config] = {}
     for links in LINKS:
         for operations in itertools.product(OPERATIONS, repeat=4):
             if operations != ("skip",) * 4:
@@ -143,8 +143,8 @@ def _networks() -> dict[Tree, Config]:
                 config |= {
                     f"op{i}": operation for i, operation in zip(NODES, operations, strict=True)
                 }
-                found.setdefault(tree_of(config), config)
-    return found
+                networks.setdefault(tree_of(config), config)
+    return networks
 
 
 @cache

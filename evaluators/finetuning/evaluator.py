@@ -142,7 +142,7 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
             ArchitectureError: One that is asked for does not fit.
         """
         peft_space(1, methods)  # unknown names have their own error
-        found = []
+        fitting = []
         model = copy.deepcopy(self.backbone.model)  # a method that does not fit may leave traces
         with torch.random.fork_rng(devices=[]):
             for method in methods:
@@ -152,8 +152,8 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
                     if asked:
                         raise
                 else:
-                    found.append(method)
-        return found
+                    fitting.append(method)
+        return fitting
 
     # Costs --------------------------------------------------------------------------------------
 

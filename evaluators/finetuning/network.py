@@ -102,11 +102,11 @@ def logits_of(
 ) -> Tensor:
     """Logits ``[n, classes]`` of all examples, in evaluation mode, on the CPU."""
     network.eval()
-    found = torch.empty(len(examples), network.head.out_features)
+    logits = torch.empty(len(examples), network.head.out_features)
     with torch.no_grad():
         for index in sorted_batches(examples):
-            found[index] = one_batch(network, examples, index, kept).float().cpu()
-    return found
+            logits[index] = one_batch(network, examples, index, kept).float().cpu()
+    return logits
 
 
 def one_batch(
@@ -137,10 +137,10 @@ def solve_probe(
     """
     from sklearn.linear_model import LogisticRegression
 
-    held = torch.unique(labels)
-    if len(held) == 1:  # nothing to tell apart
+    present = torch.unique(labels)
+    if len(present) == 1:  # nothing to tell apart
         only = torch.full((classes,), -10.0)
-        only[held] = 0.0
+        only[present] = 0.0
         return torch.zeros(classes, features.shape[1]), only
     x = features.double().numpy()
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6

@@ -72,8 +72,8 @@ class Prepared(Generic[Part]):
         if not FrozenStates.fits(examples, len(arch.layers), arch.width):
             return None
         if not key or key not in self._states:
-            found = FrozenStates(handle, examples)
+            states = FrozenStates(handle, examples)
             if not key:
-                return found
-            self._states[key] = found
+                return states
+            self._states[key] = states
         return self._states[key]

@@ -110,13 +110,13 @@ class LayerCostModel:
 
 def layers_of(geometry: Geometry) -> list[Layer]:
     """All distinct layers that networks of a geometry may have."""
-    found: Iterable[Layer] = itertools.chain.from_iterable(
+    layers: Iterable[Layer] = itertools.chain.from_iterable(
         block.layers(kernel, channels)
         for block in geometry.all_blocks
         for kernel in KERNELS
         for channels in block.channels
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(layers))
 
 
 def _kind(layer: Layer, weight_bits: int, input_bits: int) -> str:

@@ -78,8 +78,8 @@ class MixedEdge(nn.Module):
         self.name = name
         self.extra = 0.0
         self.places = [i for i, option in enumerate(options) if option != NONE]
-        made = [OPERATIONS[options[i]](channels, stride, batch_norm) for i in self.places]
-        self.operations = nn.ModuleList(made)
+        operations = [OPERATIONS[options[i]](channels, stride, batch_norm) for i in self.places]
+        self.operations = nn.ModuleList(operations)
         self.skip = next(k for k, i in enumerate(self.places) if options[i] in SKIPS)
 
     def forward(self, x: Tensor, gates: Gates) -> Tensor:

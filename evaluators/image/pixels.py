@@ -103,8 +103,8 @@ class Pixels:
 
     def inputs(self, index: Sequence[int], device: torch.device) -> Inputs:
         """The images at an index as the backbone takes them."""
-        found = torch.from_numpy(_as_numbers(self.images[list(index)])).to(device)
-        return {"pixel_values": self.form(found)}
+        pixels = torch.from_numpy(_as_numbers(self.images[list(index)])).to(device)
+        return {"pixel_values": self.form(pixels)}
 
     def joined(self, others: Pixels) -> Pixels:
         """These images, then others, in the form of these."""

@@ -101,9 +101,9 @@ class ImageTuningEvaluator(TuningEvaluator[ImageBackbone, Pixels]):
         prepared = self.prepared(0)
         pixels = prepared.parts["train"]
         features = prepared.features(pixels, "train")
-        found = class_statistics(pixels.labels, features, prepared.classes)
+        statistics = class_statistics(pixels.labels, features, prepared.classes)
         area = float(np.log10(self.task.height * self.task.width))
-        return {STATISTICS: [*found.values(), area, float(self.task.channels)]}
+        return {STATISTICS: [*statistics.values(), area, float(self.task.channels)]}
 
     def _load(self) -> ImageBackbone:
         return load_image_backbone(self._source)

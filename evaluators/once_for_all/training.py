@@ -247,8 +247,8 @@ def make_optimizer(network: OnceForAll, settings: Shrinking) -> torch.optim.SGD:
     decaying: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in network.named_parameters():
-        kept = parameter.ndim == 1 or name.startswith("smaller")
-        (others if kept else decaying).append(parameter)
+        exempt = parameter.ndim == 1 or name.startswith("smaller")
+        (others if exempt else decaying).append(parameter)
     groups: list[dict[str, Any]] = [
         {"params": decaying, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

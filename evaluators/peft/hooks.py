@@ -150,5 +150,5 @@ class Hooks:
 
 def first(output: Any) -> Tensor:
     """The hidden states in what a block gives: alone, or the first of several."""
-    found: Tensor = output if isinstance(output, Tensor) else output[0]
-    return found
+    states: Tensor = output if isinstance(output, Tensor) else output[0]
+    return states

@@ -77,13 +77,13 @@ def library(site: Site, *, type: str = "LORA", where: str = "qv", **knobs: Any) 
     ) as e:
         _unwrap(site.model)
         raise ArchitectureError(f"peft cannot put {type} on this backbone: {e}") from e
-    own = nn.ParameterDict(
+    added = nn.ParameterDict(
         {n.replace(".", "|"): p for n, p in wrapped.named_parameters() if p.requires_grad}
     )
     hooks = Hooks(site.model, site.arch)
     hooks.on_remove(lambda: _take_off(wrapped, site.model, tokens, flags))
     merge = _merging(wrapped, tokens)
-    handle = LibraryHandle(site, own, hooks=hooks, runner=wrapped, merge=merge)
+    handle = LibraryHandle(site, added, hooks=hooks, runner=wrapped, merge=merge)
     handle.added = [module for module in wrapped.modules() if id(module) not in before]
     handle.train(False)
     return handle

@@ -41,16 +41,16 @@ def p_adapter(
         dropout: On the inner values.
     """
     hooks = Hooks(site.model, site.arch)
-    own = nn.ModuleList()
+    adapters = nn.ModuleList()
     for layer in site.layers:
-        made = Bottleneck(
+        adapter = Bottleneck(
             down_projection(site.arch.inner, bottleneck),
             up_projection(bottleneck, site.arch.inner),
             dropout=dropout,
         )
-        own.append(made)
-        hooks.attention(layer, _passing(made, p, mu))
-    return Handle(site, own, hooks=hooks)
+        adapters.append(adapter)
+        hooks.attention(layer, _passing(adapter, p, mu))
+    return Handle(site, adapters, hooks=hooks)
 
 
 def _passing(adapter: Bottleneck, p: float, mu: float) -> AttentionHook:
