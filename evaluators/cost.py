@@ -115,7 +115,7 @@ class PeakMemory:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """A context for one forward pass whose saved tensors shall be counted."""
+        """A context for one forward pass whose saved tensors are counted."""
         saved = self._saved
         alive: list[Tensor] = []  # a freed storage's address would be given out again
 
@@ -123,7 +123,7 @@ class PeakMemory:
             if tensor.layout == torch.strided:
                 storage = tensor.untyped_storage()
                 saved[storage.data_ptr()] = storage.nbytes()
-            # An output that is saved as it is would hold its own graph, which nobody ever frees.
+            # An output that is saved as it is would hold its own graph, which would never be freed.
             alive.append(tensor.detach())
             return alive[-1]
 

@@ -1,4 +1,4 @@
-"""What tells a task's data from others of the same name."""
+"""Digests that tell a task's data from other data of the same name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def digest_of_arrays(arrays: Iterable[np.ndarray]) -> str:
 
 
 def digest_of_tensors(tensors: Iterable[Tensor]) -> str:
-    """The same of tensors, wherever they lie."""
+    """The same for tensors, on any device."""
     return digest_of_arrays(_array(tensor.detach().cpu()) for tensor in tensors)
 
 

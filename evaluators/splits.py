@@ -67,10 +67,10 @@ def some_of(y: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def check_numbering(y: np.ndarray, name: str) -> None:
-    """See that classes are numbers, not names: networks have an output up to the largest.
+    """Check that labels are small numbers: networks have an output for each up to the largest.
 
     Raises:
-        DataError: By far the most numbers below the largest one are no class.
+        DataError: Most numbers below the largest one do not occur.
     """
     present = len(np.unique(y))
     if int(y.max()) >= 10 * present + 1000:

@@ -105,7 +105,7 @@ class Networks:
 
     @classmethod
     def default(cls, geometry: Geometry, count: int) -> Networks:
-        """So many copies of the deepest network of the smallest kernels and widths, 8 bits."""
+        """Copies of the deepest network with the smallest kernels and widths and 8 bits."""
         blocks = len(geometry.all_blocks)
         return cls(
             geometry,

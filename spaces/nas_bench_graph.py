@@ -102,7 +102,7 @@ def _normalise(links: list[int], operations: list[str]) -> tuple[list[int], list
     """Take every skip that changes nothing to the front of the network.
 
     Such a skip has a child, or no sibling, or only skips between itself and the input. Its children
-    hang on its input; it becomes the first operation, on which everything else then hangs.
+    are joined to its input; it becomes the first operation, to which everything else is joined.
     """
     for i in NODES:
         if operations[i - 1] != "skip" or not _is_idle(links, operations, i):

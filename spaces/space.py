@@ -237,7 +237,7 @@ class Space:
         """How many configurations there are; ``None`` for a continuous space."""
         hanging: dict[str, list[tuple[tuple[Value, ...], int]]] = {}
         total = 1
-        for p in reversed(self.parameters):  # what hangs on a parameter is counted before it
+        for p in reversed(self.parameters):  # what depends on a parameter is counted before it
             options = choices(p.distribution)
             if options is None:
                 return None

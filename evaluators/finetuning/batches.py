@@ -17,7 +17,7 @@ still random."""
 
 SCORING_BATCH = 64
 STATES_LIMIT = 512 * 2**20
-"""Bytes of hidden states that are kept for side networks; above that they are computed anew."""
+"""Bytes of hidden states that are stored for side networks; more are computed in each pass."""
 
 
 class Examples(Protocol):
@@ -100,7 +100,7 @@ class FrozenStates:
 
     @staticmethod
     def fits(examples: Examples, layers: int, width: int) -> bool:
-        """Whether the states of some examples may be kept."""
+        """Whether the states of some examples may be stored."""
         return 4 * (layers + 1) * width * sum(examples.lengths) <= STATES_LIMIT
 
     def batch(self, index: Sequence[int]) -> tuple[list[Tensor], Tensor | None]:

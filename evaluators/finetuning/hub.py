@@ -55,7 +55,7 @@ def load_pretrained(name: str, remedy: str) -> tuple[Any, str]:
 
 
 def digest_of(model: nn.Module) -> str:
-    """What tells a model's weights from others."""
+    """A digest of a model's weights."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())

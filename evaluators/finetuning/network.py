@@ -17,7 +17,7 @@ from .batches import Examples, FrozenStates, device_of, sorted_batches
 from .precision import mixed_precision
 
 REGULARISATION = 300.0
-"""Of a probe that nobody has tuned: on 500 examples of TREC-6 and MR near the best, and weak enough
+"""Of a probe by default: on 500 examples of TREC-6 and MR near the best, and weak enough
 that a method which starts from the probe still has a gradient."""
 
 
@@ -68,7 +68,7 @@ class TunedNetwork(nn.Module):
         return logits
 
     def read(self, states: list[Tensor], mask: Tensor | None) -> Tensor:
-        """Logits of states that were kept."""
+        """Logits of stored states."""
         logits: Tensor = self.head(self.dropout(self.readout(states, mask)))
         return logits
 
@@ -112,7 +112,7 @@ def logits_of(
 def one_batch(
     network: TunedNetwork, examples: Examples, index: Sequence[int], kept: FrozenStates | None
 ) -> Tensor:
-    """Logits of a batch, from kept states or through the backbone."""
+    """Logits of a batch, from stored states or through the backbone."""
     device = network.device
     with mixed_precision(device):
         if kept is not None:

@@ -1,4 +1,4 @@
-"""Measure a graph network on a graph task; train and keep the winner."""
+"""The evaluator of graph networks of the `gnn` space."""
 
 from __future__ import annotations
 

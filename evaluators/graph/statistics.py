@@ -1,4 +1,4 @@
-"""Plain statistics of a graph task: what can be said of it without any network.
+"""Plain statistics of a graph task, for which no network is needed.
 
 Nothing of the test split is used but what a training may see, too: in one big graph the nodes'
 features and edges, never their labels.
@@ -54,7 +54,7 @@ def graph_statistics(task: GraphTask, *, seed: int = 0) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _View:
-    """What may be seen of a task.
+    """The part of a task that a fingerprint may use.
 
     Attributes:
         edge_index: ``[2, edges]``, of all graphs as one.

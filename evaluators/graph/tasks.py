@@ -81,7 +81,7 @@ class NodeClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the graph, its classes and its public split from others."""
+        """A digest of the graph, its classes and its public split."""
         tensors = (self.data.x, self.data.edge_index, self.labels, *self._masks.values())
         return digest_of_tensors(tensors)
 
@@ -169,7 +169,7 @@ class GraphClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the graphs and their classes from others, their order included."""
+        """A digest of the graphs and their classes, in their order."""
         sizes = torch.tensor([[g.num_nodes, g.num_edges] for g in self.graphs])
         x, edges = (
             torch.cat([g[f] for g in self.graphs], d) for f, d in (("x", 0), ("edge_index", 1))
@@ -234,7 +234,7 @@ class LinkPrediction:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the graph from others."""
+        """A digest of the graph."""
         return digest_of_tensors((self.data.x, self.data.edge_index))
 
     def split(self, seed: int) -> tuple[Data, Data, Data]:

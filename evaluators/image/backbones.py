@@ -66,12 +66,12 @@ class ImageBackbone:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the weights from others."""
+        """A digest of the weights."""
         return digest_of(self.model)
 
     @cached_property
     def identity(self) -> str:
-        """What tells the backbone from others: its name, or its class and weights."""
+        """A name that no other backbone has: its own, or its class with a digest."""
         if self.named:
             return identity_of(self.name, self.model)
         return f"{self.name} {self.digest[:8]}"
@@ -145,7 +145,7 @@ def _timm(model: nn.Module) -> tuple[list[float], list[float]] | None:
 def _mean_and_deviation(
     found: Mapping[str, Any], mean: str, deviation: str
 ) -> tuple[list[float], list[float]] | None:
-    """Both, of pixels between 0 and 1; some processors scale pixels by other factors."""
+    """Mean and deviation of pixels between 0 and 1; some processors scale by other factors."""
     if not found.get("do_normalize", True):
         means, deviations = [0.0], [1.0]
     elif found.get(mean) is None or found.get(deviation) is None:

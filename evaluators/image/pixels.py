@@ -98,7 +98,7 @@ class Pixels:
 
     @property
     def lengths(self) -> list[int]:
-        """Alike for all."""
+        """The same number for all."""
         return [self.positions] * len(self)
 
     def inputs(self, index: Sequence[int], device: torch.device) -> Inputs:
@@ -113,7 +113,7 @@ class Pixels:
 
 
 def _as_numbers(images: np.ndarray) -> np.ndarray:
-    """What torch can take over: bytes as they are (fewer to send to a GPU), else float32."""
+    """Images as numbers that torch takes: bytes stay bytes (less to send to a GPU)."""
     return images if images.dtype == np.uint8 else images.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Residual networks whose convolutions may have lost any of their channels, for real.
+"""Residual networks from whose convolutions any channels can be removed.
 
 A stream of channels runs through each stage; blocks add to it. A pruned network holds the channels
 that are left, nothing else: a stream's channel is there as long as one convolution writes to it.
@@ -197,7 +197,7 @@ def prune(
         gates: ``[channels]`` by convolution; they are multiplied into the normalisation.
 
     Returns:
-        The pruned network; its running statistics have to be learned anew.
+        The pruned network; its running statistics have to be learned again.
     """
     shape = network.shape
     pruned = ResidualNetwork(shape, kept)

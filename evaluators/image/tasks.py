@@ -22,7 +22,7 @@ VALIDATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Images:
-    """Some images as networks take them.
+    """Images with their classes, as networks take them.
 
     Attributes:
         x: ``[n, channels, height, width]`` float32, standardised.
@@ -114,7 +114,7 @@ class ImageClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the images and labels from others, their order included."""
+        """A digest of the images and labels, in their order."""
         return digest_of_arrays((self.images, self.labels, *(self.test or ())))
 
     def parts(

@@ -1,4 +1,4 @@
-"""A quantised network as it is used and kept: integer weights, packed to their bits on disk.
+"""Quantised networks after training: integer weights, packed to their bits on disk.
 
 Training sees rounded floats (`quantisation`); here the same numbers are integers, and normalisation
 is folded into a factor and a shift of each channel. Sums of products are exact in float32 as long
@@ -179,7 +179,7 @@ def unpack_bits(data: np.ndarray, bits: int, count: int) -> np.ndarray:
 
 
 def _parts(network: BottleneckNetwork) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """Layers from input to output: who owns each, under which name."""
+    """Layers from input to output, each with its parent module and its name there."""
     yield network, "stem", network.stem
     for module in network.blocks:
         block = cast(BottleneckBlock, module)

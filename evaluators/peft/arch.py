@@ -1,4 +1,4 @@
-"""Where things are in a transformer: the map on which every fine-tuning method works.
+"""Maps of transformers: the paths of the modules that fine-tuning methods change.
 
 A backbone is recognised by its structure, not by its class: a list of like blocks, in each an
 attention with query, key and value (or one fused projection, as in timm and GPT-2) and an output

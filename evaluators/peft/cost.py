@@ -136,7 +136,7 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
         if storage.data_ptr() not in of_weights:
             saved[storage.data_ptr()] = storage.nbytes()
             alive.append(tensor.detach())
-        # An output that is saved as it is would hold its own graph, which nobody ever frees.
+        # An output that is saved as it is would hold its own graph, which would never be freed.
         return tensor.detach()
 
     before = [(p, p.grad) for p in handle.trainable_parameters()]

@@ -207,14 +207,14 @@ class Handle:
         self.readout.train(mode)
 
     def advance(self, progress: float, loss: float) -> bool:
-        """Called before each step, for methods that change their mind on the way.
+        """Called before each step, for methods that change on the way.
 
         Args:
             progress: The share of all steps that is done.
             loss: The last step's.
 
         Returns:
-            Whether the optimiser must begin anew, because what is trained has changed.
+            Whether a fresh optimiser is needed, because what is trained has changed.
         """
         return False
 

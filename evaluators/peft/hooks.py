@@ -17,7 +17,7 @@ from .arch import ArchSpec, LayerSpec
 from .attention import AttentionHook, hook_attention
 
 Rewrite = Callable[[Tensor, Tensor], Tensor]
-"""Takes (input, output) of a part of the backbone, gives what the output shall be."""
+"""Takes (input, output) of a part of the backbone, gives the new output."""
 
 
 class Hooks:

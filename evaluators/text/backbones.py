@@ -36,7 +36,7 @@ class Backbone:
 
     @cached_property
     def identity(self) -> str:
-        """What tells the backbone from others."""
+        """A name that no other backbone has."""
         return identity_of(self.name, self.model)
 
     def encode(self, texts: Texts, length: int) -> list[list[int]]:

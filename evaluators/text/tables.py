@@ -104,7 +104,7 @@ def _tsv(path: Path, quoting: int) -> pd.DataFrame | None:
 
 
 def check_table(frame: pd.DataFrame, columns: Mapping[str, str], part: str, name: str) -> None:
-    """See that a table has its columns, and no empty cell in them.
+    """Check that a table has its columns, and no empty cell in them.
 
     Args:
         frame: The table.

@@ -22,7 +22,7 @@ HELD_OUT = 0.2
 
 @dataclass(frozen=True)
 class Texts:
-    """Some texts with their classes.
+    """Texts with their classes.
 
     Attributes:
         first: The texts, or the first of each pair.
@@ -167,7 +167,7 @@ class TextClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells texts, labels and parts from others, their order included."""
+        """A digest of texts, labels and parts, in their order."""
         digest = hashlib.blake2b(digest_size=8)
         for part, texts in self.parts_given.items():
             rows = [part, texts.first, texts.second, texts.labels.tolist()]

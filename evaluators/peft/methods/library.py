@@ -141,7 +141,7 @@ def _merging(wrapped: Any, tokens: bool) -> Callable[[], None] | None:
 
 
 def _unwrap(model: nn.Module) -> None:
-    """Put back what a failed attempt has wrapped already."""
+    """Unwrap what a failed attempt has wrapped already."""
     for name, module in list(model.named_modules()):
         base = getattr(module, "base_layer", None)
         if isinstance(base, nn.Module):

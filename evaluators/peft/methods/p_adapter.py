@@ -1,4 +1,4 @@
-"""p-Adapter: attention weights normalised anew by feature differences, then a bottleneck.
+"""p-Adapter: attention weights renormalised by feature differences, then a bottleneck.
 
 Wu et al., *p-Laplacian Adaptation for Generative Pre-trained Vision-Language Models* (AAAI 2024):
 attention is a graph from queries to values; one step of p-Laplacian message passing on it, ``w_ij

@@ -167,7 +167,7 @@ def apply_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Te
 
 
 def check_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]) -> None:
-    """See that a sparse difference fits weights.
+    """Check that a sparse difference fits weights.
 
     Raises:
         DataError: It does not.
