@@ -1,4 +1,4 @@
-"""How records become rows of the bank's tables; a value that is there already stays as it is."""
+"""Turns records into rows of the bank's tables; a value that is stored already stays as it is."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def append_records(
     }
     for batch in _batches(list(designs.values())):
         schema.insert_new(connection, schema.designs, batch)
-    places = _ids(connection, schema.designs, list(designs))
+    design_ids = _ids(connection, schema.designs, list(designs))
     rows = [
-        _row(task_id, task.name, places[key], key, record)
+        _row(task_id, task.name, design_ids[key], key, record)
         for key, record in zip(keys, checked, strict=True)
     ]
     valued = [str(row["key"]) for row in rows if row["value"] is not None]
@@ -56,7 +56,7 @@ def append_records(
 
 
 def _rename(connection: sa.Connection, failures: dict[str, int]) -> None:
-    """Free their keys: what failed once and has a value now did not fail for its configuration."""
+    """Free the keys of failures that have a value now: the configuration was not the reason."""
     columns = schema.records.c
     for key, failure in failures.items():
         renamed = schema.records.update().where(columns.id == failure)
@@ -64,7 +64,7 @@ def _rename(connection: sa.Connection, failures: dict[str, int]) -> None:
 
 
 def _supersede(connection: sa.Connection, failures: dict[str, int]) -> None:
-    """Note which values took the failures' places: a mark from before still shows the failures."""
+    """Note which values replaced failures: earlier revisions still show the failures."""
     columns = schema.records.c
     for key, value in _ids(connection, schema.records, list(failures)).items():
         superseded = schema.records.update().where(columns.id == failures[key])
@@ -85,15 +85,15 @@ def _task_id(connection: sa.Connection, task: BankTask) -> int:
     values |= {"kind": task.kind, "facts": json.loads(json.dumps(task.facts, default=str))}
     schema.insert_new(connection, schema.tasks, [values])
     columns = schema.tasks.c
-    found = connection.execute(
+    row = connection.execute(
         sa.select(columns.id, columns.metric, columns.direction).where(columns.name == task.name)
     ).one()
-    if tuple(found[1:]) != (task.metric, task.direction):
+    if tuple(row[1:]) != (task.metric, task.direction):
         raise BankError(
-            f"the bank's task {task.name!r} has metric {found.metric!r} to {found.direction}, not "
+            f"the bank's task {task.name!r} has metric {row.metric!r} to {row.direction}, not "
             f"{task.metric!r} to {task.direction}: give the new task another name"
         )
-    return int(found.id)
+    return int(row.id)
 
 
 def _ids(
@@ -106,8 +106,8 @@ def _ids(
     ids = {}
     for batch in _batches(keys, 500):
         statement = sa.select(table.c.key, table.c.id).where(table.c.key.in_(batch))
-        found = connection.execute(statement if also is None else statement.where(also))
-        ids.update({key: int(row) for key, row in found})
+        rows = connection.execute(statement if also is None else statement.where(also))
+        ids.update({key: int(row) for key, row in rows})
     return ids
 
 

@@ -1,4 +1,4 @@
-"""The bank: what earlier tasks found, for later ones. SQLite by default, PostgreSQL for a team."""
+"""The bank: what was measured on earlier tasks. SQLite by default, PostgreSQL for a team."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_BANK = "none"
 class Bank:
     """Records of (task, configuration, outcome), and fingerprints of tasks.
 
-    Every append is one transaction and can be repeated: the same evaluation is kept once.
+    Every append is one transaction and can be repeated: the same evaluation is stored once.
 
     Args:
         url: SQLAlchemy's, for example ``sqlite:///bank.db`` or ``postgresql+psycopg://host/name``.
@@ -54,7 +54,7 @@ class Bank:
 
     @property
     def shown_url(self) -> str:
-        """The URL for people: without its password."""
+        """The URL without its password."""
         return shown(self.url)
 
     # Writing ------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Bank:
             return added
 
     def set_fingerprint(self, task: str, name: str, vector: Sequence[float]) -> None:
-        """Keep a task's fingerprint; an earlier one of the same name is replaced.
+        """Store a task's fingerprint; an earlier one of the same name is replaced.
 
         Raises:
             UnknownNameError: There is no such task.
@@ -103,7 +103,7 @@ class Bank:
         connection.execute(schema.fingerprints.insert().values(**values))
 
     def set_note(self, name: str, value: str) -> None:
-        """Keep a word about the bank itself, under a name."""
+        """Store a text about the bank itself under a name."""
         with self._writing() as connection:
             connection.execute(schema.meta.delete().where(schema.meta.c.name == name))
             connection.execute(schema.meta.insert().values(name=name, value=value))
@@ -195,7 +195,7 @@ class Bank:
             return [row[0] for row in connection.execute(sa.select(name).distinct().order_by(name))]
 
     def note(self, name: str) -> str | None:
-        """What `set_note` kept."""
+        """The text that `set_note` stored; ``None`` if there is none."""
         statement = sa.select(schema.meta.c.value).where(schema.meta.c.name == name)
         with self._reading() as connection:
             value: str | None = connection.execute(statement).scalar()
@@ -204,14 +204,14 @@ class Bank:
     @property
     def identity(self) -> str:
         """A name that no other bank has, whatever its URL; given when it is first asked for."""
-        found = self.note(IDENTITY)
-        if found is None:
+        name = self.note(IDENTITY)
+        if name is None:
             with self._writing() as connection:
                 row = {"name": IDENTITY, "value": uuid.uuid4().hex}
                 schema.insert_new(connection, schema.meta, [row])
-            found = self.note(IDENTITY)
-        assert found is not None
-        return found
+            name = self.note(IDENTITY)
+        assert name is not None
+        return name
 
     @property
     def revision(self) -> int:
@@ -227,7 +227,7 @@ class Bank:
         return self.revision
 
     def scores(self, space: Space, until: int | None = None) -> tuple[Scores, list[Overlap]]:
-        """All that whole trainings in the bank say of a space.
+        """The scores that whole trainings in the bank give the configurations of a space.
 
         Configurations of other spaces are carried over where they can be (see `Overlap`).
 
@@ -252,24 +252,24 @@ class Bank:
 
     def _id_of(self, connection: sa.Connection, task: str) -> int:
         statement = sa.select(schema.tasks.c.id).where(schema.tasks.c.name == task)
-        found = connection.execute(statement).scalar()
-        if found is None:
+        task_id = connection.execute(statement).scalar()
+        if task_id is None:
             raise unknown_name("task in the bank", task, [t.name for t in read_tasks(connection)])
-        return int(found)
+        return int(task_id)
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with self._said(), self.engine.connect() as connection:
+        with self._translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with self._said(), schema.writing(self.engine).begin() as connection:
+        with self._translated(), schema.writing(self.engine).begin() as connection:
             yield connection
 
     @contextmanager
-    def _said(self) -> Iterator[None]:
-        """What a database says of itself, as an error of ours."""
+    def _translated(self) -> Iterator[None]:
+        """Turn the database's errors into a `BankError`."""
         try:
             yield
         except (sa.exc.SQLAlchemyError, json.JSONDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Banks as files: a folder of Parquet files, and what others have published or logged."""
+"""Banks as files: a folder of Parquet files, and published result tables."""
 
 from __future__ import annotations
 
@@ -105,18 +105,18 @@ def export_bank(bank: Bank, folder: str | Path) -> int:
     return len(rows["records"])
 
 
-def _write(place: Path, rows: dict[str, list[dict[str, Any]]], spaces: dict[str, Any]) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    # A folder without it is a broken export, and is refused: an earlier one's goes first.
-    (place / "bank.json").unlink(missing_ok=True)
+def _write(folder: Path, rows: dict[str, list[dict[str, Any]]], spaces: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # A folder without bank.json is refused as a broken export: it is removed first, written last.
+    (folder / "bank.json").unlink(missing_ok=True)
     digests = {}
     for name, columns in TABLES.items():
-        path = place / f"{name}.parquet"
+        path = folder / f"{name}.parquet"
         table = pa.Table.from_pylist(rows[name], schema=pa.schema(list(columns.items())))
         pq.write_table(table, path, compression="zstd", compression_level=19)
         digests[name] = _digest(path.read_bytes())
     document = {"format_version": FORMAT_VERSION, "digests": digests, "spaces": spaces}
-    (place / "bank.json").write_text(json.dumps(document, indent=1))
+    (folder / "bank.json").write_text(json.dumps(document, indent=1))
 
 
 def import_bank(bank: Bank, folder: str | Path) -> int:
@@ -129,10 +129,10 @@ def import_bank(bank: Bank, folder: str | Path) -> int:
         BankError: It is no bank's folder, of another version, damaged, or has columns that are
             missing or unknown. The bank is left as it was.
     """
-    place = Path(folder)
-    spaces, digests = _read_head(place)
+    path = Path(folder)
+    spaces, digests = _read_head(path)
     tables = {
-        name: _read_table(place / f"{name}.parquet", columns, digests.get(name))
+        name: _read_table(path / f"{name}.parquet", columns, digests.get(name))
         for name, columns in TABLES.items()
     }
     try:
@@ -142,11 +142,11 @@ def import_bank(bank: Bank, folder: str | Path) -> int:
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, BequestError):
             raise
-        raise BankError(f"the bank in {str(place)!r} is damaged: {error!r}") from error
+        raise BankError(f"the bank in {str(path)!r} is damaged: {error!r}") from error
 
 
 def version_of(folder: str | Path) -> str:
-    """A name for what a folder holds: another content has another."""
+    """A digest of the content of a folder."""
     digest = hashlib.sha256()
     for name in TABLES:
         digest.update((Path(folder) / f"{name}.parquet").read_bytes())
@@ -161,24 +161,24 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read_head(place: Path) -> tuple[dict[str, Space], dict[str, str]]:
+def _read_head(folder: Path) -> tuple[dict[str, Space], dict[str, str]]:
     """The spaces, and the tables' digests (earlier versions wrote none)."""
     try:
-        document = json.loads((place / "bank.json").read_text())
+        document = json.loads((folder / "bank.json").read_text())
         version, spaces = document["format_version"], document["spaces"]
         digests: dict[str, str] = document.get("digests", {})
     except NotADirectoryError:
         raise BankError(
-            f"{str(place)!r} is no folder, as an exported bank is: of what is elsewhere, say the "
+            f"{str(folder)!r} is no folder, as an exported bank is: of what is elsewhere, say the "
             "format (--format)"
         ) from None
     except FileNotFoundError:
-        raise BankError(f"{str(place)!r} holds no bank: there is no bank.json in it") from None
+        raise BankError(f"{str(folder)!r} holds no bank: there is no bank.json in it") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise BankError(f"{str(place / 'bank.json')!r} is damaged: {error}") from error
+        raise BankError(f"{str(folder / 'bank.json')!r} is damaged: {error}") from error
     if version != FORMAT_VERSION:
         raise BankError(
-            f"the bank in {str(place)!r} has format version {version}, this Bequest reads "
+            f"the bank in {str(folder)!r} has format version {version}, this Bequest reads "
             f"{FORMAT_VERSION}: update Bequest, or export it again"
         )
     return {name: Space.from_json(space) for name, space in spaces.items()}, digests
@@ -191,8 +191,8 @@ def _read_table(
         content = path.read_bytes()
         table = pq.read_table(pa.BufferReader(content))
     except FileNotFoundError:
-        place = str(path.parent)
-        raise BankError(f"{place!r} holds no whole bank: {path.name} is missing") from None
+        folder = str(path.parent)
+        raise BankError(f"{folder!r} holds no whole bank: {path.name} is missing") from None
     except (pa.ArrowInvalid, OSError) as error:
         reason = reason_of(error)
         raise BankError(f"{str(path)!r} is damaged: {reason}") from error
@@ -216,12 +216,12 @@ def _parts(
         task = BankTask(
             row["task"], row["metric"], row["direction"], row["kind"], json.loads(row["facts"])
         )
-        mine: dict[str, list[Record]] = {}
-        for found in tables["records"]:
-            if found["task"] == task.name:
-                design = designs[found["design"]]
-                mine.setdefault(design["space"], []).append(_record(found, design))
-        for name, records in mine.items():
+        by_space: dict[str, list[Record]] = {}
+        for record in tables["records"]:
+            if record["task"] == task.name:
+                design = designs[record["design"]]
+                by_space.setdefault(design["space"], []).append(_record(record, design))
+        for name, records in by_space.items():
             yield task, spaces[name], records
 
 

@@ -1,6 +1,6 @@
-"""Records from what others have logged: Optuna's studies, MLflow's experiments.
+"""Records from logs of other tools: Optuna's studies, MLflow's experiments.
 
-What is not finite there is left out; a trial or run whose objective is not finite has failed.
+Numbers that are not finite are left out; a trial or run whose objective is not finite has failed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ K = TypeVar("K")
 def import_optuna(bank: Bank, storage: str, study: str | None = None) -> int:
     """Add the complete and failed trials of an Optuna study with one objective.
 
-    The space is that of its trials. A parameter that not every trial has is taken to hang on the
-    categorical parameter whose choices tell who has it.
+    The space is that of its trials. A parameter that only some trials have is conditional on the
+    categorical parameter whose choices tell which trials have it.
 
     Args:
-        bank: Where to.
+        bank: The bank that gets the records.
         storage: The study store's URL.
         study: Its name; not needed where there is one only.
 
@@ -91,7 +91,7 @@ def import_mlflow(
     the smallest and the largest, the others become choices.
 
     Args:
-        bank: Where to.
+        bank: The bank that gets the records.
         uri: MLflow's tracking URI.
         experiment: The experiment's name.
         metric: The metric that is the objective.
@@ -128,17 +128,17 @@ def _finished_runs(uri: str, experiment: str) -> list[Any]:
     _see_file(uri, "MLflow database")
     try:
         client = client_of(uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is not None:
-            return _all_runs(client, found.experiment_id)
-        known = [e.name for e in client.search_experiments()]
+        match = client.get_experiment_by_name(experiment)
+        if match is not None:
+            return _all_runs(client, match.experiment_id)
+        names = [e.name for e in client.search_experiments()]
     except Exception as error:  # whatever MLflow, its store or the network throws
         remedy = "give the URI of a server that answers, or of a database"
         if Path(uri.removeprefix("file://")).is_dir():
             remedy = "set MLFLOW_ALLOW_FILE_STORE=true, or `mlflow migrate-filestore` it"
         reason = reason_of(error).split(". ")[0]
         raise BankError(f"cannot read MLflow at {shown(uri)!r} ({reason}): {remedy}") from error
-    raise unknown_name("MLflow experiment", experiment, known)
+    raise unknown_name("MLflow experiment", experiment, names)
 
 
 def _all_runs(client: Any, experiment_id: str) -> list[Any]:
@@ -154,7 +154,7 @@ def _all_runs(client: Any, experiment_id: str) -> list[Any]:
 
 
 def _see_file(url: str, kind: str) -> None:
-    """See that a SQLite database is there: whoever opens one that is not makes it."""
+    """Check that a SQLite database exists: opening one that does not would create it."""
     if url.startswith("sqlite") and not Path(sa.make_url(url).database or "").is_file():
         raise BankError(f"there is no {kind} {shown(url)!r}: give its URL")
 
@@ -202,7 +202,7 @@ def _space_of(name: str, trials: list[FrozenTrial]) -> Space:
 def _conditional(
     name: str, distributions: dict[str, BaseDistribution], configs: list[Config]
 ) -> Space:
-    """First the parameters that all have; each other one hangs on one that tells who has it."""
+    """First the parameters that all trials have; each other one is conditional on one of these."""
     always = [k for k in distributions if all(k in config for config in configs)]
     parents = [k for k in always if isinstance(distributions[k], CategoricalDistribution)]
     parameters = [Parameter(k, distributions[k]) for k in always]

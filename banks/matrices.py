@@ -1,4 +1,4 @@
-"""Transfer matrices in a bank: each context is a task, each source a design that all may use."""
+"""Transfer matrices in a bank: each context is a task, each source a configuration."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def append_rows(
     *,
     seed: int = 0,
 ) -> int:
-    """Add what some sources give on every context; what is there already stays once.
+    """Add the returns of some sources on every context; a cell is stored once.
 
     Args:
-        bank: Where to.
+        bank: The bank that gets the records.
         family: The family's name; its tasks are called ``FAMILY/0``, ``FAMILY/1``, ...
         contexts: ``[N, d]``.
         dimensions: What the dimensions are called.
@@ -58,9 +58,9 @@ def append_rows(
 
 
 def matrix_of(bank: Bank, family: str) -> tuple[np.ndarray, np.ndarray]:
-    """A family's contexts ``[N, d]`` and transfer matrix ``[N, N]``, NaN where nothing is known.
+    """A family's contexts ``[N, d]`` and transfer matrix ``[N, N]``, NaN where not measured.
 
-    A cell that was measured with several seeds is their mean; what failed was not measured.
+    A cell is the mean over its seeds; a failed training is no measurement.
 
     Raises:
         BankError: The bank holds no such family.
@@ -69,14 +69,14 @@ def matrix_of(bank: Bank, family: str) -> tuple[np.ndarray, np.ndarray]:
     if not tasks:
         raise BankError(f"the bank holds no family {family!r} of contexts")
     contexts = np.array([t.facts["context"] for t in tasks])
-    place = {tuple(context): i for i, context in enumerate(contexts.tolist())}
+    row_of = {tuple(context): i for i, context in enumerate(contexts.tolist())}
     total, count = np.zeros((2, len(tasks), len(tasks)))
     for j, task in enumerate(tasks):
         for space, record in bank.records(task.name):
             if record.value is None:
                 continue
             names = [parameter.name for parameter in space.parameters]
-            i = place[tuple(float(record.config[name]) for name in names)]
+            i = row_of[tuple(float(record.config[name]) for name in names)]
             total[i, j] += record.value
             count[i, j] += 1
     with np.errstate(invalid="ignore"):
@@ -90,10 +90,10 @@ def _tasks_of(bank: Bank, family: str) -> list[BankTask]:
 
 
 def _check_same(bank: Bank, family: str, contexts: np.ndarray) -> None:
-    known = [task.facts["context"] for task in _tasks_of(bank, family)]
-    if known and known != contexts.tolist():
+    stored = [task.facts["context"] for task in _tasks_of(bank, family)]
+    if stored and stored != contexts.tolist():
         raise BankError(
-            f"the bank holds family {family!r} with {len(known)} other contexts: give the new one "
+            f"the bank holds family {family!r} with {len(stored)} other contexts: give the new one "
             "another name"
         )
 

@@ -6,11 +6,11 @@ from ..common.errors import ConfigurationError
 from ..spaces import Config, Space
 
 SHARED = 0.5
-"""A space that has less than this share of the target's parameters says too little of it."""
+"""A space with less than this share of the target's parameters is not carried over."""
 
 
 class Overlap:
-    """How the configurations of one space are read as those of another.
+    """Reads the configurations of one space as those of another.
 
     A parameter that both have keeps its value, and a configuration whose value the target does not
     allow is left behind; parameters with one name or alias (`Parameter.choice`) are the same. A

@@ -1,4 +1,4 @@
-"""What a bank remembers: tasks, and one record for each evaluation."""
+"""The contents of a bank: tasks, and one record for each evaluation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FULL = 1.0
 
 @dataclass(frozen=True)
 class BankTask:
-    """A task as the bank knows it.
+    """A task of a bank.
 
     Attributes:
         name: What it is called; a bank holds one task of a name.
@@ -56,8 +56,8 @@ class Record:
         curve: The learning curve: validation metric by epoch.
         error: Why it failed.
         source: Where it comes from: a study, a table, ``bundled``.
-        origin: The task for which the configuration was bred, where there is one: whoever leaves
-            that task out leaves this configuration out, too.
+        origin: The task for which the configuration was searched, where there is one: without
+            that task this configuration is left out, too.
     """
 
     config: Config
@@ -73,7 +73,7 @@ class Record:
 
 
 def name_under(task: str, conditions: Mapping[str, Any]) -> str:
-    """A task's name in a bank: measured under conditions that are not the usual ones, another task.
+    """A task's name in a bank: under other conditions than the default ones it is another task.
 
     Example:
         >>> name_under("trec6", {"epochs": 5})

@@ -46,8 +46,8 @@ designs = sa.Table(
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("origin", sa.String(255), nullable=False),
 )
-# Rows are only ever added, and one append at a time: the ids of what comes later are above every
-# mark (see `Bank.mark`). A failure whose place a value has taken stays for marks from before.
+# Rows are only ever added, and one append at a time: the ids of later rows are above every
+# revision (see `Bank.revision`). A failure that a value has replaced stays for earlier revisions.
 records = sa.Table(
     "bank_records",
     metadata,
@@ -101,7 +101,7 @@ def writing(engine: sa.Engine) -> sa.Engine:
 
 
 def counting(until: int | None = None) -> sa.ColumnElement[bool]:
-    """Which records count; those that did when a mark (see `Bank.mark`) was ``until``.
+    """Which records count; those that did when the revision (see `Bank.revision`) was ``until``.
 
     A failure counts until a value takes its place.
     """
@@ -116,7 +116,7 @@ def lock(connection: sa.Connection) -> None:
     """Let no other transaction write until this one ends.
 
     PostgreSQL gives ids when rows are inserted, not when they are committed: of two appends at
-    once, the one with the smaller ids could come last, below a mark that was taken meanwhile.
+    once, the one with the smaller ids could come last, below a revision that was read meanwhile.
     """
     if connection.dialect.name == "postgresql":  # SQLite's BEGIN IMMEDIATE has locked already
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(20261123)"))
@@ -154,15 +154,15 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def _check_version(connection: sa.Connection) -> None:
-    found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema")).scalar()
-    if found is None:
+    version = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema")).scalar()
+    if version is None:
         connection.execute(meta.insert().values(name="schema", value=str(SCHEMA_VERSION)))
-    elif int(found) == 1:
+    elif int(version) == 1:
         _migrate(connection)
-    elif int(found) != SCHEMA_VERSION:
+    elif int(version) != SCHEMA_VERSION:
         raise BankError(
-            f"the bank has schema version {found}, this Bequest reads {SCHEMA_VERSION}: export it "
-            "with the Bequest that wrote it, and import that"
+            f"the bank has schema version {version}, this Bequest reads {SCHEMA_VERSION}: export "
+            "it with the Bequest that wrote it, and import that"
         )
 
 

@@ -1,4 +1,4 @@
-"""What the tasks of a bank say of the configurations of one space, as one matrix."""
+"""The scores that the tasks of a bank give the configurations of one space, as one matrix."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .record import FULL, BankTask
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What the tasks of a bank say of the configurations of one space.
+    """The scores that the tasks of a bank give the configurations of one space.
 
     Attributes:
         space: The space.
         tasks: The tasks, in the order of the rows.
         configs: The configurations, in the order of the columns, which is that of their arrival;
             all of them in the space.
-        values: ``[tasks, configs]``, *higher is better*, mean over seeds; NaN where nobody looked,
-            and the task's worst value where a training failed.
+        values: ``[tasks, configs]``, *higher is better*, mean over seeds; NaN where nothing was
+            measured, and the task's worst value where a training failed.
         origins: For each configuration, the task for which it was bred, or an empty string.
     """
 
@@ -37,7 +37,7 @@ class Scores:
     origins: tuple[str, ...]
 
     def without(self, names: Collection[str]) -> Scores:
-        """The scores as if these tasks had never been: neither them nor what was bred for them."""
+        """The scores without these tasks and the configurations that were searched for them."""
         if not any(t.name in names for t in self.tasks) and not set(names) & set(self.origins):
             return self
         rows = [i for i, task in enumerate(self.tasks) if task.name not in names]
@@ -52,20 +52,20 @@ class Scores:
     def _part(self, rows: Sequence[int], columns: Sequence[int]) -> Scores:
         values = self.values[np.ix_(rows, columns)]
         seen = np.flatnonzero((~np.isnan(values)).any(axis=0)).tolist()
-        kept = [columns[j] for j in seen]
+        scored = [columns[j] for j in seen]
         return Scores(
             self.space,
             tuple(self.tasks[i] for i in rows),
-            tuple(self.configs[j] for j in kept),
+            tuple(self.configs[j] for j in scored),
             values[:, seen],
-            tuple(self.origins[j] for j in kept),
+            tuple(self.origins[j] for j in scored),
         )
 
 
 def read_scores(
     connection: sa.Connection, space: Space, overlaps: Sequence[Overlap], until: int
 ) -> Scores:
-    """All that whole trainings say of a space.
+    """Read the scores that whole trainings give the configurations of a space.
 
     Args:
         connection: To the bank.
@@ -75,27 +75,27 @@ def read_scores(
     """
     configs: list[Config] = []
     origins: list[str] = []
-    place_of_design: dict[int, int] = {}
-    place_of_key: dict[str, int] = {}
+    column_of_design: dict[int, int] = {}
+    column_of_key: dict[str, int] = {}
     carries = {o.source.hash: o.carry for o in overlaps if o.refused is None}
     d = schema.designs.c
     statement = sa.select(d.id, d.space, d.config, d.origin).where(d.space.in_(list(carries)))
-    # By their arrival, whatever their space: what comes later changes no column from before.
+    # In the order of arrival, whatever their space: later designs change no earlier column.
     for design, source, config, origin in connection.execute(statement.order_by(d.id)):
         carried = carries[source](config)
         if carried is None:
             continue
         key = json.dumps(space.canonical(carried), sort_keys=True)
-        if key not in place_of_key:
-            place_of_key[key] = len(configs)
+        if key not in column_of_key:
+            column_of_key[key] = len(configs)
             configs.append(carried)
             origins.append(origin)
-        place_of_design[design] = place_of_key[key]
+        column_of_design[design] = column_of_key[key]
     tasks = read_tasks(connection)
-    values = _mean_scores(connection, tasks, place_of_design, len(configs), until)
+    values = _mean_scores(connection, tasks, column_of_design, len(configs), until)
     scores = Scores(space, tuple(tasks), tuple(configs), values, tuple(origins))
-    known = {t.name for t, row in zip(tasks, values, strict=True) if not np.isnan(row).all()}
-    return scores.only(known)  # configurations that nobody scored are gone, too
+    scored = {t.name for t, row in zip(tasks, values, strict=True) if not np.isnan(row).all()}
+    return scores.only(scored)  # configurations that nobody scored are gone, too
 
 
 def read_tasks(connection: sa.Connection) -> list[BankTask]:
@@ -110,7 +110,7 @@ def read_tasks(connection: sa.Connection) -> list[BankTask]:
 def _mean_scores(
     connection: sa.Connection,
     tasks: list[BankTask],
-    places: Mapping[int, int],
+    column_of: Mapping[int, int],
     width: int,
     until: int,
 ) -> np.ndarray:
@@ -123,14 +123,14 @@ def _mean_scores(
     whole = (r.fidelity == FULL) & schema.counting(until)
     # In their order, or the sums over seeds could differ in their last bits.
     statement = sa.select(r.task, r.design, r.value).where(whole).order_by(r.id)
-    found = connection.execute(statement).fetchall()
-    if not found or not width:
+    rows_read = connection.execute(statement).fetchall()
+    if not rows_read or not width:
         return np.full((len(tasks), width), np.nan)
-    array = np.array([(t, d, math.nan if v is None else v) for t, d, v in found])
+    array = np.array([(t, d, math.nan if v is None else v) for t, d, v in rows_read])
     lookup = np.full(int(array[:, 1].max()) + 1, -1)
-    for design, place in places.items():
+    for design, column in column_of.items():
         if design < len(lookup):
-            lookup[design] = place
+            lookup[design] = column
     columns = lookup[array[:, 1].astype(int)]
     array, columns = array[columns >= 0], columns[columns >= 0]
     rows = np.array([rows_of[int(t)] for t in array[:, 0]], dtype=int)
@@ -139,10 +139,10 @@ def _mean_scores(
     worst = np.full(len(tasks), np.inf)
     np.fmin.at(worst, rows, scores)
     scores = np.where(np.isnan(scores), worst[rows], scores)
-    known = np.isfinite(scores)
+    present = np.isfinite(scores)
     sums, counts = np.zeros((len(tasks), width)), np.zeros((len(tasks), width))
-    np.add.at(sums, (rows[known], columns[known]), scores[known])
-    np.add.at(counts, (rows[known], columns[known]), 1)
+    np.add.at(sums, (rows[present], columns[present]), scores[present])
+    np.add.at(counts, (rows[present], columns[present]), 1)
     with np.errstate(invalid="ignore"):
         means: np.ndarray = sums / counts
     return means

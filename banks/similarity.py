@@ -1,4 +1,4 @@
-"""How alike tasks are: by the scores of shared designs, and from fingerprints.
+"""The similarity of tasks: by the scores of shared designs, and from fingerprints.
 
 Cao et al., *AutoTransfer* (ICLR 2023): Kendall's tau between scores is what similarity means; a
 projection of fingerprints, trained with a triplet margin loss on the bank's tasks, predicts it for
@@ -24,7 +24,7 @@ SIZE, HIDDEN = 16, 64
 
 MARGIN, STEPS, TRIPLES = 0.1, 1_000, 128
 MOST_ALIKE = 0.9
-"""The predicted similarity of the task that is most alike; of the one that is least, 0."""
+"""The predicted similarity of the most similar task; that of the least similar one is 0."""
 
 LEARNING_RATE, DECAY = 1e-4, 5e-3
 
@@ -73,19 +73,19 @@ def anchors(scores: np.ndarray, count: int) -> np.ndarray:
     """
     scored = ~np.isnan(scores)
     ranks = np.array([_shares(row) for row in scores])
-    known = np.flatnonzero(scored.any(axis=0))
-    if len(known) < count:
-        raise BankError(f"{count} anchors of {len(known)} scored designs: ask for fewer")
-    means = np.nansum(ranks[:, known], axis=0) / scored[:, known].sum(axis=0)
-    order = known[np.argsort(-means, kind="stable")]
+    candidates = np.flatnonzero(scored.any(axis=0))
+    if len(candidates) < count:
+        raise BankError(f"{count} anchors of {len(candidates)} scored designs: ask for fewer")
+    means = np.nansum(ranks[:, candidates], axis=0) / scored[:, candidates].sum(axis=0)
+    order = candidates[np.argsort(-means, kind="stable")]
     return np.array([part[len(part) // 2] for part in np.array_split(order, count)])
 
 
 def _shares(row: np.ndarray) -> np.ndarray:
     """Ranks between 0 and 1; NaN stays."""
-    here = ~np.isnan(row)
+    scored = ~np.isnan(row)
     ranks = np.full(len(row), np.nan)
-    ranks[here] = (rankdata(row[here]) - 0.5) / max(1, here.sum())
+    ranks[scored] = (rankdata(row[scored]) - 0.5) / max(1, scored.sum())
     return ranks
 
 
@@ -155,27 +155,27 @@ class Projection:
 
 
 def predicted_similarity(
-    scores: Scores, known: Mapping[str, np.ndarray], new: np.ndarray
+    scores: Scores, fingerprints_of: Mapping[str, np.ndarray], new: np.ndarray
 ) -> dict[str, float]:
-    """How alike a task without scores is to each task of a bank.
+    """The similarity of a task without scores to each task of a bank.
 
-    The projection is learned from the bank's tasks. What it says is only good for comparisons:
-    the least alike task is put at 0, the one that is most alike at .9.
+    The projection is learned from the bank's tasks. Its inner products serve for comparisons only,
+    so they are scaled: the least similar task has 0, the most similar one .9.
 
     Args:
-        scores: What the bank's tasks say of a space.
-        known: Their fingerprints ``[n]`` by name; tasks without one are left out.
+        scores: The bank's scores of a space.
+        fingerprints_of: Their fingerprints ``[n]`` by name; tasks without one are left out.
         new: The new task's.
 
     Returns:
         Similarities by name; empty where the bank has nothing to learn from.
     """
-    places = [i for i, task in enumerate(scores.tasks) if task.name in known]
-    tau = kendall_matrix(scores.values[places])
-    if len(places) < 3 or not len(_triples(tau)):
+    rows = [i for i, task in enumerate(scores.tasks) if task.name in fingerprints_of]
+    tau = kendall_matrix(scores.values[rows])
+    if len(rows) < 3 or not len(_triples(tau)):
         return {}
-    names = [scores.tasks[i].name for i in places]
-    fingerprints = np.stack([known[name] for name in names])
+    names = [scores.tasks[i].name for i in rows]
+    fingerprints = np.stack([fingerprints_of[name] for name in names])
     projection = Projection().fit(fingerprints, tau)
     inner = projection(fingerprints) @ projection(new[None])[0]
     low, high = inner.min(), inner.max()
@@ -195,5 +195,5 @@ def _triples(tau: np.ndarray) -> np.ndarray:
     grid = np.stack(np.meshgrid(*[np.arange(count)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     a, b, c = grid.T
     with np.errstate(invalid="ignore"):
-        kept = (a != b) & (a != c) & (b != c) & (tau[a, b] >= tau[a, c])
-    return cast(np.ndarray, grid[kept])
+        ordered = (a != b) & (a != c) & (b != c) & (tau[a, b] >= tau[a, c])
+    return cast(np.ndarray, grid[ordered])

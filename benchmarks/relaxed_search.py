@@ -33,7 +33,7 @@ from bequest.evaluators.image.cell_network import Shape
 from bequest.evaluators.image.supernet import ImageHalves, cell_supernet
 from bequest.evaluators.image.tasks import Images
 from bequest.evaluators.supernet import Supernet
-from bequest.search.two_stage.one_shot.bilevel import RelaxedOptimiser
+from bequest.search.two_stage.one_shot.bilevel import OneShotOptimiser
 from bequest.search.two_stage.one_shot.darts import Darts
 from bequest.search.two_stage.one_shot.exact import ExactHypergradient
 from bequest.search.two_stage.one_shot.rarts import Coupling, Rarts
@@ -67,14 +67,14 @@ def _rarts(rate: float = 0.01, form: str = "literal", **coupling: Any) -> Rarts:
     return Rarts(MODEL, W, ALPHA, plain(rate), coupling=settings, form=form)
 
 
-def _point(optimiser: RelaxedOptimiser) -> np.ndarray:
+def _point(optimiser: OneShotOptimiser) -> np.ndarray:
     """(alpha, w), and y where there is one."""
     values = [optimiser.alpha, optimiser.w]
     values += [optimiser.y] if isinstance(optimiser, Rarts) else []
     return np.array([v.item() for v in values])
 
 
-def _after(optimiser: RelaxedOptimiser, steps: int) -> np.ndarray:
+def _after(optimiser: OneShotOptimiser, steps: int) -> np.ndarray:
     for _ in range(steps):
         optimiser.step(None, None)
     return _point(optimiser)
@@ -100,7 +100,7 @@ TRAJECTORIES = {
 def model(args: argparse.Namespace, result: Result) -> None:
     """The model's limits and trajectories."""
     unbiased = 1 / (1 - 1 / 40)
-    limits: list[tuple[str, str, RelaxedOptimiser, int, tuple[float, ...]]] = [
+    limits: list[tuple[str, str, OneShotOptimiser, int, tuple[float, ...]]] = [
         ("darts-1", "", _darts_1(0.2), 600, (2, 2)),
         *(
             ("darts-2", f"xi {xi}", _darts_2(xi, 0.2), 1500, (2 / (1 + 2 * xi),) * 2)
@@ -185,7 +185,7 @@ def _supernet(name: str) -> Supernet:
     return cell_supernet(nas_bench_201_space(), Shape(inputs, 10, channels), halves, seed=0)
 
 
-def _optimiser(method: str, supernet: Supernet) -> RelaxedOptimiser:
+def _optimiser(method: str, supernet: Supernet) -> OneShotOptimiser:
     settings = OneShotSettings(method=METHODS[0] if method == WEIGHTS_ONLY else method)
     weights, alpha = supernet.start(0)
     if method == WEIGHTS_ONLY:

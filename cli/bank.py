@@ -1,4 +1,4 @@
-"""``bequest bank``: what earlier tasks found, shown, exchanged, and put to the test."""
+"""``bequest bank``: show, exchange and replay the records of earlier tasks."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FORMATS = ("bequest", "nas-bench-graph", "graphgym", "optuna", "mlflow")
 @app.command()
 def show(bank: BankUrl = None, as_json: Json = False) -> None:
     """List the tasks and spaces of the bank."""
-    found = _open(bank)
-    counts = found.counts()
+    opened = _open(bank)
+    counts = opened.counts()
     rows: list[dict[str, Any]] = [
         {
             "task": t.name,
@@ -43,18 +43,18 @@ def show(bank: BankUrl = None, as_json: Json = False) -> None:
             "direction": t.direction,
             "records": counts[t.name],
         }
-        for t in found.tasks
+        for t in opened.tasks
     ]
     if as_json:
-        spaces = [space.name for space in found.spaces()]
-        print_json({"bank": found.shown_url, "tasks": rows, "spaces": spaces})
+        spaces = [space.name for space in opened.spaces()]
+        print_json({"bank": opened.shown_url, "tasks": rows, "spaces": spaces})
     elif not rows:
         typer.echo(
-            f"the bank at {found.shown_url} is empty: studies add to it, or `bequest bank import`"
+            f"the bank at {opened.shown_url} is empty: studies add to it, or `bequest bank import`"
         )
     else:
         print_table(rows)
-        typer.echo(f"{sum(counts.values())} records in {found.shown_url}")
+        typer.echo(f"{sum(counts.values())} records in {opened.shown_url}")
 
 
 @app.command("import")
@@ -73,25 +73,25 @@ def import_(
     bank: BankUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Add records from elsewhere; what is there already stays once."""
+    """Add records from elsewhere; a repeated import adds nothing."""
     from ..banks import exchange, logs
 
     if format_ not in FORMATS:
         raise unknown_name("format", format_, FORMATS)
-    found = _open(bank)
+    opened = _open(bank)
     if format_ == "bequest":
-        added = exchange.import_bank(found, source)
+        added = exchange.import_bank(opened, source)
     elif format_ == "nas-bench-graph":
-        added = exchange.import_nas_bench_graph(found, source)
+        added = exchange.import_nas_bench_graph(opened, source)
     elif format_ == "graphgym":
-        added = exchange.import_graphgym(found, source)
+        added = exchange.import_graphgym(opened, source)
     elif format_ == "optuna":
-        added = logs.import_optuna(found, source, study)
+        added = logs.import_optuna(opened, source, study)
     else:
         if study is None:
             raise BankError("name the MLflow experiment to take: --study NAME")
-        added = logs.import_mlflow(found, source, study, metric, direction)
-    _say(as_json, added, f"added {added} records to {found.shown_url}")
+        added = logs.import_mlflow(opened, source, study, metric, direction)
+    _say(as_json, added, f"added {added} records to {opened.shown_url}")
 
 
 @app.command()
@@ -114,13 +114,13 @@ def append(
     bank: BankUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Add a study's trials (studies do so themselves when they end)."""
+    """Add a study's trials to a bank (studies do so themselves when they end)."""
     from ..search.studies.record import open_record
     from ..search.transfer.sources import append_record
 
-    found = _open(bank)
-    added = append_record(found, open_record(study, storage))
-    _say(as_json, added, f"added {added} records to {found.shown_url}")
+    opened = _open(bank)
+    added = append_record(opened, open_record(study, storage))
+    _say(as_json, added, f"added {added} records to {opened.shown_url}")
 
 
 @app.command()
@@ -135,7 +135,7 @@ def check(
     bank: BankUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Search every task of the bank again as if it were new: the saving to expect."""
+    """Replay a search of each task with the others in the bank: the saving to expect."""
     from rich.progress import track
 
     from ..search.transfer.replay import (
@@ -146,18 +146,18 @@ def check(
         summarise,
     )
 
-    found = _open(bank)
-    spaces = {s.name: s for s in found.spaces()}
+    opened = _open(bank)
+    spaces = {s.name: s for s in opened.spaces()}
     if space is not None and space not in spaces:
         raise unknown_name("space in the bank", space, spaces)
     out = without or []
-    names = {task.name for task in found.tasks}
+    names = {task.name for task in opened.tasks}
     for task in out:
         if task not in names:
             raise unknown_name("task in the bank", task, names)
     summaries = []
     for name in sorted(spaces) if space is None else [space]:
-        scores = found.scores(spaces[name])[0].without(out)
+        scores = opened.scores(spaces[name])[0].without(out)
         scores = scores.only(replayable(scores))
         if len(scores.tasks) < LEAST_TASKS and space is None:
             continue
@@ -190,10 +190,10 @@ def check(
 def _open(bank: str | None) -> Bank:
     from ..search.transfer.sources import open_bank
 
-    found = open_bank(bank)
-    if found is None:
+    opened = open_bank(bank)
+    if opened is None:
         raise UnknownNameError("there is no bank 'none' to work on: give a URL")
-    return found
+    return opened
 
 
 def _say(as_json: bool, records: int, text: str) -> None:

@@ -57,14 +57,14 @@ def select_tasks(
     paths = [str(path) for path in chosen.plot()]
     if opened is not None:
         chosen.append_to(opened, family)
-    found = {**summary(chosen), "pictures": paths, "mlflow": chosen.tracker.link()}
+    result = {**summary(chosen), "pictures": paths, "mlflow": chosen.tracker.link()}
     if as_json:
-        print_json(found)
+        print_json(result)
         return
-    _print(found, chosen.dimensions)
+    _print(result, chosen.dimensions)
 
 
-def _print(found: dict[str, Any], dimensions: tuple[str, ...]) -> None:
+def _print(result: dict[str, Any], dimensions: tuple[str, ...]) -> None:
     rows = [
         {
             "source": i,
@@ -75,11 +75,11 @@ def _print(found: dict[str, Any], dimensions: tuple[str, ...]) -> None:
             "seconds": source["seconds"],
             "error": source["error"],
         }
-        for i, source in enumerate(found["sources"], 1)
+        for i, source in enumerate(result["sources"], 1)
     ]
     print_table(rows)
-    typer.echo(f"V = {found['value']:.4f}: the mean over all contexts of their best source")
-    for path in found["pictures"]:
+    typer.echo(f"V = {result['value']:.4f}: the mean over all contexts of their best source")
+    for path in result["pictures"]:
         typer.echo(f"picture {path}")
-    if found["mlflow"] is not None:
-        typer.echo(f"MLflow {found['mlflow']}   (start it with: bequest ui)")
+    if result["mlflow"] is not None:
+        typer.echo(f"MLflow {result['mlflow']}   (start it with: bequest ui)")

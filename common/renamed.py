@@ -58,7 +58,11 @@ NAMES: dict[str, dict[str, str]] = {
     "banks.inheritance": {"Inheritance": "TransferPrior", "inheritance_of": "transfer_prior_of"},
     "search.heritage": {"Heritage": "SourceTasks"},
     "search.joint.settings": {"Settings": "OnceForAllSettings"},
-    "search.relaxed.settings": {"Settings": "settings_of_version_0_1", "Cures": "Regularisation"},
+    "search.relaxed.settings": {
+        "Settings": "settings_of_version_0_1",
+        "Cures": "Regularisation",
+        "Rates": "OptimiserSettings",
+    },
 }
 """New names within a module by the old ones, by the old module."""
 

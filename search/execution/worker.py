@@ -198,8 +198,8 @@ def check_outcome(outcome: object) -> tuple[float, dict[str, float]]:
     if not math.isfinite(value):
         raise EvaluationError(f"the evaluator returned {float(value)}, not a finite number")
     metrics = outcome.metrics if isinstance(outcome, Outcome) else {}
-    kept = {name: float(metric) for name, metric in metrics.items() if math.isfinite(metric)}
-    return float(value), kept
+    finite = {name: float(metric) for name, metric in metrics.items() if math.isfinite(metric)}
+    return float(value), finite
 
 
 def _scalar(value: object) -> object:

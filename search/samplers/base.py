@@ -30,7 +30,7 @@ TRIES = 30
 
 @dataclass(frozen=True)
 class Observation:
-    """What a sampler sees of an earlier trial.
+    """An earlier trial as a sampler sees it.
 
     Attributes:
         config: Its configuration.

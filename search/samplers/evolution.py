@@ -13,8 +13,8 @@ from .base import Observation, SpaceSampler
 class EvolutionSampler(SpaceSampler):
     """Tournament selection among the latest trials; a child differs in one choice.
 
-    Mutating a choice that others hang on draws those anew. Of several mutations that lead to a
-    configuration which is known already, the first unknown one is taken.
+    Mutating a choice draws the choices that are conditional on it anew. Mutations that lead to a
+    configuration which was tried are repeated, up to twenty times.
 
     Source: Real et al., *Regularized Evolution for Image Classifier Architecture Search*, AAAI
     2019.
@@ -22,9 +22,9 @@ class EvolutionSampler(SpaceSampler):
     Args:
         space: What can be chosen.
         seed: With the slot, the only source of randomness.
-        population: How many of the latest trials may be parents; as many first trials are drawn
-            at random.
-        tournament: How many of them compete to be the parent.
+        population: The number of latest trials that may be parents; as many first trials are
+            random.
+        tournament: The number of them that compete to be the parent.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class EvolutionSampler(SpaceSampler):
         if len(history) < self.population or not done:
             return space.sample(rng)
         parent = self.parent(done, rng)
-        known = [space.canonical(o.config) for o in history]
+        tried = [space.canonical(o.config) for o in history]
         child = mutate(space, parent, rng)
         for _ in range(20):
-            if space.canonical(child) not in known:
+            if space.canonical(child) not in tried:
                 break
             child = mutate(space, parent, rng)
         return child
@@ -65,14 +65,14 @@ class EvolutionSampler(SpaceSampler):
 
 
 def mutate(space: Space, config: Config, rng: np.random.Generator) -> Config:
-    """A copy in which one active choice, and what hangs on it, is drawn anew."""
+    """A copy in which one active choice, with those conditional on it, is drawn anew."""
     names = [p.name for p in space.parameters if p.name in config and not p.distribution.single()]
     if not names:
         return dict(config)
     name = names[int(rng.integers(len(names)))]
-    kept = {k: v for k, v in config.items() if k != name}
+    others = {k: v for k, v in config.items() if k != name}
     for _ in range(10):
-        child = space.sample(rng, kept)
+        child = space.sample(rng, others)
         if child[name] != config[name]:
             break
     return child

@@ -19,25 +19,26 @@ from .base import Observation, SpaceSampler
 from .evolution import mutate
 
 EXHAUSTIVE = 60_000
-"""Finite spaces up to this size are scored whole."""
+"""In finite spaces up to this size every configuration is scored."""
 
 SCREENED, STARTS, NEIGHBOURS, POLISHED = 512, 8, 24, 4
 STEPS = (0.2, 0.05)
-"""Larger spaces: so many random candidates; then a local search from the best ones, with smaller
-and smaller steps of the numeric choices, the best few at last along the gradient."""
+"""In larger spaces: the number of random candidates, of starts of a local search from the best of
+them, of relatives tried in each step, and of those improved along the gradient at last. The steps
+of numeric choices become smaller."""
 
 
 class GPSampler(SpaceSampler):
     """Proposes the configuration with the largest expected improvement under a Gaussian process.
 
-    The first trial is the space's default, where it has one, and the next few are random. Trials
-    that still run count as having the value that is predicted for them; failed ones count as the
-    worst seen. A configuration is not proposed twice while another is left.
+    The first trial is the space's default, if it has one, and the next few are random. Running
+    trials count with the values predicted for them (fantasies), failed ones with the worst value so
+    far. No configuration is proposed twice while another is left.
 
     Args:
         space: What can be chosen.
         seed: With the slot, the only source of randomness.
-        startup: How many trials precede the first model.
+        startup: The number of trials before the first model.
 
     Example:
         >>> import optuna

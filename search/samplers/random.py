@@ -11,7 +11,7 @@ from .base import Observation, SpaceSampler
 
 
 class RandomSampler(SpaceSampler):
-    """Draws every configuration from the space, whatever came before.
+    """Draws every configuration from the space, independently of earlier trials.
 
     Source: Bergstra and Bengio, *Random Search for Hyper-Parameter Optimization*, JMLR 2012.
     """

@@ -1,4 +1,4 @@
-"""Several objectives as one, another one for each proposal: so proposals spread along the front.
+"""Several objectives as one, with other weights for each proposal, so that they cover the front.
 
 Source: Knowles, *ParEGO*, IEEE Transactions on Evolutionary Computation 2006; on ranks instead of
 values, so that a cost in bytes needs no scale.
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 AUGMENTATION = 0.05
-"""The weight of the sum beside the largest term: of two that are equal in that, the better wins."""
+"""The weight of the sum beside the largest term, which decides between equal largest terms."""
 
 
 def draw_weights(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -30,5 +30,5 @@ def scalarised(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     worse = (rankdata(-values, axis=0, method="min") - 1) / max(len(values) - 1, 1)
     weighted = weights * worse
-    found: np.ndarray = -(weighted.max(axis=1) + AUGMENTATION * weighted.sum(axis=1))
-    return found
+    distances: np.ndarray = -(weighted.max(axis=1) + AUGMENTATION * weighted.sum(axis=1))
+    return distances

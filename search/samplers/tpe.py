@@ -16,14 +16,14 @@ from .base import slot_of
 
 
 class TPESampler(BaseSampler):
-    """Optuna's tree-structured Parzen estimator, made anew for every trial.
+    """Optuna's tree-structured Parzen estimator, a new one for every trial.
 
     Optuna's own keeps a random stream, so a resumed study would draw other numbers. Here each
     trial has a fresh sampler, seeded by (seed, slot).
 
     Args:
-        space: Not needed: TPE learns the parameters from the trials. Taken so that all samplers
-            are made alike.
+        space: Without effect: TPE takes the parameters from the trials. All samplers are made
+            with a space.
         seed: With the slot, the only source of randomness.
 
     Source: Bergstra et al., *Algorithms for Hyper-Parameter Optimization*, NeurIPS 2011.

@@ -1,4 +1,4 @@
-"""AutoTransfer's prior: which choices the best designs of the most similar tasks have made."""
+"""AutoTransfer's prior: the choices of the best designs of the most similar tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...spaces.parameter import Value
 
 NEAREST, TOP = 3, 16
 EPSILON = 0.05
-"""The share of uniform draws: without it a choice that no top design has made could never be."""
+"""The share of uniform draws: without it, choices that no top design has would never be drawn."""
 
 
 class DesignPrior:
@@ -28,10 +28,10 @@ class DesignPrior:
     Source: Cao et al., *AutoTransfer: AutoML with Knowledge Transfer*, ICLR 2023.
 
     Args:
-        scores: What the bank's tasks say of the space; the new task is not among them.
+        scores: The source tasks' scores of the space; the new task is not among them.
         similarity: Each task's similarity with the new one, at most 1, by name.
-        nearest: How many tasks are asked.
-        top: How many of each one's designs.
+        nearest: The number of source tasks in the prior.
+        top: The number of designs of each.
         epsilon: The share of uniform draws.
 
     Raises:
@@ -59,8 +59,8 @@ class DesignPrior:
         self.weights = {names[i]: float(w) for i, w in zip(order, shares, strict=True)}
         self.designs: list[tuple[Config, float]] = []
         for i, weight in zip(order, shares, strict=True):
-            known = np.flatnonzero(~np.isnan(scores.values[i]))
-            best = known[np.argsort(-scores.values[i][known], kind="stable")][:top]
+            scored = np.flatnonzero(~np.isnan(scores.values[i]))
+            best = scored[np.argsort(-scores.values[i][scored], kind="stable")][:top]
             self.designs += [(scores.configs[j], weight / len(best)) for j in best]
 
     def draw(self, rng: np.random.Generator) -> Config:
@@ -73,24 +73,24 @@ class DesignPrior:
 
     def draw_value(self, parameter: Parameter, rng: np.random.Generator) -> Value:
         """A value of one parameter."""
-        held = [(c[parameter.name], w) for c, w in self.designs if parameter.name in c]
-        if not held or rng.random() < self.epsilon:
+        values = [(c[parameter.name], w) for c, w in self.designs if parameter.name in c]
+        if not values or rng.random() < self.epsilon:
             drawn: Value = draw(parameter.distribution, rng)
             return drawn
-        weights = np.array([w for _, w in held])
-        return held[int(rng.choice(len(held), p=weights / weights.sum()))][0]
+        weights = np.array([w for _, w in values])
+        return values[int(rng.choice(len(values), p=weights / weights.sum()))][0]
 
     def probabilities(self, name: str) -> dict[Value, float]:
         """The probability of each choice of a categorical parameter."""
         parameter = next(p for p in self.space.parameters if p.name == name)
         distribution = parameter.distribution
         assert isinstance(distribution, CategoricalDistribution)
-        held = [(c[name], w) for c, w in self.designs if name in c]
-        total = sum(w for _, w in held)
+        values = [(c[name], w) for c, w in self.designs if name in c]
+        total = sum(w for _, w in values)
         uniform = 1 / len(distribution.choices)
-        found: dict[Value, float] = {}
+        shares: dict[Value, float] = {}
         for choice in distribution.choices:
             assert choice is not None  # no space has such a choice
-            share = sum(w for value, w in held if value == choice) / total if total else uniform
-            found[choice] = (1 - self.epsilon) * share + self.epsilon * uniform
-        return found
+            share = sum(w for value, w in values if value == choice) / total if total else uniform
+            shares[choice] = (1 - self.epsilon) * share + self.epsilon * uniform
+        return shares

@@ -18,7 +18,7 @@ class Rows:
 
     Args:
         points: The contexts, in a unit cube ``[N, d]``.
-        targets: The columns that are looked at ``[T]``.
+        targets: The columns that are used ``[T]``.
 
     Attributes:
         sources: The context of each row ``[k]``.

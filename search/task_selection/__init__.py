@@ -34,8 +34,8 @@ def make_selector(
         name: One of `SELECTORS`.
         contexts: Where the tasks lie ``[N, d]``.
         costs: What training on each costs ``[N]``.
-        budget: How many sources there will be, for selectors that plan ahead; others do not mind.
-        seed: Decides whatever is drawn at random.
+        budget: How many sources there will be; for selectors that plan ahead, others ignore it.
+        seed: Of random draws.
 
     Raises:
         UnknownNameError: There is none of that name.
@@ -45,7 +45,7 @@ def make_selector(
     if name not in SELECTORS:
         raise unknown_name("selector", name, SELECTORS)
     module, kind = SELECTORS[name].split(":")
-    made = getattr(importlib.import_module(f".{module}", __name__), kind)
-    planning = {"budget": budget} if made.uses_budget else {}
-    found: Selector = made(contexts, costs=costs, seed=seed, **planning)
-    return found
+    selector_class = getattr(importlib.import_module(f".{module}", __name__), kind)
+    options = {"budget": budget} if selector_class.uses_budget else {}
+    selector: Selector = selector_class(contexts, costs=costs, seed=seed, **options)
+    return selector

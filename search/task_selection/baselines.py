@@ -1,4 +1,4 @@
-"""What a selector has to beat: chance, even spacing, and an oracle that knows every row."""
+"""Baselines of selectors: chance, even spacing, and an oracle that knows every row."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class GreedyGapSelector(Selector):
 
 
 class OracleSelector(Selector):
-    """Knows the whole matrix: the source that raises V most. Nobody can use it; a bound.
+    """Takes the source that raises V most, from the whole matrix: a bound, of no use in practice.
 
     Args:
         contexts: See `Selector`.

@@ -41,12 +41,12 @@ def _contexts(plt: Any, selection: SelectionSummary) -> Any:
     points, served = selection.contexts, selection.selector.served
     chosen = selection.chosen
     if points.shape[1] == 1:
-        order = points[:, 0].argsort()
-        axes.plot(points[order, 0], served[order], label="best return")
-        for place, (x,) in enumerate(chosen, 1):
+        by_context = points[:, 0].argsort()
+        axes.plot(points[by_context, 0], served[by_context], label="best return")
+        for order, (x,) in enumerate(chosen, 1):
             axes.axvline(x, color=CHOSEN, alpha=0.4, linewidth=1)
             place_text = axes.get_xaxis_transform()
-            axes.text(x, 1.01, str(place), color=CHOSEN, ha="center", transform=place_text, size=8)
+            axes.text(x, 1.01, str(order), color=CHOSEN, ha="center", transform=place_text, size=8)
         axes.set(xlabel=selection.dimensions[0], ylabel="best return of any source")
         axes.grid(alpha=0.3)
         return figure
@@ -54,8 +54,8 @@ def _contexts(plt: Any, selection: SelectionSummary) -> Any:
     shown = _averaged(points[:, :2], served)
     drawn = axes.scatter(shown[:, 0], shown[:, 1], c=shown[:, 2], s=40, marker="s")
     axes.scatter(chosen[:, 0], chosen[:, 1], facecolors="none", edgecolors=CHOSEN, s=90)
-    for place, point in enumerate(chosen, 1):
-        axes.annotate(str(place), point[:2], color=CHOSEN, size=8, ha="center", va="center")
+    for order, point in enumerate(chosen, 1):
+        axes.annotate(str(order), point[:2], color=CHOSEN, size=8, ha="center", va="center")
     axes.set(xlabel=selection.dimensions[0], ylabel=selection.dimensions[1])
     rest = f", mean over {', '.join(selection.dimensions[2:])}" if points.shape[1] > 2 else ""
     figure.colorbar(drawn, label=f"best return of any source{rest}")
@@ -64,15 +64,15 @@ def _contexts(plt: Any, selection: SelectionSummary) -> Any:
 
 def _averaged(points: np.ndarray, values: np.ndarray) -> np.ndarray:
     places, inverse = np.unique(points, axis=0, return_inverse=True)
-    known = ~np.isnan(values)
-    totals = np.bincount(inverse.ravel()[known], values[known], len(places))
-    counts = np.bincount(inverse.ravel()[known], minlength=len(places))
+    measured = ~np.isnan(values)
+    totals = np.bincount(inverse.ravel()[measured], values[measured], len(places))
+    counts = np.bincount(inverse.ravel()[measured], minlength=len(places))
     with np.errstate(invalid="ignore"):
         return np.column_stack([places, totals / counts])
 
 
 def transfer_figure(plt: Any, selection: SelectionSummary) -> Any:
-    """The rows that are known as a heat map, sources in the order of their contexts."""
+    """The measured rows as a heat map, sources in the order of their contexts."""
     rows, trained = selection.selector.rows, selection.selector.trained
     order = np.argsort(trained)
     height = float(np.clip(0.28 * len(trained) + 1.5, 3, 9))

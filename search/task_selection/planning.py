@@ -18,11 +18,11 @@ import numpy as np
 from scipy.special import exp1
 
 WORTHWHILE = 1e-4
-"""A source of a plan is replaced only where that raises what the plan brings by this share: the
-best plan is flat, and what the model believes is not that exact."""
+"""A source of a plan is replaced only if that raises the expected gain by this share: the optimum
+is flat, and the predictions are not that exact."""
 
 PASSES = 8
-"""At most so many times every source of a plan is looked at again."""
+"""At most so many times every source of a plan is reconsidered."""
 
 LARGEST = 300.0
 """Of exponents, so that sums of their exponentials stay finite."""
@@ -35,8 +35,8 @@ _EIN += np.arange(LOW, HIGH, 1 / RESOLUTION) + np.euler_gamma
 
 def even_places(count: int) -> np.ndarray:
     """The middles of so many equal parts of [0, 1] ``[count]``."""
-    found: np.ndarray = (np.arange(count) + 0.5) / count
-    return found
+    middles: np.ndarray = (np.arange(count) + 0.5) / count
+    return middles
 
 
 def covering(candidates: np.ndarray, taken: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def plan(
     """The sources that together are expected to raise V most, by exchange.
 
     Args:
-        ahead: By how much each candidate is expected to be above what serves each target now
+        ahead: How far each candidate is expected to exceed the best return on each target so far
             ``[n, T]``.
         deviation: Of a cell.
         count: How many sources are planned.
@@ -110,7 +110,7 @@ def _grown(
 
 
 def _raised(weights: np.ndarray, chosen: list[int]) -> np.ndarray:
-    """What a plan brings with each candidate added ``[n]``, in units of the temperature."""
+    """The gain of a plan with each candidate added ``[n]``, in units of the temperature."""
     logs = np.log(weights + weights[chosen].sum(0))
     places = ((logs - LOW) * RESOLUTION + 0.5).clip(0, len(_EIN) - 1).astype(np.intp)
     raised = np.where(logs > HIGH, logs + np.euler_gamma, _EIN.take(places)).mean(1)

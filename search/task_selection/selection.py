@@ -49,7 +49,7 @@ class Family(Protocol):
 class TaskSelection(SelectionSummary):
     """Chooses on which of many related tasks to train, one after another.
 
-    What was trained is kept; a selection of the same name goes on where it stopped.
+    Trained sources are stored; a selection of the same name resumes where it stopped.
 
     Args:
         contexts: Where the tasks lie ``[N, d]`` (or ``[N]``).
@@ -311,11 +311,11 @@ class TaskSelection(SelectionSummary):
         """
         from .figures import selection_figures
 
-        place = Path(folder or self.store.folder)
-        place.mkdir(parents=True, exist_ok=True)
+        target = Path(folder or self.store.folder)
+        target.mkdir(parents=True, exist_ok=True)
         paths = []
         for name, figure in selection_figures(self).items():
-            paths.append(place / f"{name}.png")
+            paths.append(target / f"{name}.png")
             figure.savefig(paths[-1], dpi=120)
         return paths
 

@@ -26,15 +26,15 @@ class Selector(ABC):
         contexts: Where the tasks lie ``[N, d]`` (or ``[N]`` in one dimension); all are targets, and
             each may be a source. For a continuous range, give points that fill it.
         costs: What training on each context costs ``[N]``, in any unit; equal by default.
-        seed: Decides whatever is drawn at random.
+        seed: Of random draws.
 
     Attributes:
         contexts: ``[N, d]`` as they were given.
         points: ``[N, d]``, each dimension scaled to [0, 1].
         trained: The sources in the order in which they were told.
         rows: What was told ``[k, N]``; NaN where a source was not evaluated.
-        expected_gain: By how much the last source asked for was expected to raise V (before costs);
-            NaN where a method expects nothing.
+        expected_gain: The expected rise of V by the last source asked for (before costs); NaN for
+            methods that expect none.
 
     Raises:
         SelectionError: There are no contexts, or they or the costs are not finite.
@@ -79,13 +79,13 @@ class Selector(ABC):
             return np.ones(self.size)
         if not self.uses_costs:
             raise SelectionError(f"{type(self).__name__} does not weigh costs: use TwoWaySelector")
-        found = np.asarray(costs, dtype=float)
-        if found.shape != (self.size,) or not (np.isfinite(found) & (found > 0)).all():
+        checked = np.asarray(costs, dtype=float)
+        if checked.shape != (self.size,) or not (np.isfinite(checked) & (checked > 0)).all():
             raise SelectionError(f"costs must be {self.size} positive numbers, one a context")
-        return found
+        return checked
 
     def check_made_for(self, contexts: Contexts, costs: Costs) -> None:
-        """See that it can serve whoever has these contexts and, where they say, costs.
+        """Check that it was made for these contexts and, where they are given, costs.
 
         Raises:
             SelectionError: It was made for others.
@@ -113,8 +113,8 @@ class Selector(ABC):
     @property
     def value(self) -> float:
         """``V``: the mean of `served` over the contexts that were evaluated; NaN before any."""
-        known = ~np.isnan(self._served)
-        return float(self._served[known].mean()) if known.any() else float("nan")
+        measured = ~np.isnan(self._served)
+        return float(self._served[measured].mean()) if measured.any() else float("nan")
 
     @property
     def untrained(self) -> np.ndarray:
@@ -142,10 +142,10 @@ class Selector(ABC):
 
     def ask_batch(self, q: int) -> list[int]:
         """``q`` contexts to train at the same time; fewer where fewer are left."""
-        found: list[int] = []
-        while len(found) < min(q, len(self.untrained)):
-            found.append(self.ask(found))
-        return found
+        batch: list[int] = []
+        while len(batch) < min(q, len(self.untrained)):
+            batch.append(self.ask(batch))
+        return batch
 
     def tell(self, index: int, row: np.ndarray | Sequence[float]) -> None:
         """What training on a context has given.
@@ -159,32 +159,32 @@ class Selector(ABC):
             SelectionError: The row has another length, or infinite numbers; or there is no such
                 context, or it has been told before.
         """
-        found = np.asarray(row, dtype=float)
+        returns = np.asarray(row, dtype=float)
         if not 0 <= index < self.size:
             raise SelectionError(f"context {index} of {self.size}: there is none of that number")
         if index in self.trained:
             raise SelectionError(f"context {index} was told before: a source has one row")
-        if found.shape != (self.size,):
+        if returns.shape != (self.size,):
             raise SelectionError(
-                f"the row of context {index} has shape {found.shape}: give one return for each of "
-                f"the {self.size} contexts, NaN where it was not evaluated"
+                f"the row of context {index} has shape {returns.shape}: give one return for each "
+                f"of the {self.size} contexts, NaN where it was not evaluated"
             )
-        if np.isinf(found).any():
+        if np.isinf(returns).any():
             raise SelectionError(f"the row of context {index} holds infinite numbers")
-        if np.isnan(found).all():
+        if np.isnan(returns).all():
             self.failed.add(index)
             return
         self.trained.append(int(index))
-        self._rows.append(found)
-        self._served = np.fmax(self._served, found)
-        self._told(int(index), found)
+        self._rows.append(returns)
+        self._served = np.fmax(self._served, returns)
+        self._told(int(index), returns)
 
     @abstractmethod
     def _choose(self, free: np.ndarray, pending: list[int]) -> int:
         """One of the ``free`` contexts."""
 
     def _told(self, index: int, row: np.ndarray) -> None:  # noqa: B027  optional
-        """A row has come."""
+        """Called after a row was told."""
 
     def _middle(self, free: np.ndarray) -> int:
         """The free context nearest to the mean of all."""

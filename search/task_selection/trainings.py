@@ -1,4 +1,4 @@
-"""The user's own functions of a task selection: trained models, or why there is none; returns."""
+"""Calls the user's functions of a task selection: models or the reason of a failure; returns."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Trainings:
         Raises:
             SelectionError: One of them is infinite.
         """
-        found = np.asarray(self.evaluate(model, contexts), dtype=float)
-        if np.isinf(found).any():
+        row = np.asarray(self.evaluate(model, contexts), dtype=float)
+        if np.isinf(row).any():
             raise SelectionError(
                 "infinite returns: give NaN where nothing can be said, or a large number"
             )
-        return found
+        return row
 
     def each(self, contexts: np.ndarray) -> Iterator[Any]:
         """A model, or the reason why there is none, for each of contexts ``[q, d]``."""

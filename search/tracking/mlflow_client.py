@@ -43,10 +43,10 @@ def experiment(client: MlflowClient, uri: str, name: str) -> str:
         if existing is not None:
             return str(existing.experiment_id)
         # Without a server, MLflow would put artifacts below the current folder.
-        place = (home() / "artifacts" / "mlflow").as_uri() if uri.startswith("sqlite") else None
+        artifacts = (home() / "artifacts" / "mlflow").as_uri() if uri.startswith("sqlite") else None
         # Without its kind, MLflow's pages open the experiment as one on language models.
         kind = {"mlflow.experimentKind": "custom_model_development"}
-        return str(client.create_experiment(name, artifact_location=place, tags=kind))
+        return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
 
 
 def link_to(uri: str, experiment_id: str, run_id: str) -> str:

@@ -73,12 +73,12 @@ def _template() -> jinja2.Template:
 
 def _plots(study: StudyRecord) -> list[tuple[str, str]]:
     """(title, HTML) of each picture; the first carries the plotting library for all."""
-    found: list[tuple[str, str]] = []
+    plots: list[tuple[str, str]] = []
     for name, figure in interactive_plots(study.optuna_study, study.objectives).items():
         figure.update_layout(title=None, margin={"t": 20}, template="plotly_white")
-        html = figure.to_html(full_html=False, include_plotlyjs="inline" if not found else False)
-        found.append((_title(name), html))
-    return found
+        html = figure.to_html(full_html=False, include_plotlyjs="inline" if not plots else False)
+        plots.append((_title(name), html))
+    return plots
 
 
 def _title(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which networks to fine-tune next: those near the front of which the predictor knows least."""
+"""Which networks to fine-tune next: those near the front with the least certain predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .evolution import Evolution
 from .predictor import Predictor, Samples
 
 BATCH = 10
-"""So many networks are chosen before the predictor learns again."""
+"""The number of networks that are chosen before the predictor learns again."""
 
 SHORT = 30
 """Rounds of the evolution that looks for networks to learn from."""
@@ -28,17 +28,17 @@ def grow_actively(
     choose: Choose,
     after_each: Callable[[int], object] = lambda _: None,
 ) -> Samples:
-    """Measure in batches what is chosen when all before it is known.
+    """Measure networks in batches, each chosen when all earlier ones are measured.
 
     Args:
-        collection: Of the chosen networks alone; a batch that was stopped is chosen as before.
-        count: How many it shall hold.
-        drawn: What is known without them.
+        collection: Of the chosen networks alone; an interrupted batch is chosen as before.
+        count: How many it is to hold.
+        drawn: Samples that were measured before.
         choose: Chooses a batch.
         after_each: Told how many are measured, with those that were drawn.
 
     Returns:
-        ``drawn``, and the chosen ones behind them.
+        ``drawn``, followed by the chosen ones.
     """
     samples = drawn
     for start in range(0, count, BATCH):
@@ -59,25 +59,25 @@ def least_known(
     samples: Samples,
     rng: np.random.Generator,
 ) -> Networks:
-    """Of new networks on a front and near it, `BATCH` whose predictions spread most.
+    """`BATCH` networks with the least certain predictions, from a front and near it.
 
-    Near are mutants that meet a target of the evolution. One network is taken of each of as many
-    random groups, so that they are not all alike. Known ones are taken where there are not enough
-    others.
+    Mutants of the front that meet a target are near it. They are divided into as many random
+    groups, and each group gives one network, so that they are not all alike. Measured networks are
+    taken only if there are not enough others.
 
     Args:
         evolution: Not run yet.
-        predictor: It has learned the samples.
-        samples: Networks that are known.
+        predictor: Trained on the samples.
+        samples: The networks that are measured.
         rng: Of mutants and groups.
     """
     front = evolution.run().networks
     assert front is not None
     pool = joined([front, evolution.mutants(front, rng)])
-    seen = {*samples.networks.keys()}
-    own = {key: row for row, key in enumerate(pool.keys())}
-    fresh = {key: row for key, row in own.items() if key not in seen}
-    pool = pool[sorted((fresh if len(fresh) >= BATCH else own).values())]
+    measured = {*samples.networks.keys()}
+    row_of = {key: row for row, key in enumerate(pool.keys())}
+    fresh = {key: row for key, row in row_of.items() if key not in measured}
+    pool = pool[sorted((fresh if len(fresh) >= BATCH else row_of).values())]
     spread = predictor.predict(pool)[1]
     order = np.resize(rng.permutation(len(pool)), max(BATCH, len(pool)))
     return pool[[int(group[spread[group].argmax()]) for group in np.array_split(order, BATCH)]]

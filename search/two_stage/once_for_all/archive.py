@@ -1,4 +1,4 @@
-"""What no other network beats in everything: a joint search's archive."""
+"""The archive of a once-for-all search: networks that no other one beats in everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Archive:
     """The networks that nothing dominates, over accuracy and costs.
 
     Args:
-        most: Where the front has more, those are kept that matter to accuracy and one of the costs.
+        most: A larger front is cut to the networks that are best in accuracy and one of the costs.
 
     Attributes:
         networks: ``[n]``, or ``None`` before the first.
@@ -26,7 +26,7 @@ class Archive:
         self.losses = np.zeros((0, 0))
 
     def add(self, networks: Networks, accuracies: np.ndarray, costs: np.ndarray) -> None:
-        """Take in networks with accuracies ``[n]`` and costs ``[n, k]``."""
+        """Add networks with accuracies ``[n]`` and costs ``[n, k]``."""
         losses = np.column_stack([-accuracies, costs])
         if self.networks is not None:
             new = ~_beaten(losses, self.losses)
@@ -38,12 +38,12 @@ class Archive:
             old = ~_beaten(self.losses, losses)
             networks = joined([self.networks[old], networks])
             losses = np.concatenate([self.losses[old], losses])
-        kept = np.arange(len(losses))
-        if len(kept) > self.most:
+        stays = np.arange(len(losses))
+        if len(stays) > self.most:
             pairs = range(1, losses.shape[1])
             rank = np.min([nondomination_rank(losses[:, [0, k]]) for k in pairs], axis=0)
-            kept = kept[np.argsort(rank, kind="stable")[: self.most]]
-        self.networks, self.losses = networks[kept], losses[kept]
+            stays = stays[np.argsort(rank, kind="stable")[: self.most]]
+        self.networks, self.losses = networks[stays], losses[stays]
 
     def within(self, limits: np.ndarray) -> np.ndarray:
         """Indices of the networks whose costs are at most ``[k]``, most accurate first."""

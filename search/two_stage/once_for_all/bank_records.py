@@ -1,4 +1,4 @@
-"""What a joint search takes from a bank, and what it leaves there.
+"""What a once-for-all search takes from a bank, and what it adds.
 
 Networks in float32 are records of a space of architectures alone, so that the accuracies of another
 task's teach a predictor about this one before it has measured anything; fine-tuned networks are
@@ -28,25 +28,25 @@ def architectures(evaluator: ElasticEvaluator) -> Space:
     return evaluator.geometry.space(f"{evaluator.space.name}-floats", bits=False)
 
 
-def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]:
-    """What the networks of other tasks had in float32, one group a task.
+def source_samples(bank: Bank, evaluator: ElasticEvaluator, revision: int) -> list[Samples]:
+    """The accuracies of other tasks' networks in float32, one group a task.
 
     Args:
         bank: Where to look.
         evaluator: Whose task is new, and whose space counts.
-        mark: What the bank has learned after this mark is not seen.
+        revision: Records that the bank got after this revision are not seen.
     """
     space = architectures(evaluator)
-    own = name_under(evaluator.task.name, evaluator.conditions)
-    scores = bank.scores(space, until=mark)[0].without([own])
+    target = name_under(evaluator.task.name, evaluator.conditions)
+    scores = bank.scores(space, until=revision)[0].without([target])
     before = {design_key(space, config) for config in scores.configs}
-    found = []
+    samples_by_task = []
     for task in scores.tasks:
         if task.facts.get("task", task.name) == evaluator.task.name:
             continue  # under other conditions: its networks in float32 may be the same
         # The bank also reads fine-tuned networks as architectures: they had few bits.
         configs, values = [], []
-        for its, record in bank.records(task.name, until=mark):
+        for its, record in bank.records(task.name, until=revision):
             if its != space or record.value is None:
                 continue
             if design_key(space, record.config) in before:
@@ -54,24 +54,26 @@ def earlier(bank: Bank, evaluator: ElasticEvaluator, mark: int) -> list[Samples]
                 values.append(record.value)
         if len(values) >= ENOUGH:
             networks = Networks.of(evaluator.geometry, configs)
-            found.append(Samples(networks, np.array(values)))
-    return found
+            samples_by_task.append(Samples(networks, np.array(values)))
+    return samples_by_task
 
 
-def leave(
+def add_measurements(
     bank: Bank,
     evaluator: ElasticEvaluator,
     seed: int,
     floats: Collection,
     quantised: Sequence[Collection],
 ) -> int:
-    """Add what was measured to a bank; what is there already stays once.
+    """Add measured networks to a bank, each once however often this is called.
 
     Returns:
         How many records were new.
     """
-    own = evaluator.task
-    task = task_of(own.name, own.metric, own.direction, own.describe(), evaluator.conditions)
+    target = evaluator.task
+    task = task_of(
+        target.name, target.metric, target.direction, target.describe(), evaluator.conditions
+    )
     parts = []
     for collection, space, source in (
         (floats, architectures(evaluator), "cut from a once-for-all network"),

@@ -1,4 +1,4 @@
-"""Measured networks, kept in a file line by line: what predictors learn from, never twice."""
+"""Measured networks in a file, one a line: the samples of predictors, none measured twice."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Measure = Callable[[Networks, int], float]
 class Collection:
     """A growing set of measured networks.
 
-    A line is written as soon as a network is measured; whoever is killed loses the network at work.
-    Studies on the same once-for-all network share the file.
+    A line is written as soon as a network is measured: a killed process loses only the network that
+    it was measuring. Studies on the same once-for-all network share the file.
 
     Args:
         path: A file of JSON lines; made where it is missing.
@@ -41,11 +41,11 @@ class Collection:
         """``config``, ``accuracy`` and ``seconds`` (CPU) of each network so far."""
         if not self.path.exists():
             return []
-        found = []
+        rows = []
         lines = self.path.read_text().splitlines()
         for number, line in enumerate(lines, 1):
             try:
-                found.append(json.loads(line))
+                rows.append(json.loads(line))
             except json.JSONDecodeError:
                 if number == len(lines):
                     break  # half a line, from a kill: that network is measured again
@@ -53,7 +53,7 @@ class Collection:
                     f"line {number} of {len(lines)} in {self.path} is broken: take it out, or "
                     "delete the file to measure its networks again"
                 ) from None
-        return found
+        return rows
 
     def samples(self, count: int | None = None) -> Samples:
         """The first ``count`` networks and their accuracies; by default all."""

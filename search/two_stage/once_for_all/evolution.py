@@ -1,10 +1,10 @@
 """Evolution under limits: every child is feasible, new, and may be deeper or shallower.
 
 After Wang et al., *APQ*, CVPR 2020, with these differences: children are repaired, not rejected
-(`repair`); depth is a gene that mutates; no network is looked at twice; and all targets are served
-in one run. A *target* is a set of limits; beside those that are asked for there is a ladder of
-tighter ones, so that the archive holds a front. Each target has its parents: the best networks
-found so far that meet it, for whichever target they were bred.
+(`repair`); depth is a gene that mutates; no network is scored twice; and one run serves all
+targets. A *target* is a set of limits; beside the requested ones there is a ladder of tighter ones,
+so that the archive holds a front. The parents of a target are the best networks so far that meet
+it, for whichever target they were made.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MARGIN = 1.1
 
 @dataclass(frozen=True)
 class Evolving:
-    """How long evolution lasts, and how it breeds.
+    """The length and the operators of an evolution.
 
     Attributes:
-        rounds, children: So many rounds breed so many children each; one that has been there
-            before is dropped.
-        parents: So many of the best breed, for each target.
+        rounds, children: The number of rounds, and of children in each; repeated ones are
+            dropped.
+        parents: The number of the best networks that are parents, for each target.
         mutation: The chance of a block, or of a depth, to mutate.
         rungs: Steps from the tightest limit to the loosest that is asked for, itself the last.
         noise: See `Repair`.
@@ -61,7 +61,7 @@ class Evolution:
         score: How good they are, higher is better: a predictor.
         limits: What is asked for; several of one name are several targets. Without any, the ladder
             spans what latencies there are.
-        settings: How to breed.
+        settings: See `Evolving`.
         seed: The only source of randomness.
         free: Which genes are searched: ``depth``, ``kernel``, ``channels``, ``bits``.
         fixed: One network, from which the genes come that are not searched.
@@ -70,8 +70,8 @@ class Evolution:
         archive: The front so far, over accuracy and `archived`.
         archived: The names of the archive's costs.
         asked: The targets that were asked for, as limits by name.
-        calls: How many networks were scored.
-        repaired: How many children were bred, and how many of them are feasible.
+        calls: The number of networks scored.
+        repaired: The number of children, and of feasible ones among them.
 
     Raises:
         StudyError: A limit leaves no network.
@@ -115,7 +115,7 @@ class Evolution:
         self._pool: Pool | None = None
 
     def run(self, after_round: Callable[[int], object] = lambda _: None) -> Archive:
-        """Breed for all rounds, and return the archive.
+        """Run all rounds, and return the archive.
 
         Raises:
             StudyError: No network meets the limits together.
@@ -137,10 +137,10 @@ class Evolution:
 
     def mutants(self, networks: Networks, rng: np.random.Generator) -> Networks:
         """A mutant of each network, in the genes that are searched; those that meet a target."""
-        made = self._with_fixed(mutate(networks, self.settings.mutation, rng)).mended()
-        costs = self.costs(made, self.names)
+        mutants = self._with_fixed(mutate(networks, self.settings.mutation, rng)).mended()
+        costs = self.costs(mutants, self.names)
         meets = (costs[:, None] <= self._targets * (1 + 1e-9)).all(-1).any(-1)
-        return made[np.flatnonzero(meets)]
+        return mutants[np.flatnonzero(meets)]
 
     # Breeding -----------------------------------------------------------------------------------
 
@@ -155,10 +155,10 @@ class Evolution:
         feasible = (costs <= goals * (1 + 1e-9)).all(1)
         self.repaired[0] += count
         self.repaired[1] += int(feasible.sum())
-        kept = np.flatnonzero(feasible & self._new(children))
-        if not len(kept):
+        fresh = np.flatnonzero(feasible & self._new(children))
+        if not len(fresh):
             return
-        children, costs = children[kept], costs[kept]
+        children, costs = children[fresh], costs[fresh]
         scores = self._ask(children)
         self.archive.add(children, scores, self.costs(children, self.archived))
         pool = Pool(children, scores, costs)
@@ -178,18 +178,18 @@ class Evolution:
         return joined([mutants[:half], crossed[half:]])
 
     def _with_fixed(self, networks: Networks) -> Networks:
-        """The same networks, changed in place: what is not searched is as it was given."""
+        """The same networks, changed in place: genes that are not searched are as given."""
         for name, genes in self._fixed.items():
             getattr(networks, name)[:] = genes
         return networks
 
     def _new(self, networks: Networks) -> np.ndarray:
-        """Which were never scored; they are remembered."""
-        found = np.zeros(len(networks), dtype=bool)
+        """Which networks were never scored; from now on they count as scored."""
+        is_new = np.zeros(len(networks), dtype=bool)
         for row, key in enumerate(networks.keys()):
-            found[row] = key not in self._seen
+            is_new[row] = key not in self._seen
             self._seen.add(key)
-        return found
+        return is_new
 
     def _ask(self, networks: Networks) -> np.ndarray:
         self.calls += len(networks)
@@ -205,8 +205,8 @@ class Evolution:
         if asked:
             loosest = np.max(asked, 0)
         else:
-            some = Networks.sample(self.costs.geometry, 1_000, self._rng)
-            loosest = np.quantile(self.costs(some, self.names), 0.9, axis=0)
+            sample = Networks.sample(self.costs.geometry, 1_000, self._rng)
+            loosest = np.quantile(self.costs(sample, self.names), 0.9, axis=0)
         least = np.minimum(least, loosest)
         shares = np.linspace(0, 1, self.settings.rungs + (0 if asked else 1))
         rungs = np.exp(np.log(least) + shares[:, None] * np.log(loosest / least))
@@ -238,7 +238,7 @@ def targets(costs: NetworkCosts, limits: Sequence[Limit]) -> list[dict[str, floa
 
 
 def check_targets(costs: NetworkCosts, limits: Sequence[Limit]) -> None:
-    """See that some network meets each target; nothing needs to be trained for that.
+    """Check that some network meets each target; nothing is trained for that.
 
     Raises:
         StudyError: A limit leaves no network, or those of a target do together.

@@ -1,4 +1,4 @@
-"""How networks breed: who may be a parent, mutation, crossover."""
+"""The operators of evolution: selection of parents, mutation, crossover."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ....spaces.elastic_genes import Networks, joined
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Networks that may breed, with scores ``[n]`` and limited costs ``[n, k]``."""
+    """Possible parents, with scores ``[n]`` and limited costs ``[n, k]``."""
 
     networks: Networks
     scores: np.ndarray
@@ -26,12 +26,12 @@ class Pool:
         )
 
     def best(self, goals: np.ndarray, count: int) -> Pool:
-        """Those alone that are among the best of some target."""
-        kept = np.unique(np.concatenate([self._meeting(goal)[:count] for goal in goals]))
-        return Pool(self.networks[kept], self.scores[kept], self.costs[kept])
+        """The best ``count`` of each target."""
+        parents = np.unique(np.concatenate([self._meeting(goal)[:count] for goal in goals]))
+        return Pool(self.networks[parents], self.scores[parents], self.costs[parents])
 
     def fit_for(self, goal: np.ndarray, count: int) -> np.ndarray:
-        """The best for a target; all, where nothing meets it yet."""
+        """Indices of the best for a target; of all networks while none meets it."""
         fit = self._meeting(goal)[:count]
         return fit if len(fit) else np.arange(len(self.scores))
 
@@ -44,20 +44,20 @@ class Pool:
 def mutate(networks: Networks, chance: float, rng: np.random.Generator) -> Networks:
     """Copies in which each block, and each depth, mutates with a chance.
 
-    Each gene of a block that mutates is drawn anew with a chance of a half, so that small changes
-    happen, too.
+    Each gene of a mutating block is drawn anew with a chance of a half, so that there are small
+    changes, too.
     """
     fresh = Networks.sample(networks.geometry, len(networks), rng)
     block = rng.random(networks.kernel.shape) < chance
-    made = joined([networks])
+    mutants = joined([networks])
     for name in ("kernel", "channels", "bits"):
-        genes, new = getattr(made, name), getattr(fresh, name)
+        genes, new = getattr(mutants, name), getattr(fresh, name)
         where = block if genes.ndim == 2 else block[:, :, None]
         where = where & (rng.random(genes.shape) < 0.5)
         genes[:] = np.where(where, new, genes)
-    depth = rng.random(made.depth.shape) < chance
-    made.depth[:] = np.where(depth, fresh.depth, made.depth)
-    return made
+    depth = rng.random(mutants.depth.shape) < chance
+    mutants.depth[:] = np.where(depth, fresh.depth, mutants.depth)
+    return mutants
 
 
 def crossover(first: Networks, second: Networks, rng: np.random.Generator) -> Networks:

@@ -1,10 +1,10 @@
-"""Predicts the accuracy of elastic networks: first of floats, then, from that, of few bits.
+"""Predicts the accuracy of elastic networks: first in float32, then, from that, with few bits.
 
-Source: Wang et al., *APQ*, CVPR 2020: networks in float32 are cheap to measure, quantised ones
-dear, so a neural network learns from many of the former, and what it knows is carried over to a few
-of the latter. There it is fine-tuned with an input for bits; here its prediction is one input of a
-Gaussian process (`bits_process`), which knew more from as many networks. Several neural networks
-answer together; how sure they are their spread says, or the process.
+Source: Wang et al., *APQ*, CVPR 2020. Networks in float32 are cheap to measure, quantised ones
+expensive: a neural network learns from many of the former and is transferred to a few of the
+latter. APQ fine-tunes it with an input for bits; here its prediction is one input of a Gaussian
+process (`surrogates.quantised`), which predicted better from as many networks. The prediction is
+the mean of several neural networks; its uncertainty is their spread, or the process'.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Fitting:
     """How predictors are trained.
 
     Attributes:
-        members: How many answer together.
+        members: The number of networks whose mean is the prediction.
         steps: Of Adam.
         batch: Networks in a step.
         learning_rate, weight_decay: Of Adam; the former falls to 0 by a cosine.
@@ -80,14 +80,14 @@ class Samples:
         return Samples(self.networks[index], self.accuracies[index])
 
     def extended(self, other: Samples) -> Samples:
-        """These, and others behind them."""
+        """These, followed by others."""
         accuracies = np.concatenate([self.accuracies, other.accuracies])
         return Samples(joined([self.networks, other.networks]), accuracies)
 
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """What a predictor has learned: its members' weights, the scale of accuracies, bits."""
+    """A predictor's state: its members' weights, the scale of accuracies, the bits' process."""
 
     weights: Sequence[Mapping[str, Tensor]]
     scale: tuple[float, float] | None
@@ -122,7 +122,7 @@ class Predictor:
                 self._members.append(AccuracyNetwork(widths(geometry)[0]))
 
     def fit(self, samples: Samples) -> Predictor:
-        """Learn accuracies in float32; bits are not looked at. Goes on from what is known.
+        """Learn accuracies in float32, whatever the bits; continues from the current weights.
 
         Raises:
             EvaluationError: There are fewer than two samples.
@@ -139,7 +139,7 @@ class Predictor:
         return self
 
     def transfer(self, samples: Samples) -> Predictor:
-        """Learn accuracies with bits, from what is known of floats.
+        """Learn accuracies with bits, from the predictions in float32.
 
         Raises:
             EvaluationError: There are fewer than two samples.
@@ -152,11 +152,11 @@ class Predictor:
 
     def predict(self, networks: Networks) -> tuple[np.ndarray, np.ndarray]:
         """Accuracies and their spread, ``[n]`` both."""
-        known = None if self._bits and self._scale is None else self._in_floats(networks)
+        in_floats = None if self._bits and self._scale is None else self._in_floats(networks)
         if self._bits is None:
-            assert known is not None
-            return known
-        return self._bits.predict(networks, None if known is None else known[0])
+            assert in_floats is not None
+            return in_floats
+        return self._bits.predict(networks, None if in_floats is None else in_floats[0])
 
     def _in_floats(self, networks: Networks) -> tuple[np.ndarray, np.ndarray]:
         """Accuracies in float32 and the members' spread."""
@@ -169,15 +169,15 @@ class Predictor:
 
     @property
     def knowledge(self) -> Knowledge:
-        """What is known now; `restore` goes back to it."""
+        """The current state; `restore` returns to it."""
         weights = [{k: v.clone() for k, v in m.state_dict().items()} for m in self._members]
         return Knowledge(weights, self._scale, self._bits)
 
-    def restore(self, known: Knowledge) -> Predictor:
-        """Go back to what was known once."""
-        for member, weights in zip(self._members, known.weights, strict=True):
+    def restore(self, knowledge: Knowledge) -> Predictor:
+        """Return to an earlier state."""
+        for member, weights in zip(self._members, knowledge.weights, strict=True):
             member.load_state_dict(weights)
-        self._scale, self._bits = known.scale, known.bits
+        self._scale, self._bits = knowledge.scale, knowledge.bits
         return self
 
 
@@ -216,7 +216,7 @@ def _train(
 
 
 def pairwise_accuracy(said: Sequence[float], true: Sequence[float]) -> float:
-    """The share of pairs of different true values that are said in their order."""
+    """The share of pairs of different true values that are predicted in their order."""
     a, b = np.asarray(said, dtype=float), np.asarray(true, dtype=float)
     first, second = np.triu_indices(len(b), 1)
     differs = b[first] != b[second]

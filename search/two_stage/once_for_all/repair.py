@@ -1,10 +1,10 @@
 """Bring networks under their limits by the steps that save most for the least predicted loss.
 
-Costs are sums over blocks, so what a step saves is known exactly. Bits are lowered first, then
-channels and kernels, then depth: each kind in the order of what is saved (as a share of what is too
-much) per predicted loss. A little noise in the order keeps children different. Fewer bits are not
-always cheaper (by BitFusion's table the least energy is not that of 4 bits): where no step saves
-anything any more, blocks get the bits that cost least, once.
+Costs are sums over blocks, so the saving of a step is known exactly. Bits are lowered first, then
+channels and kernels, then depth: each kind in the order of the saving (as a share of the excess)
+per predicted loss. A little noise in the order keeps children different. Fewer bits are not always
+cheaper (in BitFusion's table the least energy is not that of 4 bits): when no step saves anything
+any more, blocks get the bits that cost least, once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ....spaces.elastic_genes import GENES, INPUTS, SEVEN, Networks, joined
 from .sensitivity import Sensitivity
 
 KINDS = (("bits",), ("channels", "kernel"), ("depth",))
-"""What is lowered, one group after the other."""
+"""The kinds of genes that are lowered, one group after the other."""
 
 TINY = 1e-12
 
@@ -57,22 +57,22 @@ class Repair:
             limits: ``[n, k]``, of each of ``names``.
             rng: Of the noise.
         """
-        made = joined([networks.mended()])
-        raised = np.array(["bits" not in itertools.chain(*self.kinds)] * len(made))
+        repaired = joined([networks.mended()])
+        raised = np.array(["bits" not in itertools.chain(*self.kinds)] * len(repaired))
         for _ in range(ROUNDS):
-            excess = self.costs(made, self.names) / limits - 1
+            excess = self.costs(repaired, self.names) / limits - 1
             rows = np.flatnonzero((excess > 0).any(1))
             if not len(rows):
                 break
-            changed, stuck = self._step(made[rows], excess[rows], limits[rows], rng)
-            _put(made, rows, changed)
+            changed, stuck = self._step(repaired[rows], excess[rows], limits[rows], rng)
+            _put(repaired, rows, changed)
             if stuck.all() and raised[rows].all():
                 break  # nothing saves any more
             last = rows[stuck & ~raised[rows]]
             if len(last):
-                _put(made, last, self._cheapest_bits(made[last], limits[last]))
+                _put(repaired, last, self._cheapest_bits(repaired[last], limits[last]))
                 raised[last] = True
-        return made
+        return repaired
 
     def _step(
         self,
@@ -81,14 +81,14 @@ class Repair:
         limits: np.ndarray,
         rng: np.random.Generator,
     ) -> tuple[Networks, np.ndarray]:
-        """Take steps of the first kind that saves anything, about as many as the excess wants.
+        """Take steps of the first kind that saves anything, about as many as the excess needs.
 
         Returns:
             The networks, and where nothing saved anything ``[n]``.
         """
-        made, open_rows = networks, np.arange(len(networks))
+        stepped, open_rows = networks, np.arange(len(networks))
         for group in filter(len, self.kinds):
-            part, over = made[open_rows], excess[open_rows]
+            part, over = stepped[open_rows], excess[open_rows]
             worst = over.argmax(1)
             savings, losses, steps = self._moves(part, group, worst, limits[open_rows])
             order = savings / losses * np.exp(self.noise * rng.standard_normal(savings.shape))
@@ -99,38 +99,39 @@ class Repair:
             taken = np.zeros(savings.shape, dtype=bool)
             np.put_along_axis(taken, rank, needed, 1)
             taken &= savings > 0
-            _put(made, open_rows, _lowered(part, group, taken * steps))
+            _put(stepped, open_rows, _lowered(part, group, taken * steps))
             open_rows = open_rows[~taken.any(1)]
             if not len(open_rows):
                 break
         stuck = np.zeros(len(networks), dtype=bool)
         stuck[open_rows] = True
-        return made.mended(), stuck
+        return stepped.mended(), stuck
 
     def _cheapest_bits(self, networks: Networks, limits: np.ndarray) -> Networks:
         """Blocks with the bits that cost least, as shares of the limits; as few as are needed."""
 
-        def shares(some: Networks) -> np.ndarray:
-            each = [self.costs.by_block(some, n) / limits[:, [k]] for k, n in enumerate(self.names)]
-            return np.asarray(np.nan_to_num(np.sum(each, axis=0), nan=np.inf))
+        def shares(tried: Networks) -> np.ndarray:
+            costs = [self.costs.by_block(tried, name) for name in self.names]
+            parts = [cost / limits[:, [k]] for k, cost in enumerate(costs)]
+            return np.asarray(np.nan_to_num(np.sum(parts, axis=0), nan=np.inf))
 
         best = joined([networks])
         before = least = shares(best)
         for pair in ([0, 1], [2, 3]):  # weights and inputs of one kind of layers: costs add
             bits = best.bits.copy()
             for levels in itertools.product(range(len(BITS)), repeat=2):
-                some = joined([best])
-                some.bits[:, :, pair] = levels
-                found = shares(some)
-                cheaper = found < least
-                bits[cheaper] = some.bits[cheaper]
-                least = np.where(cheaper, found, least)
+                tried = joined([best])
+                tried.bits[:, :, pair] = levels
+                cost = shares(tried)
+                cheaper = cost < least
+                bits[cheaper] = tried.bits[cheaper]
+                least = np.where(cheaper, cost, least)
             best.bits[:] = bits
-        made = joined([networks])
+        cheaper_networks = joined([networks])
         for column in np.argsort(least - before, axis=1).T:  # what saves most first
-            rows = np.flatnonzero((self.costs(made, self.names) > limits).any(1))
-            made.bits[rows, column[rows]] = best.bits[rows, column[rows]]
-        return made
+            rows = np.flatnonzero((self.costs(cheaper_networks, self.names) > limits).any(1))
+            cheaper_networks.bits[rows, column[rows]] = best.bits[rows, column[rows]]
+        return cheaper_networks
 
     def _moves(
         self, networks: Networks, group: Sequence[str], worst: np.ndarray, limits: np.ndarray
@@ -142,7 +143,7 @@ class Repair:
             once, where that saves more for its loss: accelerators reward some single levels with
             nothing.
         """
-        found = []
+        parts = []
         for kind in group:
             one = np.ones(getattr(networks, kind).shape, dtype=np.int64)
             # A quarter of the way for channels: there may be fifty steps to the fewest.
@@ -152,8 +153,8 @@ class Repair:
                 deeper = self._lowering(networks, kind, 2 * one, worst, limits)
                 better = deeper[0] / deeper[1] > best[0] / best[1]
                 best = tuple(np.where(better, d, b) for d, b in zip(deeper, best, strict=True))
-            found.append(best)
-        savings, losses, steps = (np.concatenate(parts, 1) for parts in zip(*found, strict=True))
+            parts.append(best)
+        savings, losses, steps = (np.concatenate(parts, 1) for parts in zip(*parts, strict=True))
         return savings, losses, steps
 
     def _lowering(
@@ -202,13 +203,13 @@ class Repair:
 
     def _saved_by_depth(self, networks: Networks, now: np.ndarray) -> np.ndarray:
         geometry = networks.geometry
-        found = np.zeros(networks.depth.shape)
+        savings = np.zeros(networks.depth.shape)
         for stage in range(len(geometry.blocks)):
             least = geometry.depths(stage)[0]
             columns = [i for i, block in enumerate(geometry.all_blocks) if block.stage == stage]
             last = np.take_along_axis(now[:, columns], networks.depth[:, [stage]] - 1, 1)[:, 0]
-            found[:, stage] = np.where(networks.depth[:, stage] > least, last, 0.0)
-        return found
+            savings[:, stage] = np.where(networks.depth[:, stage] > least, last, 0.0)
+        return savings
 
 
 def _saving(now: np.ndarray, then: np.ndarray, can: np.ndarray) -> np.ndarray:
@@ -217,22 +218,22 @@ def _saving(now: np.ndarray, then: np.ndarray, can: np.ndarray) -> np.ndarray:
 
 def _down(networks: Networks, kind: str, steps: np.ndarray, role: int | None = None) -> Networks:
     """All genes of a kind (of bits: of one role) some steps lower, where they can be."""
-    made = joined([networks])
-    genes = getattr(made, kind)
+    lowered = joined([networks])
+    genes = getattr(lowered, kind)
     view = genes if role is None else genes[:, :, role]
     view[:] = np.maximum(view - steps, 0)
-    return made
+    return lowered
 
 
 def _lowered(networks: Networks, group: Sequence[str], taken: np.ndarray) -> Networks:
-    made = joined([networks])
+    lowered = joined([networks])
     start = 0
     for kind in group:
-        genes = getattr(made, kind)
-        columns = genes.reshape(len(made), -1).shape[1]
+        genes = getattr(lowered, kind)
+        columns = genes.reshape(len(lowered), -1).shape[1]
         genes -= taken[:, start : start + columns].reshape(genes.shape)
         start += columns
-    return made
+    return lowered
 
 
 def _put(networks: Networks, rows: np.ndarray, changed: Networks) -> None:

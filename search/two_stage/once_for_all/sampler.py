@@ -15,7 +15,7 @@ from ....evaluators.hardware.totals import UNITS, NetworkCosts
 from ....evaluators.limits import Limit, parse_limit
 from ....evaluators.once_for_all.evaluator import ElasticEvaluator
 from ..protocol import Findings, FindingsStore, StageContext, StageSampler, check_settings
-from .bank_records import earlier, leave
+from .bank_records import add_measurements, source_samples
 from .evolution import check_targets
 from .search import CompressionSearch
 from .settings import METHOD, OnceForAllSettings
@@ -29,8 +29,8 @@ class OnceForAllSampler(StageSampler):
         settings: How.
         store: Where the findings are kept.
         folder: Where the lock is.
-        bank: What other tasks found, and where this one's measurements go.
-        mark: What the bank has learned after this mark is not seen.
+        bank: Records of other tasks, to which this one's measurements are added.
+        revision: Records that the bank got after this revision are not seen.
         seed: The study's.
 
     Raises:
@@ -46,7 +46,7 @@ class OnceForAllSampler(StageSampler):
         folder: Path,
         *,
         bank: Bank | None = None,
-        mark: int = 0,
+        revision: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__(evaluator.space, store, folder / "joint.lock", seed=seed)
@@ -56,7 +56,7 @@ class OnceForAllSampler(StageSampler):
         self._evaluator: ElasticEvaluator | None = evaluator
         self._settings = settings
         self._bank = bank
-        self._mark = mark
+        self._revision = revision
 
     def run_stage(self, store: FindingsStore) -> Findings:
         return self._search().run(store.write)
@@ -68,7 +68,7 @@ class OnceForAllSampler(StageSampler):
         try:
             search = self._search()
             measured = search.floats, [search.drawn, search.chosen]
-            leave(self._bank, self._evaluator, self.seed, *measured)
+            add_measurements(self._bank, self._evaluator, self.seed, *measured)
         except (BequestError, SQLAlchemyError) as error:
             warnings.warn(
                 f"the bank did not take the measured networks ({reason_of(error)}): "
@@ -81,7 +81,7 @@ class OnceForAllSampler(StageSampler):
     def _search(self) -> CompressionSearch:
         evaluator, bank = self._evaluator, self._bank
         assert evaluator is not None
-        others = [] if bank is None else earlier(bank, evaluator, self._mark)
+        others = [] if bank is None else source_samples(bank, evaluator, self._revision)
         return CompressionSearch(evaluator, self._settings, seed=self.seed, earlier=others)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -97,15 +97,15 @@ def _warn_of_loose(limits: Sequence[Limit], costs: NetworkCosts) -> None:
             warnings.warn(text, stacklevel=4)
 
 
-def _check_same(found: dict[str, Any], settings: OnceForAllSettings) -> None:
+def _check_same(findings: dict[str, Any], settings: OnceForAllSettings) -> None:
     asked = [str(limit) for limit in settings.limits]
-    before = found.get("limits", asked)
+    before = findings.get("limits", asked)
     if _numbers(before) != _numbers(asked):
         raise StudyError(
             f"the study was begun with limits {', '.join(before) or 'none'}, not "
             f"{', '.join(asked) or 'none'}: give the new study another name"
         )
-    check_settings(found, settings.described())
+    check_settings(findings, settings.described())
 
 
 def _numbers(limits: list[str]) -> list[tuple[str, float]]:
@@ -134,6 +134,6 @@ def make_once_for_all_sampler(
         context.store,
         context.folder,
         bank=bank,
-        mark=revision,
+        revision=revision,
         seed=context.seed,
     )

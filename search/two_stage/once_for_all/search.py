@@ -30,7 +30,7 @@ EVERY = 5
 """Every fifth sample is left out to judge the predictor, before it learns that one, too."""
 
 Note = Callable[[dict[str, Any]], object]
-"""Takes down what is known so far, as plain values."""
+"""Stores the findings so far."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class CompressionSearch:
         self.earlier = earlier
         self.geometry = evaluator.geometry
         self.predictor = Predictor(self.geometry, settings.fitting, seed=seed)
-        place = evaluator.checkpoint(seed).with_suffix("")
+        base = evaluator.checkpoint(seed).with_suffix("")
         tuning = _digest(asdict(evaluator.budget.fine_tuning))
         self.floats = Collection(
-            place.with_name(f"{place.name}-cut-{evaluator.budget.judging}.jsonl"),
+            base.with_name(f"{base.name}-cut-{evaluator.budget.judging}.jsonl"),
             self.geometry,
             lambda networks, row: evaluator.cut_accuracy(networks, row, seed),
         )
-        self.drawn = self.tuned(place.with_name(f"{place.name}-tuned-{tuning}.jsonl"))
+        self.drawn = self.tuned(base.with_name(f"{base.name}-tuned-{tuning}.jsonl"))
         self.chosen = self.tuned(self.drawn.path.with_suffix(f".{self._choice()}.jsonl"))
 
     def tuned(self, path: Path) -> Collection:
@@ -109,17 +109,17 @@ class CompressionSearch:
         return _digest([settings, limits, self.evaluator.conditions, *told])
 
     def run(self, note: Note) -> dict[str, Any]:
-        """Do what is missing, and say what was found.
+        """Run what is missing, and return the findings.
 
         Raises:
             EvaluationError: A training diverged.
             StudyError: A limit leaves no network.
         """
-        found: dict[str, Any] = {"method": self.settings.method, **self._asked()}
+        findings: dict[str, Any] = {"method": self.settings.method, **self._asked()}
 
         def tell(**more: Any) -> None:
-            found.update(more)
-            note(found)
+            findings.update(more)
+            note(findings)
 
         def trained(training: ProgressiveShrinking) -> None:
             tell(epochs=[asdict(epoch) for epoch in training.epochs])
@@ -138,7 +138,7 @@ class CompressionSearch:
             calls=evolution.calls,
             feasible=evolution.repaired[1] / max(1, evolution.repaired[0]),
         )
-        return found
+        return findings
 
     def _asked(self) -> dict[str, Any]:
         return {
@@ -165,9 +165,9 @@ class CompressionSearch:
         samples = self.floats.grow(count, draw, after_each)
         for others in self.earlier:
             self.predictor.fit(others)
-        kept = np.arange(len(samples)) % EVERY > 0
-        self.predictor.fit(samples[kept])
-        quality = self._quality(samples[~kept], "floats")
+        learned_rows = np.arange(len(samples)) % EVERY > 0
+        self.predictor.fit(samples[learned_rows])
+        quality = self._quality(samples[~learned_rows], "floats")
         self.predictor.fit(samples)
         return quality
 
@@ -184,9 +184,9 @@ class CompressionSearch:
 
         wanted = self.settings.quantised - self.drawn_count
         samples = grow_actively(self.chosen, wanted, drawn, choose, after_each)
-        kept = np.arange(len(samples)) % EVERY > 0
-        self.predictor.restore(learned).transfer(samples[kept])
-        quality = self._quality(samples[~kept], "quantised")
+        learned_rows = np.arange(len(samples)) % EVERY > 0
+        self.predictor.restore(learned).transfer(samples[learned_rows])
+        quality = self._quality(samples[~learned_rows], "quantised")
         self.predictor.restore(learned).transfer(samples)
         return quality
 
@@ -223,11 +223,11 @@ class CompressionSearch:
             for target in asked
         ]
         order: dict[int, list[dict[str, float]]] = {}
-        for place in range(max(len(rank) for rank in ranks)):
+        for rank_index in range(max(len(rank) for rank in ranks)):
             for target, rank in zip(asked, ranks, strict=True):
-                if place < len(rank):
-                    best_for = order.setdefault(int(rank[place]), [])
-                    best_for += [target] if target and not place else []
+                if rank_index < len(rank):
+                    best_for = order.setdefault(int(rank[rank_index]), [])
+                    best_for += [target] if target and not rank_index else []
         rows = list(order)[:count]
         networks = archive.networks[rows]
         accuracy, spread = self.predictor.predict(networks)

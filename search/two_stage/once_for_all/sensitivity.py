@@ -1,8 +1,8 @@
-"""What a network is predicted to lose by each small step towards a cheaper one.
+"""The predicted loss of accuracy by each small step towards a cheaper network.
 
 Steps are one level fewer bits in one role of one block, one step fewer middle channels, one kernel
 smaller, one block less in a stage. The losses are means over random networks, learned once before a
-search, so that repair (`repair`) asks the predictor nothing.
+search, so that `repair` needs no predictions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ....spaces.elastic import BITS, Geometry
 from ....spaces.elastic_genes import INPUTS, SEVEN, Networks, joined
 
 Score = Callable[[Networks], np.ndarray]
-"""Says of networks how good they are ``[n]``, higher is better."""
+"""The scores of networks ``[n]``, higher is better."""
 
 FLOOR = 0.05
 """The least loss of a step, as a share of the mean one: predictors also see gains in shrinking."""
@@ -42,7 +42,7 @@ class Sensitivity:
 def learn(
     geometry: Geometry, score: Score, rng: np.random.Generator, count: int = 8
 ) -> Sensitivity:
-    """Ask a predictor about single steps from ``count`` random networks."""
+    """Measure single steps from ``count`` random networks with a predictor."""
     at = Networks.sample(geometry, count, rng)
     at.depth[:] = geometry.blocks  # all blocks are there, so that each step counts
     for genes in (at.bits, at.channels, at.kernel):

@@ -1,4 +1,4 @@
-"""What the optimisers of relaxed search share."""
+"""The base of the optimisers of one-shot search."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .optimiser import Learner, Rates
+from .optimiser import OptimiserSettings, VectorOptimiser
 from .problem import Problem
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The two losses of one step, as the step's own passes saw them."""
+    """The two losses of one step, from the step's own passes."""
 
     train: float
     validation: float | None
 
 
-class RelaxedOptimiser(ABC):
+class OneShotOptimiser(ABC):
     """Moves weights w and alphas down a problem's two losses.
 
     Args:
         problem: The losses.
         weights: The start of w, ``[n]``.
         alpha: The start of alpha, ``[m]``.
-        rates: How they move.
+        settings: How they move.
 
     Attributes:
-        learners: Every vector that learns, by name: ``w``, ``alpha`` and what a method adds.
+        optimisers: One for each vector, by name: ``w``, ``alpha`` and what a method adds.
     """
 
-    def __init__(self, problem: Problem, weights: Tensor, alpha: Tensor, rates: Rates) -> None:
+    def __init__(
+        self, problem: Problem, weights: Tensor, alpha: Tensor, settings: OptimiserSettings
+    ) -> None:
         self.problem = problem
-        self.learners = {
-            "w": Learner.of_weights(weights, rates),
-            "alpha": Learner.of_alpha(alpha, rates),
+        self.optimisers = {
+            "w": VectorOptimiser.of_weights(weights, settings),
+            "alpha": VectorOptimiser.of_alpha(alpha, settings),
         }
 
     @abstractmethod
@@ -48,12 +50,12 @@ class RelaxedOptimiser(ABC):
     @property
     def w(self) -> Tensor:
         """The weights that learn from the train half, ``[n]``."""
-        return self.learners["w"].value
+        return self.optimisers["w"].value
 
     @property
     def alpha(self) -> Tensor:
         """``[m]``."""
-        return self.learners["alpha"].value
+        return self.optimisers["alpha"].value
 
     @property
     def judged(self) -> Tensor:
@@ -62,18 +64,18 @@ class RelaxedOptimiser(ABC):
 
     def set_rate(self, rate: float) -> None:
         """Give all weights another learning rate."""
-        for name, learner in self.learners.items():
+        for name, optimiser in self.optimisers.items():
             if name != "alpha":
-                learner.rate = rate
+                optimiser.rate = rate
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs to go on as if nothing had happened: tensors and plain values."""
-        return {name: learner.state() for name, learner in self.learners.items()}
+        """Tensors and plain values from which `load` continues exactly."""
+        return {name: optimiser.state() for name, optimiser in self.optimisers.items()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take a state on."""
-        for name, learner in self.learners.items():
-            learner.load(state[name])
+        """Continue from a state."""
+        for name, optimiser in self.optimisers.items():
+            optimiser.load(state[name])
 
 
 def gradient(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:

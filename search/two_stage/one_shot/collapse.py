@@ -1,4 +1,4 @@
-"""Does a search collapse? What the alphas and the Hessian say, and R-DARTS' rule to stop."""
+"""Signs of a collapse in alphas and Hessian, and R-DARTS' rule to stop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARE = 0.5
 
 @dataclass(frozen=True)
 class Collapse:
-    """What the detector saw.
+    """The signs of a collapse.
 
     Attributes:
         skips, missing: Skip connections and "none" among an architecture's decisions.
@@ -37,7 +37,7 @@ class Collapse:
 
     @property
     def collapsed(self) -> bool:
-        """Whether skips and missing edges prevail."""
+        """Whether skips and missing edges are more than the share that counts as a collapse."""
         return self.skips + self.missing > SHARE * self.decisions
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Collapse:
 
 
 def diagnose(relaxation: Relaxation, config: Config, eigenvalues: Sequence[float]) -> Collapse:
-    """Look at a derived architecture and at the eigenvalues of the search, by epoch."""
+    """Diagnose a derived architecture, given the eigenvalues of the search by epoch."""
     picks = relaxation.picks(config)
     missing = sum(option == NONE for _, option in picks)
     rose = rises(eigenvalues) is not None

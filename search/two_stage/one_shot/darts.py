@@ -10,19 +10,19 @@ from typing import Any
 
 from torch import Tensor
 
-from .bilevel import Losses, RelaxedOptimiser, gradient
-from .optimiser import Rates
+from .bilevel import Losses, OneShotOptimiser, gradient
+from .optimiser import OptimiserSettings
 from .problem import Problem
 
 EPSILON = 0.01
 """The length of the finite difference's step (the paper's footnote 2)."""
 
 
-class Darts(RelaxedOptimiser):
+class Darts(OneShotOptimiser):
     """First order: two passes a step. Second order, through one virtual step of w: five.
 
     Args:
-        problem, weights, alpha, rates: See `RelaxedOptimiser`.
+        problem, weights, alpha, settings: See `OneShotOptimiser`.
         order: 1 or 2.
         xi: The virtual step of the second order; by default the weights' learning rate.
         alpha_first: Whether alpha moves before w, as in the paper's algorithm.
@@ -33,13 +33,13 @@ class Darts(RelaxedOptimiser):
         problem: Problem,
         weights: Tensor,
         alpha: Tensor,
-        rates: Rates,
+        settings: OptimiserSettings,
         *,
         order: int = 1,
         xi: float | None = None,
         alpha_first: bool = True,
     ) -> None:
-        super().__init__(problem, weights, alpha, rates)
+        super().__init__(problem, weights, alpha, settings)
         self.order = order
         self.xi = xi
         self.alpha_first = alpha_first
@@ -49,7 +49,7 @@ class Darts(RelaxedOptimiser):
         if move_alpha and self.alpha_first:
             seen = self._move_alpha(train, validation)
         loss = self.problem.train_loss(self.w, self.alpha.detach(), train)
-        self.learners["w"].move(*gradient(loss, self.w))
+        self.optimisers["w"].move(*gradient(loss, self.w))
         if move_alpha and not self.alpha_first:
             seen = self._move_alpha(train, validation)
         return Losses(loss.item(), seen)
@@ -60,13 +60,13 @@ class Darts(RelaxedOptimiser):
         else:
             value = self.problem.validation_loss(self.w.detach(), self.alpha, validation)
             (slope,), loss = gradient(value, self.alpha), value.item()
-        self.learners["alpha"].move(slope)
+        self.optimisers["alpha"].move(slope)
         return loss
 
     def _second_order(self, train: Any, validation: Any) -> tuple[Tensor, float]:
         """The gradient through ``w - xi grad_w L_train``, its mixed term by central differences."""
         w, alpha = self.w, self.alpha
-        xi = self.learners["w"].rate if self.xi is None else self.xi
+        xi = self.optimisers["w"].rate if self.xi is None else self.xi
         (g,) = gradient(self.problem.train_loss(w, alpha.detach(), train), w)
         ahead = (w.detach() - xi * g).requires_grad_()
         loss = self.problem.validation_loss(ahead, alpha, validation)

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
-from .bilevel import Losses, RelaxedOptimiser, gradient
-from .optimiser import Rates
+from .bilevel import Losses, OneShotOptimiser, gradient
+from .optimiser import OptimiserSettings
 from .problem import Problem
 
 
-class ExactHypergradient(RelaxedOptimiser):
+class ExactHypergradient(OneShotOptimiser):
     """Trains w for some steps, then moves alpha down the gradient through the trained w.
 
     Args:
-        problem, weights, alpha, rates: See `RelaxedOptimiser`.
+        problem, weights, alpha, settings: See `OneShotOptimiser`.
         inner: Steps of w before each of alpha.
         iterations: Conjugate gradients at most.
         damping: Added to the Hessian's diagonal, where it is not positive definite.
@@ -36,13 +36,13 @@ class ExactHypergradient(RelaxedOptimiser):
         problem: Problem,
         weights: Tensor,
         alpha: Tensor,
-        rates: Rates,
+        settings: OptimiserSettings,
         *,
         inner: int = 20,
         iterations: int = 20,
         damping: float = 0.0,
     ) -> None:
-        super().__init__(problem, weights, alpha, rates)
+        super().__init__(problem, weights, alpha, settings)
         self.inner = inner
         self.iterations = iterations
         self.damping = damping
@@ -50,11 +50,11 @@ class ExactHypergradient(RelaxedOptimiser):
     def step(self, train: Any, validation: Any, *, move_alpha: bool = True) -> Losses:
         for _ in range(self.inner):
             loss = self.problem.train_loss(self.w, self.alpha.detach(), train)
-            self.learners["w"].move(*gradient(loss, self.w))
+            self.optimisers["w"].move(*gradient(loss, self.w))
         if not move_alpha:
             return Losses(loss.item(), None)
         slope, validation_loss = self.hypergradient(train, validation)
-        self.learners["alpha"].move(slope)
+        self.optimisers["alpha"].move(slope)
         return Losses(loss.item(), validation_loss)
 
     def hypergradient(self, train: Any, validation: Any) -> tuple[Tensor, float]:

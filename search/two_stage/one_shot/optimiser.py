@@ -1,4 +1,4 @@
-"""A vector that learns: weights by SGD, alphas by Adam, as DARTS does it."""
+"""A vector with its optimiser: weights by SGD, alphas by Adam, as in DARTS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTIMIZERS = ("adam", "sgd")
 
 
 @dataclass(frozen=True)
-class Rates:
+class OptimiserSettings:
     """How weights and alphas move; the defaults are DARTS'.
 
     Attributes:
@@ -27,7 +27,7 @@ class Rates:
         weights_optimizer: ``sgd``, or ``adam`` for graph networks, which learn slowly by SGD.
 
     Raises:
-        UnknownNameError: There is no such optimiser of alphas.
+        UnknownNameError: An optimiser has another name.
     """
 
     weights: float = 0.025
@@ -46,7 +46,7 @@ class Rates:
                 raise unknown_name(f"optimiser of {what}", name, OPTIMIZERS)
 
 
-class Learner:
+class VectorOptimiser:
     """A vector with its optimiser.
 
     Args:
@@ -61,25 +61,30 @@ class Learner:
         self.clip = clip
 
     @classmethod
-    def of_weights(cls, start: Tensor, rates: Rates) -> Learner:
+    def of_weights(cls, start: Tensor, settings: OptimiserSettings) -> VectorOptimiser:
         """Weights ``[n]``."""
 
         def make(values: list[Tensor]) -> torch.optim.Optimizer:
-            if rates.weights_optimizer == "adam":
-                return torch.optim.Adam(values, rates.weights, weight_decay=rates.weight_decay)
+            if settings.weights_optimizer == "adam":
+                return torch.optim.Adam(
+                    values, settings.weights, weight_decay=settings.weight_decay
+                )
             return torch.optim.SGD(
-                values, rates.weights, momentum=rates.momentum, weight_decay=rates.weight_decay
+                values,
+                settings.weights,
+                momentum=settings.momentum,
+                weight_decay=settings.weight_decay,
             )
 
-        return cls(start, make, rates.clip)
+        return cls(start, make, settings.clip)
 
     @classmethod
-    def of_alpha(cls, start: Tensor, rates: Rates) -> Learner:
+    def of_alpha(cls, start: Tensor, settings: OptimiserSettings) -> VectorOptimiser:
         """Alphas ``[m]``."""
-        rate, decay = rates.alpha, rates.alpha_decay
+        rate, decay = settings.alpha, settings.alpha_decay
 
         def make(values: list[Tensor]) -> torch.optim.Optimizer:
-            if rates.alpha_optimizer == "sgd":
+            if settings.alpha_optimizer == "sgd":
                 return torch.optim.SGD(values, rate, weight_decay=decay)
             return torch.optim.Adam(values, rate, betas=(0.5, 0.999), weight_decay=decay)
 
@@ -104,11 +109,11 @@ class Learner:
         self.optimizer.param_groups[0]["lr"] = rate
 
     def state(self) -> dict[str, Any]:
-        """What `load` needs to go on as if nothing had happened."""
+        """A state from which `load` continues exactly."""
         return {"value": self.value.detach().clone(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take a state on."""
+        """Continue from a state."""
         with torch.no_grad():
             self.value.copy_(state["value"])
         self.optimizer.load_state_dict(state["optimizer"])

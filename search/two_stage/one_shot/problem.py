@@ -1,4 +1,4 @@
-"""What relaxed search needs of a supernet: two losses of flat vectors.
+"""The interface of a supernet to one-shot search: two losses of flat vectors.
 
 Weights and alphas are one vector each, so that the methods' formulas stand in the code as they do
 in the papers: ``w - xi * g``, ``beta * (y - w)``, Hessian-vector products, conjugate gradients.
@@ -20,7 +20,7 @@ class Problem(Protocol):
         Args:
             weights: ``[n]``.
             alpha: ``[m]``.
-            batch: Whatever the problem's batches are.
+            batch: Of the problem's own kind.
         """
 
     def validation_loss(self, weights: Tensor, alpha: Tensor, batch: Any) -> Tensor:
@@ -29,7 +29,7 @@ class Problem(Protocol):
 
 @runtime_checkable
 class Paired(Protocol):
-    """A problem that takes both losses, of two weights, from one pass where it can."""
+    """A problem that computes both losses, of two weights, in one pass."""
 
     def both_losses(
         self, w: Tensor, y: Tensor, alpha: Tensor, train: Any, validation: Any

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ....common.errors import unknown_name
-from .bilevel import Losses, RelaxedOptimiser, gradient
-from .optimiser import Learner, Rates
+from .bilevel import Losses, OneShotOptimiser, gradient
+from .optimiser import OptimiserSettings, VectorOptimiser
 from .problem import Paired, Problem
 
 FORMS = ("fused", "literal")
@@ -25,7 +25,7 @@ FORMS = ("fused", "literal")
 
 @dataclass(frozen=True)
 class Coupling:
-    """How train half, validation half and the two networks are weighed.
+    """The weights of train half, validation half and the distance of the two networks.
 
     Attributes:
         lam: The weight of the train half.
@@ -47,7 +47,7 @@ class Coupling:
     multiplier: bool = False
 
 
-class Rarts(RelaxedOptimiser):
+class Rarts(OneShotOptimiser):
     """Weights w learn from the train half, y from the validation half, alpha from both.
 
     The *literal* form moves w, then y, then alpha, each by the newest of the others: four passes a
@@ -56,7 +56,7 @@ class Rarts(RelaxedOptimiser):
     stable step size.
 
     Args:
-        problem, weights, alpha, rates: See `RelaxedOptimiser`.
+        problem, weights, alpha, settings: See `OneShotOptimiser`.
         coupling: The weights of the terms.
         form: ``fused`` or ``literal``.
         second: The start of y ``[n]``; by default that of w.
@@ -70,7 +70,7 @@ class Rarts(RelaxedOptimiser):
         problem: Problem,
         weights: Tensor,
         alpha: Tensor,
-        rates: Rates,
+        settings: OptimiserSettings,
         *,
         coupling: Coupling | None = None,
         form: str = "fused",
@@ -78,8 +78,10 @@ class Rarts(RelaxedOptimiser):
     ) -> None:
         if form not in FORMS:
             raise unknown_name("form of RARTS", form, FORMS)
-        super().__init__(problem, weights, alpha, rates)
-        self.learners["y"] = Learner.of_weights(weights if second is None else second, rates)
+        super().__init__(problem, weights, alpha, settings)
+        self.optimisers["y"] = VectorOptimiser.of_weights(
+            weights if second is None else second, settings
+        )
         self.coupling = coupling or Coupling()
         self.form = form
         self.lam, self.beta = self.coupling.lam, self.coupling.beta
@@ -88,7 +90,7 @@ class Rarts(RelaxedOptimiser):
     @property
     def y(self) -> Tensor:
         """The weights that learn from the validation half, ``[n]``."""
-        return self.learners["y"].value
+        return self.optimisers["y"].value
 
     @property
     def judged(self) -> Tensor:
@@ -112,10 +114,10 @@ class Rarts(RelaxedOptimiser):
             validation_loss = self.problem.validation_loss(y, alpha, validation)
         by_w, by_y, slope = gradient(self.lam * train_loss + validation_loss, w, y, alpha)
         pull = self._pull()
-        self.learners["w"].move(by_w - pull)
-        self.learners["y"].move(by_y + pull)
+        self.optimisers["w"].move(by_w - pull)
+        self.optimisers["y"].move(by_y + pull)
         if move_alpha:
-            self.learners["alpha"].move(slope)
+            self.optimisers["alpha"].move(slope)
         return Losses(train_loss.item(), validation_loss.item())
 
     def _literal(self, train: Any, validation: Any, move_alpha: bool) -> Losses:
@@ -123,24 +125,24 @@ class Rarts(RelaxedOptimiser):
         fixed = alpha.detach()
         train_loss = self.problem.train_loss(w, fixed, train)
         (by_w,) = gradient(train_loss, w)
-        self.learners["w"].move(self.lam * by_w - self._pull())
+        self.optimisers["w"].move(self.lam * by_w - self._pull())
         validation_loss = self.problem.validation_loss(y, fixed, validation)
         (by_y,) = gradient(validation_loss, y)
-        self.learners["y"].move(by_y + self._pull())
+        self.optimisers["y"].move(by_y + self._pull())
         if move_alpha:
             (train_slope,) = gradient(self.problem.train_loss(w.detach(), alpha, train), alpha)
             (slope,) = gradient(self.problem.validation_loss(y.detach(), alpha, validation), alpha)
-            self.learners["alpha"].move(self.lam * train_slope + slope)
+            self.optimisers["alpha"].move(self.lam * train_slope + slope)
         return Losses(train_loss.item(), validation_loss.item())
 
     def _pull(self) -> Tensor:
-        """The gradient by y of what keeps the networks together; by w it is the negative."""
+        """The gradient by y of the term that couples the networks; by w it is the negative."""
         pull = self.beta * (self.y - self.w).detach()
         return pull if self.multiplier is None else pull + self.multiplier
 
     @torch.no_grad()
     def objective(self, train: Any, validation: Any) -> float:
-        """L at the present point; it falls at every step that is small enough."""
+        """L at the current point; it falls at every step that is small enough."""
         apart = self.y - self.w
         value = self.problem.validation_loss(self.y, self.alpha, validation)
         value = value + self.lam * self.problem.train_loss(self.w, self.alpha, train)
@@ -150,10 +152,11 @@ class Rarts(RelaxedOptimiser):
         return value.item()
 
     def state(self) -> dict[str, Any]:
-        own = {"lam": self.lam, "beta": self.beta, "multiplier": self.multiplier}
-        return {**super().state(), "coupling": own}
+        coupling = {"lam": self.lam, "beta": self.beta, "multiplier": self.multiplier}
+        return {**super().state(), "coupling": coupling}
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
-        own = state["coupling"]
-        self.lam, self.beta, self.multiplier = own["lam"], own["beta"], own["multiplier"]
+        coupling = state["coupling"]
+        self.lam, self.beta = coupling["lam"], coupling["beta"]
+        self.multiplier = coupling["multiplier"]

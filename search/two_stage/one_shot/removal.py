@@ -1,4 +1,4 @@
-"""Which operation matters: the one whose removal costs the supernet most.
+"""The importance of operations: how much their removal costs the supernet.
 
 Source: Wang et al., *Rethinking Architecture Selection in Differentiable NAS* (DARTS-PT), ICLR
 2021: the largest alpha need not belong to the operation that the supernet relies on.

@@ -29,7 +29,7 @@ LATE = 5
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known after one epoch.
+    """The state of a search after one epoch.
 
     Attributes:
         epoch: From 1.
@@ -74,7 +74,7 @@ class SupernetSearch:
         checkpoint: A file that is written after each epoch, and read where it is there.
 
     Attributes:
-        epochs: What is known after each epoch so far.
+        epochs: The state after each epoch so far.
 
     Raises:
         StudyError: The checkpoint is of another search, or cannot be read.
@@ -114,7 +114,7 @@ class SupernetSearch:
         last = self.settings.epochs if epochs is None else min(epochs, self.settings.epochs)
         device = self.optimiser.w.device
         while len(self.epochs) < last and not self._stopped():
-            # A network's own draws (dropout) hang on the epoch, not on what ran before.
+            # A network's random draws (dropout) depend on the epoch, not on what ran before.
             with one_thread(device.type), seeded(self.seed * 1000 + len(self.epochs), device):
                 self.epochs.append(self._epoch(len(self.epochs)))
             if self.checkpoint is not None:
@@ -189,21 +189,21 @@ class SupernetSearch:
         largest alphas of the last epochs named.
         """
         chosen = self.chosen
-        found = [Candidate(chosen.config, "largest alpha")]
+        candidates = [Candidate(chosen.config, "largest alpha")]
         late = [e for e in self.epochs[: chosen.epoch - 1][::-1] if e.epoch > chosen.epoch - LATE]
         recent = iter([Candidate(e.config, f"epoch {e.epoch}") for e in late])
         with one_thread(self.optimiser.w.device.type):
             removal = removal_strengths(self.supernet, self.optimiser.judged, self._alpha(chosen))
         ranked = self.supernet.relaxation.ranked(removal, self.settings.regularisation.max_skips)
         removed = (Candidate(config, "operation removal") for config in ranked)
-        while len(found) < count:
+        while len(candidates) < count:
             offered = [c for c in (next(removed, None), next(recent, None)) if c is not None]
             if not offered:
                 break
             for candidate in offered:
-                if all(candidate.config != known.config for known in found):
-                    found.append(candidate)
-        return found[:count]
+                if all(candidate.config != earlier.config for earlier in candidates):
+                    candidates.append(candidate)
+        return candidates[:count]
 
     def _alpha(self, epoch: Epoch) -> torch.Tensor:
         flat = [value for values in epoch.alphas.values() for value in values]
@@ -232,9 +232,9 @@ class SupernetSearch:
 
 def _entropy(strengths: dict[str, np.ndarray]) -> float:
     """The mean entropy of decisions, each relative to that of equal options."""
-    found = []
+    entropies = []
     for logs in strengths.values():
         if len(logs) > 1:
             p = np.exp(logs - np.logaddexp.reduce(logs))
-            found.append(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
-    return float(np.mean(found))
+            entropies.append(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
+    return float(np.mean(entropies))

@@ -11,9 +11,9 @@ from ....common.errors import ConfigurationError, unknown_name
 from ....evaluators.supernet import GATES
 from ....spaces import Space
 from ....spaces.nas_bench_graph import NasBenchGraphSpace
-from .bilevel import RelaxedOptimiser
+from .bilevel import OneShotOptimiser
 from .darts import Darts
-from .optimiser import Rates
+from .optimiser import OptimiserSettings
 from .problem import Problem
 from .rarts import Coupling, Rarts
 
@@ -81,7 +81,9 @@ class OneShotSettings:
 
     method: str = "rarts"
     epochs: int = 14
-    optimiser: Rates = field(default_factory=lambda: Rates(weights=0.05, alpha=3e-3))
+    optimiser: OptimiserSettings = field(
+        default_factory=lambda: OptimiserSettings(weights=0.05, alpha=3e-3)
+    )
     final_rate: float = 1e-3
     coupling: Coupling = field(default_factory=Coupling)
     regularisation: Regularisation = field(default_factory=Regularisation)
@@ -109,7 +111,7 @@ class OneShotSettings:
         names = {"optimiser": "rates", "regularisation": "cures"}
         return {names.get(name, name): value for name, value in asdict(self).items()}
 
-    def make_optimiser(self, problem: Problem, weights: Tensor, alpha: Tensor) -> RelaxedOptimiser:
+    def make_optimiser(self, problem: Problem, weights: Tensor, alpha: Tensor) -> OneShotOptimiser:
         """The method's optimiser."""
         if self.method.startswith("darts"):
             order = int(self.method[-1])
@@ -129,7 +131,9 @@ def default_settings(method: str, space: Space) -> OneShotSettings:
     # A step sees the whole graph, so steps are few; dropout is a graph's own noise, in which the
     # Hessian's eigenvalue says little. Few nodes have labels: loosely coupled networks learn both
     # halves by heart, and alphas see no generalisation: so the coupling grows.
-    optimiser = Rates(weights=0.01, alpha=0.01, weight_decay=5e-4, weights_optimizer="adam")
+    optimiser = OptimiserSettings(
+        weights=0.01, alpha=0.01, weight_decay=5e-4, weights_optimizer="adam"
+    )
     return OneShotSettings(
         method,
         16,
@@ -142,7 +146,7 @@ def default_settings(method: str, space: Space) -> OneShotSettings:
 
 def settings_of_version_0_1(
     *arguments: Any,
-    rates: Rates | None = None,
+    rates: OptimiserSettings | None = None,
     cures: Regularisation | None = None,
     **others: Any,
 ) -> OneShotSettings:

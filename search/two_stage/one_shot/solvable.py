@@ -1,4 +1,4 @@
-"""A problem whose solution is known by hand: the exact test of every optimiser.
+"""A problem that can be solved by hand: the exact test of every optimiser.
 
 Source: Liu, Simonyan, Yang, *DARTS*, ICLR 2019, section 2.3: ``L_val = alpha w - 2 alpha + 1``,
 ``L_train = (w - alpha)^2``, start ``(alpha, w) = (2, -2)``. The bilevel optimum is (1, 1).
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .optimiser import Rates
+from .optimiser import OptimiserSettings
 
 START = (2.0, -2.0)
 """alpha, w."""
@@ -32,9 +32,9 @@ class SolvableModel:
         return torch.tensor([weight]).double(), torch.tensor([alpha]).double()
 
 
-def plain(rate: float) -> Rates:
+def plain(rate: float) -> OptimiserSettings:
     """Gradient descent at one rate for everything, as the model's published figures use it."""
-    return Rates(
+    return OptimiserSettings(
         weights=rate,
         alpha=rate,
         momentum=0.0,

@@ -2,8 +2,8 @@
 
 The penalty ``mu ||alpha||_1`` enters by its proximal step ``alpha <- soft(alpha - eta g, eta mu)``,
 which gives exact zeros; the rest of alpha learns as in RARTS. In the end the smallest gates of the
-whole network go until the target is met, the channels are taken out for real, and what is left is
-trained on. Source: Xue, Qi, Xin, *RARTS*, arXiv 2008.03901 (network compression).
+whole network go until the target is met, the channels are removed, and the remaining network is
+trained further. Source: Xue, Qi, Xin, *RARTS*, arXiv 2008.03901 (network compression).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ....evaluators.image.residual import Kept, ResidualNetwork, ResidualShape, 
 from ....evaluators.image.supernet import ImageHalves
 from ....evaluators.seeding import seeded
 from ....evaluators.supernet import Batch
-from .optimiser import Rates
+from .optimiser import OptimiserSettings
 from .rarts import Coupling, Rarts
 
 SMALLEST = 1e-3
@@ -36,14 +36,14 @@ class WidthSettings:
     Attributes:
         epochs: Of the search, in which weights learn, too; their rate falls to 0 by a cosine.
         penalty: The weight mu of the L1 norm of the gates.
-        rates: Gates move by plain gradient descent, as the proximal step wants it.
+        optimiser: Gates move by plain gradient descent, which the proximal step is made for.
         coupling: RARTS' lambda and beta.
     """
 
     epochs: int = 5
     penalty: float = 0.02
-    rates: Rates = field(
-        default_factory=lambda: Rates(
+    optimiser: OptimiserSettings = field(
+        default_factory=lambda: OptimiserSettings(
             weights=0.02, alpha=0.02, alpha_decay=0.0, alpha_optimizer="sgd"
         )
     )
@@ -59,7 +59,7 @@ class GatedNetwork:
         self.channels = {name: len(c) for name, c in shape.all_channels().items()}
 
     def begin_with(self, trained: ResidualNetwork) -> Tensor:
-        """Take a trained network on: its weights, and its scales as gates, which are returned."""
+        """Start from a trained network: its weights, and its scales as the gates returned."""
         scales = []
         source = trained.convolutions()
         with torch.no_grad():
@@ -88,7 +88,7 @@ class GatedNetwork:
 
 @dataclass(frozen=True)
 class Widths:
-    """What a width search found.
+    """The result of a width search.
 
     Attributes:
         network: The pruned network, with the weights that it had in the search.
@@ -133,11 +133,11 @@ def search_widths(
         alpha = problem.begin_with(trained)
     weights = problem.flat.weights()
     alpha = alpha.to(weights)
-    optimiser = Rarts(problem, weights, alpha, settings.rates, coupling=settings.coupling)
-    shrink = settings.rates.alpha * settings.penalty
+    optimiser = Rarts(problem, weights, alpha, settings.optimiser, coupling=settings.coupling)
+    shrink = settings.optimiser.alpha * settings.penalty
     for epoch in range(settings.epochs):
         share = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
-        optimiser.set_rate(settings.rates.weights * share)
+        optimiser.set_rate(settings.optimiser.weights * share)
         for batches in halves.batches(epoch):
             optimiser.step(*batches)
             with torch.no_grad():
@@ -146,17 +146,17 @@ def search_widths(
     size = halves.train.x.shape[-1]
     # The next normalisation takes a layer's common factor away: gates count within their layer.
     importance = {k: v.abs() / v.abs().mean().clamp(min=SMALLEST) for k, v in gates.items()}
-    kept = channels_for(shape, importance, target, size)
+    channels = channels_for(shape, importance, target, size)
     with torch.no_grad():
         named = problem.flat.named(optimiser.w)
         for name, parameter in problem.network.named_parameters():
             parameter.copy_(named[name])
-    share = flops(shape, kept, size) / flops(shape, shape.all_channels(), size)
-    return Widths(prune(problem.network, kept, gates), kept, gates, share)
+    share = flops(shape, channels, size) / flops(shape, shape.all_channels(), size)
+    return Widths(prune(problem.network, channels, gates), channels, gates, share)
 
 
 FLOOR = 0.25
-"""Every convolution keeps this share of its channels: a narrow place costs all that comes after."""
+"""Every convolution keeps this share of its channels: a bottleneck costs all later layers."""
 
 
 def channels_for(

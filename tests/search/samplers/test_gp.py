@@ -10,7 +10,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from bequest.search.samplers.base import Observation
-from bequest.search.samplers.gp import GPSampler
+from bequest.search.samplers.gp import GPSampler, neighbour
 from bequest.spaces import Config, Parameter, Space
 from bequest.spaces.nas_bench_graph import NasBenchGraphSpace, tree_of
 from bequest.testing.samplers import (
@@ -103,6 +103,26 @@ def test_a_pruned_trial_counts_with_its_last_report() -> None:
 
     assert abs(int(propose(-15.0)["x"]) - 5) <= 1
     assert int(propose(30.0)["x"]) >= 15
+
+
+def test_a_neighbour_moves_one_or_two_numbers_a_little_or_makes_one_choice_anew() -> None:
+    rng = np.random.default_rng(0)
+    config: Config = {"layer": "gat", "heads": 4, "dropout": 0.5, "rate": 0.01, "fixed": "only"}
+    moved, other = [], 0
+    for _ in range(300):
+        near = CONDITIONAL.validate(neighbour(CONDITIONAL, config, rng, 0.05))
+        changed = [n for n in config if near.get(n) != config[n]]
+        if near["layer"] != "gat":
+            other += 1
+        elif changed == ["rate"]:
+            moved.append(math.log10(float(near["rate"]) / 0.01) / 3)
+        assert len(changed) <= 3
+    assert 20 < other < 100, "a choice anew in two of five cases"
+    steps = np.abs(moved)
+    assert np.median(steps) < 0.1, "numbers move by a share of their range"
+    assert (steps > 0.3).any(), "but may be drawn anew, too"
+    choices = FINITE.validate({"a": "z", "c": 0.5})
+    assert neighbour(FINITE, choices, rng, 0.5) is not choices
 
 
 def test_a_suggestion_leaves_the_callers_threads_and_streams_alone() -> None:

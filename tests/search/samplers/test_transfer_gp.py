@@ -7,12 +7,13 @@ import optuna
 import pytest
 
 from bequest.search.samplers.base import Observation
+from bequest.search.samplers.gp import STARTS, Search
 from bequest.search.samplers.transfer_gp import TransferGPSampler
 from bequest.search.surrogates.transfer_prior import TransferPrior
 from bequest.search.surrogates.transfer_process import TransferProcess
 from bequest.search.surrogates.transforms import warp
-from bequest.spaces import Space
-from bequest.testing.samplers import FINITE, SamplerConformance, score
+from bequest.spaces import Config, Space
+from bequest.testing.samplers import CONDITIONAL, FINITE, SamplerConformance, score
 from tests.search.transfer_tasks import CONFIGS, GRID, RELATED, additive, bank_of
 
 
@@ -67,6 +68,31 @@ def test_tasks_that_mislead_lose_their_say() -> None:
     assert sum(misled.source_weights().values()) < 0 < sum(helped.source_weights().values())
     found = search(TransferGPSampler(GRID, prior), target, 25)
     assert max(found) >= np.sort(target)[-3]
+
+
+def test_in_a_large_space_the_search_starts_from_the_banks_most_promising(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    configs = tuple(CONDITIONAL.sample(rng) for _ in range(40))
+    prior = TransferPrior(bank_of(CONDITIONAL, [score, lambda c: score(c) + 0.1], configs))
+    sampler = TransferGPSampler(CONDITIONAL, prior)
+    complete = optuna.trial.TrialState.COMPLETE
+    history = [Observation(c, score(c), complete) for c in configs[:3]]
+    process, y = sampler._process(history)
+    expected = process.log_expected_improvement(prior.bank_views, y.max())
+    order = np.argsort(-expected.numpy(), kind="stable")[:STARTS]
+    shown: list[object] = []
+    climb = Search.climb
+
+    def spy(self: Search, leaders: list[Config], rng: object, starts: list[Config]) -> list[Config]:
+        shown.extend([leaders, starts])
+        return climb(self, leaders, rng, starts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Search, "climb", spy)
+    sampler.propose(CONDITIONAL, history, rng)
+    best_first = sorted(configs[:3], key=score, reverse=True)
+    assert shown == [best_first, [configs[i] for i in order]]
 
 
 def test_explanation_before_any_trial() -> None:

@@ -80,6 +80,19 @@ def test_a_space_of_choices_averages_the_grid_by_its_evidence() -> None:
     np.testing.assert_allclose(deviation.square(), np.array(variances)[stays], rtol=1e-9)
 
 
+def test_the_grid_tells_noisy_values_from_exact_ones() -> None:
+    rng = np.random.default_rng(1)
+    configs = [CHOICES.sample(rng) for _ in range(25)]
+    effects = {(n, v): rng.normal() for n in "pqr" for v in "abc"}
+    exact = np.array([sum(effects[n, str(v)] for n, v in c.items()) for c in configs])
+    inputs = ConfigurationInputs(CHOICES)
+    noisier = []
+    for values in (exact, exact + 1.5 * rng.normal(size=25)):
+        process = ConfigurationProcess(inputs, inputs(configs), warp(values))
+        noisier.append(float(process.log_shares.exp()[process.noise == max(NOISES)].sum()))
+    assert noisier[0] < 0.2 < 0.8 < noisier[1]
+
+
 def test_choices_that_matter_get_short_scales() -> None:
     rng = np.random.default_rng(1)
     numeric = rng.random((60, 2))

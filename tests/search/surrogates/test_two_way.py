@@ -136,6 +136,24 @@ def test_what_neighbours_share_is_predicted_and_what_they_do_not_is_not() -> Non
         assert (sum(weight for weight, *_ in process._common) > 0.5) == expected
 
 
+def test_what_is_shared_takes_its_part_off_the_noise() -> None:
+    rng = np.random.default_rng(2)
+    reach = np.exp(-np.abs(LINE - LINE.T) / 0.4)
+    shared = np.linalg.cholesky(reach + 1e-9 * np.eye(21)) @ rng.normal(size=(21, 21))
+    sources = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
+    process = TwoWayProcess(observed(mountain() + 0.1 * shared, sources))
+    asked = np.array([9, 15])
+    explained = np.zeros(2)
+    for weight, share, reach_, _ in process._common:
+        kernel = share * np.exp(-np.abs(LINE[sources] - LINE[sources].T) / reach_)
+        kernel += (1 - share) * np.eye(11)
+        cross = share * np.exp(-np.abs(LINE[asked] - LINE[sources].T) / reach_)
+        explained += weight * np.diag(cross @ np.linalg.inv(kernel) @ cross.T)
+    assert explained.min() > 0.3
+    expected = process.training_of(asked)[1] + process.noise * (1 - explained)
+    np.testing.assert_allclose(process.predict(asked)[1], expected, rtol=1e-9)
+
+
 def test_the_weights_of_what_is_shared_are_its_evidence() -> None:
     rng = np.random.default_rng(3)
     matrix = mountain(0.05) + 0.1 * np.sin(12 * LINE) * rng.normal(size=(1, 21))

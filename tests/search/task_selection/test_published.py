@@ -88,6 +88,15 @@ def test_gp_mbtl_asks_for_what_the_paper_asks_for() -> None:
     assert differ >= 3
 
 
+def test_in_one_dimension_the_slope_is_given_by_the_index() -> None:
+    selector = GPMBTLSelector(np.linspace(0, 5, 30), slope=0.02)
+    below, above = selector._sides()
+    assert below == pytest.approx([0.02 * 29 / 5])
+    assert above == pytest.approx([-0.02 * 29 / 5])
+    gap = selector._gap(np.array([4]), below, above)
+    assert gap[0] == pytest.approx(0.02 * np.abs(np.arange(30) - 4))
+
+
 def test_pending_sources_count_as_expected() -> None:
     selector = GPMBTLSelector(np.linspace(0, 5, 30))
     run(selector, mountain(np.arange(30.0)[:, None]), 2)

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bequest.common.errors import StudyError, UnknownNameError
 from bequest.evaluators.hardware.model import LayerCostModel
@@ -16,7 +14,6 @@ from bequest.evaluators.hardware.totals import NetworkCosts
 from bequest.evaluators.limits import parse_limit
 from bequest.evaluators.once_for_all.evaluator import ends
 from bequest.search.pareto import hypervolume, on_front
-from bequest.search.two_stage.once_for_all.archive import Archive
 from bequest.search.two_stage.once_for_all.evolution import (
     MARGIN,
     Evolution,
@@ -25,8 +22,6 @@ from bequest.search.two_stage.once_for_all.evolution import (
     targets,
 )
 from bequest.search.two_stage.once_for_all.population import crossover, mutate
-from bequest.search.two_stage.once_for_all.repair import Repair
-from bequest.search.two_stage.once_for_all.sensitivity import learn
 from bequest.spaces.elastic import SMALL
 from bequest.spaces.elastic_genes import Networks, joined
 
@@ -43,65 +38,9 @@ def score(networks: Networks) -> np.ndarray:
 
 
 RNG = np.random.default_rng(0)
-SENSITIVITY = learn(SMALL, score, np.random.default_rng(0))
 
 
 # Repair -------------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 2**31), st.floats(MARGIN, 12))
-@settings(max_examples=25)
-def test_children_are_feasible_down_to_the_smallest_network(seed: int, times: float) -> None:
-    rng = np.random.default_rng(seed)
-    networks = Networks.sample(SMALL, 100, rng)
-    names = ("latency", "size")
-    least = np.array([COSTS.smallest(name) for name in names])
-    # Both at once: the least latency and the least size are not the same network's.
-    limits = np.tile(least * np.array([times, max(times, 1.3)]), (100, 1))
-    made = Repair(COSTS, names, SENSITIVITY)(networks, limits, rng)
-    assert made.valid.all()
-    assert (COSTS(made, names) <= limits).all(1).mean() >= 0.99
-
-
-@pytest.mark.parametrize("name", COSTS.names)
-@pytest.mark.parametrize("times", [MARGIN, 1.5])
-def test_every_cost_can_be_limited(name: str, times: float) -> None:
-    """The least energy is not that of the fewest bits."""
-    networks = Networks.sample(SMALL, 200, RNG)
-    limits = np.full((200, 1), COSTS.smallest(name) * times)
-    made = Repair(COSTS, (name,), SENSITIVITY)(networks, limits, RNG)
-    assert made.valid.all()
-    assert (COSTS.total(made, name) <= limits[:, 0] * (1 + 1e-9)).mean() >= 0.99
-
-
-def test_what_is_feasible_stays_as_it_is() -> None:
-    networks = Networks.sample(SMALL, 20, RNG)
-    before = networks.keys()
-    limits = np.full((20, 1), 1e9)
-    assert Repair(COSTS, ("latency",), SENSITIVITY)(networks, limits, RNG).keys() == before
-
-
-def test_bits_fall_first_and_where_they_matter_least() -> None:
-    networks = Networks.default(SMALL, 1)
-    networks.channels[:] = 2
-    latency = COSTS.total(networks, "latency")
-    repair = Repair(COSTS, ("latency",), SENSITIVITY, noise=0.0)
-    made = repair(networks, latency[:, None] * 0.9, RNG)
-    np.testing.assert_array_equal(made.depth, networks.depth)
-    np.testing.assert_array_equal(made.channels, networks.channels)
-    lowered = (networks.bits - made.bits)[0].sum(1)
-    assert lowered.sum() > 0
-    assert lowered[0] == 0  # the first block's bits matter three times as much as the last one's
-    tight = repair(networks, np.array([[COSTS.smallest("latency") * MARGIN]]), RNG)
-    assert tight.depth.sum() < networks.depth.sum()
-    assert tight.channels.sum() < networks.channels.sum()
-
-
-def test_sensitivity_knows_what_the_predictor_minds() -> None:
-    assert (SENSITIVITY.bits > 0).all()
-    assert SENSITIVITY.bits[0, 0, 1] > SENSITIVITY.bits[-1, 0, 1]
-    assert SENSITIVITY.channels[0] > SENSITIVITY.channels[-1]
-    assert SENSITIVITY.kernel[0] > SENSITIVITY.kernel[-1]
 
 
 # Breeding -----------------------------------------------------------------------------------------
@@ -240,25 +179,43 @@ def test_limits_combine_and_hopeless_ones_are_refused() -> None:
 # The archive --------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 2**31))
-@settings(max_examples=20)
-def test_the_archive_is_the_front_of_all_that_came(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    archive = Archive()
-    everything = []
-    for _ in range(4):
-        networks = Networks.sample(SMALL, 25, rng)
-        accuracy, costs = rng.integers(0, 5, 25) / 5, rng.integers(0, 6, (25, 2)).astype(float)
-        archive.add(networks, accuracy, costs)
-        everything.append(np.column_stack([-accuracy, costs]))
-    losses = np.unique(np.concatenate(everything), axis=0)
-    np.testing.assert_array_equal(np.unique(archive.losses, axis=0), losses[on_front(losses)])
-    assert len(archive.losses) == on_front(losses).sum()
-    assert archive.networks is not None
-    assert len(archive.networks) == len(archive.losses)
-
-
 def test_hypervolume_of_a_square_and_of_nothing() -> None:
     reference = np.array([1.0, 1.0])
     assert hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]), reference) == pytest.approx(0.75)
     assert hypervolume(np.array([[2.0, 0.0]]), reference) == 0.0
+
+
+def test_the_ladder_is_even_on_a_logarithmic_scale() -> None:
+    limits = [parse_limit("latency=0.4ms"), parse_limit("latency=0.2ms")]
+    evolution = Evolution(COSTS, score, limits, Evolving(rungs=4), seed=0)
+    assert evolution._targets[:2, 0].tolist() == [0.4, 0.2]
+    rungs = np.append(evolution._targets[2:, 0], 0.4)
+    assert rungs[0] == pytest.approx(MARGIN * COSTS.smallest("latency"))
+    assert len(rungs) == 4
+    assert np.diff(np.log(rungs)) == pytest.approx(np.full(3, np.log(rungs[-1] / rungs[0]) / 3))
+    free = Evolution(COSTS, score, (), Evolving(rungs=4), seed=0)
+    assert len(free._targets) == 4
+    drawn = Networks.sample(SMALL, 4_000, np.random.default_rng(1))
+    loosest = np.quantile(COSTS.total(drawn, "latency"), 0.9)
+    ratio = (free._targets[1:] / free._targets[:-1]).ravel()
+    assert ratio == pytest.approx(np.full(3, ratio[0]))
+    assert free._targets[-1, 0] * ratio[0] == pytest.approx(loosest, rel=0.05)
+
+
+def test_half_of_the_children_are_mutants_and_half_crossovers() -> None:
+    evolution = evolved("latency=0.3ms", rounds=3)
+    assert evolution._pool is not None
+    parents = evolution._pool.networks
+    children = evolution._bred(np.zeros(40, dtype=int))
+    assert len(children) == 40
+
+    def of_one_parent(networks: Networks) -> np.ndarray:
+        """The largest share of blocks that a child has in common with one parent."""
+        same = networks.kernel[:, None] == parents.kernel
+        same = same & (networks.channels[:, None] == parents.channels)
+        same = same & (networks.bits[:, None] == parents.bits).all(3)
+        return np.asarray(same.mean(2).max(1))
+
+    mutants, crossed = of_one_parent(children[:20]), of_one_parent(children[20:])
+    assert mutants.mean() > crossed.mean()
+    assert evolution.calls > 0

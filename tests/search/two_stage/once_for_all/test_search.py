@@ -8,11 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from bequest.search.two_stage.once_for_all import search as module
+from bequest.search.two_stage.once_for_all.search import CompressionSearch
 from bequest.spaces.elastic import SMALL
 from bequest.spaces.elastic_genes import Networks
-
-Search = getattr(module, "OnceForAllSearch", None) or module.JointSearch  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("caution", [0.0, 0.5, 2.0])
@@ -21,5 +19,5 @@ def test_spread_is_taken_off_the_accuracy(caution: float) -> None:
     predictor = SimpleNamespace(predict=lambda networks: (accuracy, spread))
     made: Any = SimpleNamespace(predictor=predictor, settings=SimpleNamespace(caution=caution))
     networks = Networks.default(SMALL, 3)
-    score = Search.score(cast(Any, made), networks)
+    score = CompressionSearch.score(cast(Any, made), networks)
     assert score == pytest.approx([0.9, 0.92 - 0.1 * caution, 0.8 - 0.02 * caution])

@@ -31,7 +31,7 @@ from bequest.evaluators.once_for_all.quantised_model import QuantisedKind
 from bequest.evaluators.once_for_all.training import Shrinking
 from bequest.search.study import Study as StudyClass
 from bequest.search.two_stage import target_rows
-from bequest.search.two_stage.once_for_all.bank_records import architectures, earlier
+from bequest.search.two_stage.once_for_all.bank_records import architectures, source_samples
 from bequest.search.two_stage.once_for_all.collection import Collection, random_network
 from bequest.search.two_stage.once_for_all.evolution import Evolving
 from bequest.search.two_stage.once_for_all.predictor import Fitting
@@ -158,15 +158,15 @@ def test_what_was_measured_goes_to_the_bank_and_teaches_the_next_task(
     spaces = [space for space, _ in bank.records(name_under("digits", evaluator.conditions))]
     assert spaces.count(architectures(evaluator)) == 20
     assert spaces.count(evaluator.space) == 12 + 1
-    assert earlier(bank, evaluator, bank.revision) == []  # a task does not inherit from itself
+    assert source_samples(bank, evaluator, bank.revision) == []  # not its own source
     longer = replace(evaluator.budget, fine_tuning=replace(evaluator.budget.fine_tuning, epochs=2))
     again = ElasticEvaluator(evaluator.task, budget=longer)
-    assert earlier(bank, again, bank.revision) == []  # nor under other conditions
+    assert source_samples(bank, again, bank.revision) == []  # nor under other conditions
     other = ElasticEvaluator(evaluator.task, budget=evaluator.budget)
     other.task = type("Other", (), {"name": "other"})()  # type: ignore[assignment]
-    (samples,) = earlier(bank, other, bank.revision)
+    (samples,) = source_samples(bank, other, bank.revision)
     assert len(samples) == 20
-    assert earlier(bank, other, 0) == []
+    assert source_samples(bank, other, 0) == []
     assert study.trials[0].state == "complete"
     # What another task said moves the predictor, and what it chooses is kept apart.
     searches = [
@@ -187,7 +187,7 @@ def test_a_bank_that_does_not_answer_gets_the_networks_later(
     bank = Bank(f"sqlite:///{tmp_path / 'bank.db'}")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "bequest.search.two_stage.once_for_all.sampler.leave",
+            "bequest.search.two_stage.once_for_all.sampler.add_measurements",
             lambda *_: (_ for _ in ()).throw(BankError("the bank is locked")),
         )
         with pytest.warns(UserWarning, match="did not take the measured networks .*is locked"):

@@ -151,5 +151,5 @@ def test_the_second_network_begins_as_the_first() -> None:
     optimiser = Rarts(Losses(), number(W), number(ALPHA), plain(RATE))
     assert optimiser.y.item() == W
     optimiser.set_rate(0.7)
-    assert optimiser.learners["w"].rate == optimiser.learners["y"].rate == 0.7
-    assert optimiser.learners["alpha"].rate == RATE
+    assert optimiser.optimisers["w"].rate == optimiser.optimisers["y"].rate == 0.7
+    assert optimiser.optimisers["alpha"].rate == RATE

@@ -16,15 +16,11 @@ import torch
 
 from bequest.common.errors import ConfigurationError, EvaluationError, StudyError, UnknownNameError
 from bequest.evaluators.supernet import Supernet
-from bequest.search.two_stage.one_shot.collapse import WINDOW, diagnose, rises
-from bequest.search.two_stage.one_shot.hessian import largest_eigenvalue
-from bequest.search.two_stage.one_shot.optimiser import Rates
+from bequest.search.two_stage.one_shot.optimiser import OptimiserSettings
 from bequest.search.two_stage.one_shot.rarts import Coupling
-from bequest.search.two_stage.one_shot.removal import removal_strengths
 from bequest.search.two_stage.one_shot.search import Epoch, SupernetSearch
 from bequest.search.two_stage.one_shot.settings import METHODS, OneShotSettings, Regularisation
 from bequest.spaces.cell import nas_bench_201_space
-from bequest.spaces.relaxation import relaxation_of
 
 MakeSupernet = Callable[..., Supernet]
 SHORT = OneShotSettings(epochs=4, regularisation=Regularisation(warmup=1))
@@ -129,28 +125,6 @@ def test_candidates_are_different_and_the_largest_alphas_comes_first(
         nas_bench_201_space().validate(candidate.config)
 
 
-def test_removal_finds_the_operation_that_the_network_lives_on(make_supernet: MakeSupernet) -> None:
-    """Without the convolution on the only open way nothing is left, whatever its alpha."""
-    supernet = make_supernet()
-    relaxation = supernet.relaxation
-    weights, alpha = supernet.start(0)
-    closed = {name: [9.0, -9, -9, -9, -9] for name in relaxation.decisions}  # "none" rules
-    closed["e03"] = [-9.0, -9, -9, 0.0, -9]
-    closed["e01"] = [9.0, -9, -9, 8.9, -9]
-    alpha = torch.tensor([v for values in closed.values() for v in values])
-    weights.requires_grad_()
-    optimizer = torch.optim.Adam([weights], 0.01)
-    for epoch in range(6):
-        for train, _ in supernet.halves.batches(epoch):
-            optimizer.zero_grad()
-            supernet.train_loss(weights, alpha, train).backward()
-            optimizer.step()
-    strengths = removal_strengths(supernet, weights.detach(), alpha)
-    assert relaxation.decisions["e03"][int(np.argmax(strengths["e03"]))] == "nor_conv_3x3"
-    assert strengths["e03"].max() > 0.2
-    assert max(abs(strengths["e12"])) < 0.05
-
-
 @pytest.mark.parametrize("options", [{}, {"gate": "sigmoid", "zero_one": 2.0}])
 def test_one_pass_of_both_networks_gives_both_losses(
     options: dict[str, Any], make_supernet: MakeSupernet
@@ -212,67 +186,11 @@ def test_a_decaying_skip_fades_to_nothing(make_supernet: MakeSupernet) -> None:
     assert losses[-1] == plain.judge(weights, alpha)[0]
 
 
-def test_rising_eigenvalues_stop_a_search_and_send_it_back() -> None:
-    flat, rising = [0.2] * 6, [0.2 * 1.2**i for i in range(9)]
-    assert rises(flat + flat) is None
-    back = rises(flat + rising)
-    assert back is not None
-    assert rises((flat + rising)[: back + WINDOW + 1]) == back  # the rule needs no later epoch
-    assert rises((flat + rising)[: back + WINDOW]) is None
-    assert back < len(flat)
-
-
-def test_an_all_skip_cell_is_called_a_collapse() -> None:
-    relaxation = relaxation_of(nas_bench_201_space())
-    config = dict.fromkeys(relaxation.decisions, "skip_connect")
-    assert str(diagnose(relaxation, config, [])) == (
-        "collapsed: 6 skips and 0 missing edges among 6 decisions"
-    )
-    fine = {**config, "e01": "nor_conv_3x3", "e12": "nor_conv_1x1", "e23": "avg_pool_3x3"}
-    assert not diagnose(relaxation, fine, []).collapsed
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_the_eigenvalue_of_a_known_hessian(seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    half = torch.randn(30, 30, generator=generator)
-    matrix = half + half.T
-    values = torch.linalg.eigvalsh(matrix)
-
-    class Bowl:
-        def train_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
-            return weights.sum()
-
-        def validation_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
-            return alpha @ matrix @ alpha / 2
-
-    alpha = torch.randn(30, generator=generator)
-    value = largest_eigenvalue(Bowl(), torch.zeros(2), alpha, None)
-    # Of an indefinite matrix the two ends may be of like size.
-    ends = [values[0].item(), values[-1].item()]
-    assert min(abs(value / end - 1) for end in ends) < 0.05
-    assert abs(value) > 0.95 * values.abs().max().item()
-
-
-def test_the_eigenvalue_of_few_alphas_is_exact() -> None:
-    matrix = torch.diag(torch.tensor([1.0, -4.0, 3.0]))
-
-    class Bowl:
-        def train_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
-            return weights.sum()
-
-        def validation_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
-            return alpha @ matrix @ alpha / 2
-
-    value = largest_eigenvalue(Bowl(), torch.zeros(2), torch.randn(3), None)
-    assert value == pytest.approx(-4, abs=1e-3)
-
-
 # Faults -------------------------------------------------------------------------------------------
 
 
 def test_a_diverging_search_says_what_may_help(make_supernet: MakeSupernet) -> None:
-    rates = Rates(weights=1e12, clip=None)
+    rates = OptimiserSettings(weights=1e12, clip=None)
     search = SupernetSearch(make_supernet(), dataclasses.replace(SHORT, optimiser=rates), seed=0)
     with pytest.raises(EvaluationError, match=r"diverged in epoch \d: a learning rate"):
         search.run()
