@@ -1,4 +1,4 @@
-"""What budgets of trainings have in common."""
+"""Helpers for the budgets of trainings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..common.errors import EvaluationError
 
 
 def check_positive(budget: object, names: Iterable[str]) -> None:
-    """See that numbers of a budget are positive; ``None`` means no bound.
+    """Check that numbers of a budget are positive; ``None`` means no bound.
 
     Raises:
         EvaluationError: One is not.
@@ -22,27 +22,27 @@ def check_positive(budget: object, names: Iterable[str]) -> None:
 
 
 def unusual(budget: Any, usual: Any) -> dict[str, Any]:
-    """The fields of a budget that differ from the usual one's; those of a budget within by path.
+    """The fields of a budget that differ from the default's; those of nested budgets by path.
 
-    They are as JSON keeps them.
+    Values are as JSON stores them.
 
     Example:
         >>> from bequest.evaluators.text.training import TextBudget
         >>> unusual(TextBudget(epochs=5), TextBudget())
         {'epochs': 5}
     """
-    found: dict[str, Any] = {}
+    differing: dict[str, Any] = {}
     for field in fields(usual):
         value, other = getattr(budget, field.name), getattr(usual, field.name)
         if is_dataclass(other):
             inner = unusual(value, other)
-            found |= {f"{field.name}.{name}": each for name, each in inner.items()}
+            differing |= {f"{field.name}.{name}": each for name, each in inner.items()}
         elif value != other:
-            found[field.name] = list(value) if isinstance(value, tuple) else value
-    return found
+            differing[field.name] = list(value) if isinstance(value, tuple) else value
+    return differing
 
 
 def epochs_of(evaluator: object) -> int | None:
-    """How many epochs each training of an evaluator has; ``None`` where nobody knows."""
+    """How many epochs each training of an evaluator has; ``None`` where it has no budget."""
     epochs = getattr(getattr(evaluator, "budget", None), "epochs", None)
     return epochs if isinstance(epochs, int) else None

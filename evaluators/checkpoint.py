@@ -1,4 +1,4 @@
-"""Checkpoints of long trainings: a file that is whole or not there, and that knows whose it is."""
+"""Checkpoints of long trainings: written atomically, and only read by the run that wrote them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def load_checkpoint(
     Args:
         path: The file.
         identity: That of the run which wants to go on.
-        device: Where its tensors shall lie; by default where they were.
+        device: To which its tensors are moved; by default where they were.
 
     Raises:
         StudyError: The file cannot be read, or is of another run.
     """
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
-    except Exception as error:  # whatever torch raises of a file that is none of its own
+    except Exception as error:  # torch raises many kinds for a file that it did not write
         raise StudyError(
             f"cannot read the checkpoint {str(path)!r} ({reason_of(error)}): delete it to "
             "begin anew"

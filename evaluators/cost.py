@@ -71,8 +71,8 @@ def _attention(query: Any, key: Any, value: Any, *args: Any, **options: Any) -> 
 def _attention_backward(
     gradient: Any, query: Any, key: Any, value: Any, *args: Any, **options: Any
 ) -> int:
-    found = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
-    return int(found)
+    flops = sdpa_backward_flop_count(gradient, query, key, value)  # type: ignore[no-untyped-call]
+    return int(flops)
 
 
 ATTENTION: dict[Any, Any] = {
@@ -115,7 +115,7 @@ class PeakMemory:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """A context for one forward pass whose saved tensors shall be counted."""
+        """A context for one forward pass whose saved tensors are counted."""
         saved = self._saved
         alive: list[Tensor] = []  # a freed storage's address would be given out again
 
@@ -123,7 +123,7 @@ class PeakMemory:
             if tensor.layout == torch.strided:
                 storage = tensor.untyped_storage()
                 saved[storage.data_ptr()] = storage.nbytes()
-            # An output that is saved as it is would hold its own graph, which nobody ever frees.
+            # An output that is saved as it is would hold its own graph, which would never be freed.
             alive.append(tensor.detach())
             return alive[-1]
 
@@ -140,8 +140,8 @@ class PeakMemory:
         weights = list(self.network.parameters())
         states = [s for state in self.optimizer.state.values() for s in state.values()]
         tensors = [s for s in states if isinstance(s, Tensor)]
-        own = {p.untyped_storage().data_ptr() for p in weights}
-        activations = sum(size for key, size in self._saved.items() if key not in own)
+        of_weights = {p.untyped_storage().data_ptr() for p in weights}
+        activations = sum(size for key, size in self._saved.items() if key not in of_weights)
         return 2 * sum(map(_bytes, weights)) + sum(map(_bytes, tensors)) + activations
 
 

@@ -1,4 +1,4 @@
-"""What tells a task's data from others of the same name."""
+"""Digests that tell a task's data from other data of the same name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 
 def digest_of_arrays(arrays: Iterable[np.ndarray]) -> str:
     """Sixteen hexadecimal digits of the arrays' types, shapes and values, their order included."""
-    found = hashlib.blake2b(digest_size=8)
+    digest = hashlib.blake2b(digest_size=8)
     for array in arrays:
-        found.update(f"{array.dtype} {array.shape}".encode())
-        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return found.hexdigest()
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def digest_of_tensors(tensors: Iterable[Tensor]) -> str:
-    """The same of tensors, wherever they lie."""
+    """The same for tensors, on any device."""
     return digest_of_arrays(_array(tensor.detach().cpu()) for tensor in tensors)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
     # NumPy has no such numbers; single precision holds them all.
-    found: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    return found
+    array: np.ndarray = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array

@@ -96,7 +96,7 @@ package."""
 
 
 def register_evaluator(name: str, spec: EvaluatorSpec) -> None:
-    """Add an evaluator of one's own; ``del EVALUATORS[name]`` takes it out again.
+    """Register an evaluator; ``del EVALUATORS[name]`` takes it out again.
 
     Args:
         name: Of the evaluator.

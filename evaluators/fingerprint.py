@@ -50,7 +50,7 @@ def squared_gradients(
     for each.
 
     Args:
-        losses: Gives the losses ``[samples]``; asked anew for each draw, as labels may be drawn.
+        losses: Gives the losses ``[samples]``; called for each draw, as labels may be drawn, too.
         weights: What is derived by; one that the losses do not depend on is left out.
         draws: Over how many draws of signs the estimate is averaged.
 

@@ -80,7 +80,7 @@ def parse_limit(text: str) -> Limit:
 
 
 def check_limits(limits: Iterable[Limit], known: dict[str, str]) -> None:
-    """See that each limit names a cost and speaks its unit.
+    """Check that each limit names a cost and is in its unit.
 
     Args:
         limits: What was asked for.

@@ -1,4 +1,4 @@
-"""Random streams of one's own, for a block of code."""
+"""Seeds the random streams of a block of code, and restores them after it."""
 
 from __future__ import annotations
 

@@ -48,13 +48,13 @@ def hold_out(y: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarr
     """
     free, alone = _alone(y)
     if not len(alone):
-        rest, held = _divided(y, count, seed)
+        rest, held_out = _divided(y, count, seed)
     elif len(free) <= count:
-        rest, held = alone, free
+        rest, held_out = alone, free
     else:
         left, drawn = _divided(y[free], count, seed)
-        rest, held = np.concatenate([free[left], alone]), free[drawn]
-    return np.sort(rest), np.sort(held)
+        rest, held_out = np.concatenate([free[left], alone]), free[drawn]
+    return np.sort(rest), np.sort(held_out)
 
 
 def some_of(y: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -67,16 +67,16 @@ def some_of(y: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def check_numbering(y: np.ndarray, name: str) -> None:
-    """See that classes are numbers, not names: networks have an output up to the largest.
+    """Check that labels are small numbers: networks have an output for each up to the largest.
 
     Raises:
-        DataError: By far the most numbers below the largest one are no class.
+        DataError: Most numbers below the largest one do not occur.
     """
-    held = len(np.unique(y))
-    if int(y.max()) >= 10 * held + 1000:
+    present = len(np.unique(y))
+    if int(y.max()) >= 10 * present + 1000:
         raise DataError(
-            f"task {name!r} has {held} classes, numbered up to {int(y.max())}: number them from 0 "
-            f"to {held - 1}, for example by numpy.unique(labels, return_inverse=True)"
+            f"task {name!r} has {present} classes, numbered up to {int(y.max())}: number them from "
+            f"0 to {present - 1}, for example by numpy.unique(labels, return_inverse=True)"
         )
 
 

@@ -1,6 +1,6 @@
-"""A supernet as relaxed search takes it: two losses of flat vectors, gates, and data in two halves.
+"""Supernets for one-shot search: two losses of flat vectors, gates, and data in two halves.
 
-What is searched (cells on images, layers on graphs) is a network whose forward pass wants gates,
+What is searched (cells on images, layers on graphs) gives a network whose forward pass takes gates,
 and `Halves` of data; everything else is the same for all.
 """
 
@@ -99,7 +99,7 @@ class Supernet:
         return weights, alpha.to(weights.device)
 
     def set_progress(self, share: float) -> None:
-        """Say how much of the search is over, from 0 to 1: decaying skips follow it."""
+        """Set the share of the search that is over, from 0 to 1: decaying skips follow it."""
         edges: list[Any] = [part for part in self.network.modules() if hasattr(part, "extra")]
         for edge in edges:
             edge.extra = 1.0 - share if self.decaying_skip else 0.0
@@ -153,7 +153,7 @@ class Supernet:
             alpha: ``[m]``.
             without: Options that are taken out; the others of a softmax share what is freed.
         """
-        found = {}
+        gates = {}
         for (name, options), values in zip(
             self.relaxation.decisions.items(), torch.split(alpha, self._options), strict=True
         ):
@@ -161,8 +161,8 @@ class Supernet:
             if any(out):
                 mask = torch.tensor(out, device=values.device)
                 values = values.masked_fill(mask, -torch.inf)
-            found[name] = values.softmax(0) if self.gate == "softmax" else values.sigmoid()
-        return found
+            gates[name] = values.softmax(0) if self.gate == "softmax" else values.sigmoid()
+        return gates
 
     def strengths(self, alpha: Tensor) -> dict[str, np.ndarray]:
         """The logarithms of the gates, ``[options]`` by decision."""

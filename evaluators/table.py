@@ -138,9 +138,9 @@ class TableEvaluator:
         rows = _table(path)
         if f"{dataset}_val_e12" not in rows:
             ending = "_val_e12"
-            known = ", ".join(c.removesuffix(ending) for c in rows if c.endswith(ending))
+            datasets = ", ".join(c.removesuffix(ending) for c in rows if c.endswith(ending))
             raise DataError(
-                f"{str(path)!r} has no dataset {dataset!r}: known are {known or 'none'}"
+                f"{str(path)!r} has no dataset {dataset!r}: known are {datasets or 'none'}"
             )
         table: dict[Hashable, Outcome] = {}
         for row in rows.to_dict("records"):
@@ -171,6 +171,6 @@ def _read(path: str | Path, column: str, value: str, experiment: str | None = No
         table = table[table["experiment"] == experiment]
     rows = table[table[column] == value]
     if rows.empty:
-        known = ", ".join(sorted(table[column].unique()))
-        raise DataError(f"{str(path)!r} has no {column} {value!r}: known are {known}")
+        values = ", ".join(sorted(table[column].unique()))
+        raise DataError(f"{str(path)!r} has no {column} {value!r}: known are {values}")
     return rows

@@ -27,12 +27,13 @@ It may raise (`optuna.TrialPruned`) to end an unpromising training early: evalua
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one evaluation found.
+    """The result of one evaluation.
 
     Attributes:
         value: The objective: the validation metric of the task. Finite.
-        metrics: Everything else that was measured, by name (``test_accuracy``, ``parameters``,
-            ``flops``, ``seconds``, ``peak_memory_bytes``, ``epochs``, ...). Nothing of it decides.
+        metrics: All other measurements, by name (``test_accuracy``, ``parameters``, ``flops``,
+            ``seconds``, ``peak_memory_bytes``, ``epochs``, ...). The search does not use them, but
+            for those that a study is asked to minimise.
     """
 
     value: float
@@ -93,9 +94,9 @@ class Conditioned(Protocol):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What is not as usual, as plain values: ``{"epochs": 5}``; empty where all is.
+        """What differs from the defaults, as plain values: ``{"epochs": 5}``.
 
-        Studies under other conditions have other names, and banks keep them as other tasks.
+        Studies under other conditions have other names, and banks store them as other tasks.
         """
 
 
@@ -114,14 +115,14 @@ class Limited(Protocol):
 
 @runtime_checkable
 class Selective(Limited, Protocol):
-    """One that knows beforehand what it would refuse, so that samplers need not propose it."""
+    """One that can predict what it would refuse, so that samplers need not propose it."""
 
     def allows(self, config: Config) -> bool:
         """Whether a configuration can be built, and meets the limits, as predicted."""
 
 
 def limits_of(evaluator: Evaluator) -> dict[str, float]:
-    """The limits that an evaluator keeps."""
+    """The limits of an evaluator; empty where it has none."""
     return dict(evaluator.limits) if isinstance(evaluator, Limited) else {}
 
 

@@ -1,4 +1,4 @@
-"""What evaluators that train share: train, measure on the validation part, keep the winner."""
+"""The base of evaluators that train: train, measure on the validation part, fit the winner."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Trained:
         training: How the training went.
         scores: Measures metric and loss on each part: ``train_accuracy``, ``test_loss``, ...
         forward: One forward pass, for counting.
-        thorough: Measures of a model that is kept what would be too dear in each trial: the whole
-            test part, say.
+        thorough: Measures a model that is kept by what would be too expensive in each trial, for
+            example on the whole test part.
     """
 
     network: nn.Module
@@ -39,7 +39,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a trained model came from: what the facts of every kind of model say.
+    """Where a trained model came from: the facts that all kinds of model share.
 
     Attributes:
         config, seed: What was trained.
@@ -56,7 +56,7 @@ class Provenance:
 class TrainingEvaluator(ABC):
     """Trains what a configuration describes. On a CPU the outcome is a function of (config, seed).
 
-    A child says how a network is trained and what a trained model is.
+    A subclass says how a network is trained and what kind of model it is.
 
     Args:
         task: What is predicted.
@@ -110,7 +110,7 @@ class TrainingEvaluator(ABC):
             else:
                 trained = self._train(config, seed, None)
             metrics = trained.scores() | trained.thorough()
-        if train_on_validation:  # what was learned by heart says nothing
+        if train_on_validation:  # a score on training data says nothing
             metrics = {k: v for k, v in metrics.items() if not k.startswith("validation_")}
         task = {"name": self.task.name, **self.task.describe()}
         origin = Provenance(config, task, seed, train_on_validation)
@@ -127,7 +127,7 @@ class TrainingEvaluator(ABC):
 
     @abstractmethod
     def _kind(self, network: nn.Module, origin: Provenance) -> ModelKind:
-        """How the trained network is asked, and what is saved beside its weights.
+        """How the trained network predicts, and what is saved beside its weights.
 
         Args:
             network: On the CPU.

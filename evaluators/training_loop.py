@@ -50,7 +50,7 @@ class Validation:
     Attributes:
         score: Gives (metric, loss) on the validation part; the network is in evaluation mode.
         report: Takes (epoch, metric); may raise to end the training.
-        every: Epochs between two looks; the last epoch is looked at whatever it is.
+        every: Epochs between two looks; the last epoch is always looked at.
         patience: Stop after so many epochs without progress, and restore the best epoch; with
             ``None`` all epochs are run and the last weights stay.
     """
@@ -65,7 +65,7 @@ class TrainingLoop(Generic[BatchT]):
     """Trains a network in place.
 
     Args:
-        network: On the device where it shall be trained.
+        network: On the device of the training.
         optimizer: May be replaced on the way, by ``before_step``.
         loss: Of a batch, or of one of its parts.
         rate: The highest learning rate, for the message where the training diverges.
@@ -196,7 +196,7 @@ class TrainingLoop(Generic[BatchT]):
         return total
 
     def check_weights(self, epoch: int) -> None:
-        """See that the last step has not ruined the weights: no loss has told so.
+        """Check that the last step has not ruined the weights, which no loss has seen yet.
 
         Raises:
             EvaluationError: A weight is not finite.

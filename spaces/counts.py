@@ -25,9 +25,9 @@ def counts(space: Space, configs: Sequence[Config]) -> np.ndarray:
     linear in it. An inactive choice counts nothing. Two configurations that differ in one choice
     are at most 2 apart, squared.
     """
-    own = space.features(configs)
-    if own is not None:
-        return own
+    features = space.features(configs)
+    if features is not None:
+        return features
     encoding = space.encode(configs)
     columns = []
     for i, p in enumerate(space.parameters):

@@ -176,8 +176,8 @@ class Geometry:
                 default[depth] = depths[-1]
             optional = block.place >= depths[0]
             deep = tuple(range(block.place + 1, depths[-1] + 1))
-            its, values = _choices(block, Condition(depth, deep) if optional else None, bits)
-            parameters += its
+            choices, values = _choices(block, Condition(depth, deep) if optional else None, bits)
+            parameters += choices
             default |= values
         return Space(name, parameters, default=default)
 

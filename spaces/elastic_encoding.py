@@ -38,10 +38,10 @@ def decode(geometry: Geometry, architecture: np.ndarray, bits: np.ndarray) -> Ne
     Raises:
         ConfigurationError: The columns are not as many as the geometry has.
     """
-    found = (architecture.shape[1], bits.shape[1])
-    if found != widths(geometry):
+    shape = (architecture.shape[1], bits.shape[1])
+    if shape != widths(geometry):
         raise ConfigurationError(
-            f"an encoding has {found[0]} + {found[1]} columns: this geometry has "
+            f"an encoding has {shape[0]} + {shape[1]} columns: this geometry has "
             "{} + {}".format(*widths(geometry))
         )
     blocks = geometry.all_blocks

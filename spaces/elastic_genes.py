@@ -82,12 +82,12 @@ class Networks:
         Raises:
             ConfigurationError: A block that is there has no kernel or channels.
         """
-        found = cls.default(geometry, len(configs))
+        networks = cls.default(geometry, len(configs))
         for row, config in enumerate(configs):
             for stage in range(len(geometry.blocks)):
-                found.depth[row, stage] = config.get(f"depth{stage + 1}", geometry.blocks[stage])
+                networks.depth[row, stage] = config.get(f"depth{stage + 1}", geometry.blocks[stage])
             for column, block in enumerate(geometry.all_blocks):
-                if block.place >= found.depth[row, block.stage]:
+                if block.place >= networks.depth[row, block.stage]:
                     continue
                 try:
                     kernel, channels = (config[f"{block.name}_{p}"] for p in ("kernel", "channels"))
@@ -95,17 +95,17 @@ class Networks:
                     raise ConfigurationError(
                         f"parameter {error} is missing: block {block.name} is within the depth"
                     ) from None
-                found.kernel[row, column] = KERNELS.index(int(kernel))
-                found.channels[row, column] = (int(channels) - block.channels[0]) // STEP
+                networks.kernel[row, column] = KERNELS.index(int(kernel))
+                networks.channels[row, column] = (int(channels) - block.channels[0]) // STEP
                 for k, role in enumerate(ROLES):
                     name = f"{block.name}_{role}"
                     bits = config.get(name, config.get(name + WIDE, 8))
-                    found.bits[row, column, k] = BITS.index(int(bits))
-        return found
+                    networks.bits[row, column, k] = BITS.index(int(bits))
+        return networks
 
     @classmethod
     def default(cls, geometry: Geometry, count: int) -> Networks:
-        """So many copies of the deepest network of the smallest kernels and widths, 8 bits."""
+        """Copies of the deepest network with the smallest kernels and widths and 8 bits."""
         blocks = len(geometry.all_blocks)
         return cls(
             geometry,
@@ -118,18 +118,18 @@ class Networks:
     @classmethod
     def smallest(cls, geometry: Geometry) -> Networks:
         """The one network of least depth, kernels, channels and bits."""
-        made = cls.default(geometry, 1)
-        made.depth[:] = [geometry.depths(stage)[0] for stage in range(len(geometry.blocks))]
-        made.bits[:] = 0
-        return made
+        networks = cls.default(geometry, 1)
+        networks.depth[:] = [geometry.depths(stage)[0] for stage in range(len(geometry.blocks))]
+        networks.bits[:] = 0
+        return networks
 
     @classmethod
     def largest(cls, geometry: Geometry) -> Networks:
         """The one network of most depth, kernels and channels, of 8 bits."""
-        made = cls.default(geometry, 1)
-        made.kernel[:] = SEVEN
-        made.channels[:] = [len(block.channels) - 1 for block in geometry.all_blocks]
-        return made
+        networks = cls.default(geometry, 1)
+        networks.kernel[:] = SEVEN
+        networks.channels[:] = [len(block.channels) - 1 for block in geometry.all_blocks]
+        return networks
 
     @classmethod
     def sample(cls, geometry: Geometry, count: int, rng: np.random.Generator) -> Networks:

@@ -44,14 +44,14 @@ def scale(distribution: BaseDistribution, value: Any) -> float:
     return (number - low) / (high - low)
 
 
-def unscale(distribution: BaseDistribution, place: float) -> Any:
+def unscale(distribution: BaseDistribution, share: float) -> Any:
     """The value nearest to a place: the inverse of `scale`."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.to_external_repr(place)
+        return distribution.to_external_repr(share)
     assert isinstance(distribution, (FloatDistribution, IntDistribution))
     low, high = float(distribution.low), float(distribution.high)
-    place = min(max(place, 0.0), 1.0)
-    value = low * (high / low) ** place if distribution.log else low + place * (high - low)
+    share = min(max(share, 0.0), 1.0)
+    value = low * (high / low) ** share if distribution.log else low + share * (high - low)
     if distribution.step is not None:
         value = low + round((value - low) / distribution.step) * distribution.step
     value = min(max(value, low), high)

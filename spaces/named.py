@@ -28,7 +28,7 @@ An evaluator that is not registered for a space cannot be found by its name: see
 
 
 def register_space(name: str, make: Callable[[], Space]) -> None:
-    """Add a space of one's own; ``del SPACES[name]`` takes it out again.
+    """Register a space; ``del SPACES[name]`` takes it out again.
 
     Args:
         name: How it is asked for.

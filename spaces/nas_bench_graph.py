@@ -102,7 +102,7 @@ def _normalise(links: list[int], operations: list[str]) -> tuple[list[int], list
     """Take every skip that changes nothing to the front of the network.
 
     Such a skip has a child, or no sibling, or only skips between itself and the input. Its children
-    hang on its input; it becomes the first operation, on which everything else then hangs.
+    are joined to its input; it becomes the first operation, to which everything else is joined.
     """
     for i in NODES:
         if operations[i - 1] != "skip" or not _is_idle(links, operations, i):
@@ -135,7 +135,7 @@ def _tree(links: list[int], operations: list[str], node: int) -> Tree:
 @cache
 def _networks() -> dict[Tree, Config]:
     """Every distinct network with the first configuration that builds it."""
-    found: dict[Tree, Config] = {}
+    networks: dict[Tree, Config] = {}
     for links in LINKS:
         for operations in itertools.product(OPERATIONS, repeat=4):
             if operations != ("skip",) * 4:
@@ -143,8 +143,8 @@ def _networks() -> dict[Tree, Config]:
                 config |= {
                     f"op{i}": operation for i, operation in zip(NODES, operations, strict=True)
                 }
-                found.setdefault(tree_of(config), config)
-    return found
+                networks.setdefault(tree_of(config), config)
+    return networks
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A space made continuous: which strengths there are, and which configuration they name.
+"""Relaxed spaces: the strengths that a one-shot search learns, and the configuration they name.
 
 A *decision* is a choice between options with one strength (an alpha, or what its removal costs)
 each. In most spaces a decision is a parameter; DARTS' cells decide on every possible edge and keep
@@ -50,7 +50,7 @@ class Relaxation(ABC):
 
     @abstractmethod
     def picks(self, config: Config) -> list[Pick]:
-        """The decisions that a configuration hangs on, and their options."""
+        """The decisions that a configuration depends on, and the option of each."""
 
     def skips(self, config: Config) -> list[Pick]:
         """The picks that are skip connections."""

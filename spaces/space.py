@@ -127,8 +127,8 @@ class Space:
         config: Config = {}
         for p in self.parameters:
             if self.is_active(p, config):
-                known = given is not None and p.name in given
-                config[p.name] = given[p.name] if given and known else draw(p.distribution, rng)
+                is_given = given is not None and p.name in given
+                config[p.name] = given[p.name] if given and is_given else draw(p.distribution, rng)
         return config
 
     def distributions(self, config: Mapping[str, Value]) -> dict[str, BaseDistribution]:
@@ -237,7 +237,7 @@ class Space:
         """How many configurations there are; ``None`` for a continuous space."""
         hanging: dict[str, list[tuple[tuple[Value, ...], int]]] = {}
         total = 1
-        for p in reversed(self.parameters):  # what hangs on a parameter is counted before it
+        for p in reversed(self.parameters):  # what depends on a parameter is counted before it
             options = choices(p.distribution)
             if options is None:
                 return None
@@ -257,19 +257,19 @@ class Space:
         """
         yield from self._enumerate({}, 0)
 
-    def _enumerate(self, config: Config, place: int) -> Iterator[Config]:
-        if place == len(self.parameters):
+    def _enumerate(self, config: Config, index: int) -> Iterator[Config]:
+        if index == len(self.parameters):
             yield dict(config)
             return
-        p = self.parameters[place]
+        p = self.parameters[index]
         if not self.is_active(p, config):
-            yield from self._enumerate(config, place + 1)
+            yield from self._enumerate(config, index + 1)
             return
         options = choices(p.distribution)
         if options is None:
             raise SpaceError(f"space {self.name!r} is not finite: {p.name!r} is continuous")
         for value in options:
-            yield from self._enumerate({**config, p.name: value}, place + 1)
+            yield from self._enumerate({**config, p.name: value}, index + 1)
 
     # Text ---------------------------------------------------------------------------------------
 
@@ -305,8 +305,8 @@ class Space:
             if kind not in KINDS:
                 raise unknown_name("kind of space", kind, [Space.kind, *KINDS])
             module, name = KINDS[kind].split(":")
-            known: Space = getattr(importlib.import_module(f".{module}", __package__), name)()
-            return known
+            space: Space = getattr(importlib.import_module(f".{module}", __package__), name)()
+            return space
         parameters = []
         for item in data["parameters"]:
             condition = item["condition"]

@@ -1,4 +1,4 @@
-"""Which tasks are known by name. Light: listing them loads no large library."""
+"""The tasks that can be loaded by name. Light: listing them loads no large library."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ ALIASES = {
 
 
 def _tu_dortmund(label: str) -> Entry:
-    """Any of TU Dortmund's sets of graphs; those with a name of their own keep it."""
+    """Any of TU Dortmund's sets of graphs; a set with a name in the catalogue has that one."""
     arguments = ("TUDataset", label)
     named = {entry.arguments: entry for entry in ENTRIES.values()}
     return named.get(arguments) or replace(

@@ -66,15 +66,15 @@ def cifar10(entry: Entry, data_root: Path | None) -> ImageClassification:
         DataError: The file is in no data root, and the original archive cannot be downloaded.
     """
     folder = _find(entry, data_root, ("raw", ""), "cifar10_jpeg.npz")
-    kept = home() / "datasets" / entry.folder
-    kept.mkdir(parents=True, exist_ok=True)
+    unpacked = home() / "datasets" / entry.folder
+    unpacked.mkdir(parents=True, exist_ok=True)
     if folder is None:
-        archive = kept / "raw" / CIFAR10_URL.rsplit("/", 1)[1]
+        archive = unpacked / "raw" / CIFAR10_URL.rsplit("/", 1)[1]
         urls = {archive.name: CIFAR10_URL}
         _fetch(entry, data_root, urls, archive.parent, "raw/cifar10_jpeg.npz")
-        parts = _unpacked(archive, kept, _records)
+        parts = _unpacked(archive, unpacked, _records)
     else:
-        parts = _unpacked(folder / "cifar10_jpeg.npz", kept, _decode)
+        parts = _unpacked(folder / "cifar10_jpeg.npz", unpacked, _decode)
     images, labels = parts.pop("train_images"), parts.pop("train_labels")
     return ImageClassification(images, labels, name=entry.name, flips=True, **parts)
 
@@ -116,8 +116,8 @@ def _records(source: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     with tarfile.open(source) as archive:
         wanted = "data_batch" if part == "train" else "test_batch"
         members = sorted(m.name for m in archive if f"/{wanted}" in m.name)
-        found = [archive.extractfile(name) for name in members]
-        data = b"".join(file.read() for file in found if file is not None)
+        members_read = [archive.extractfile(name) for name in members]
+        data = b"".join(file.read() for file in members_read if file is not None)
     records = np.frombuffer(data, np.uint8).reshape(-1, CIFAR10_RECORD)
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
 

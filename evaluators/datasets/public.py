@@ -77,18 +77,18 @@ def load_ogb(entry: Entry, data_root: Path | None) -> Any:
 def _load(entry: Entry, label: str, data_root: Path | None, read: Any) -> Any:
     """Link what a root has, read it (the loader downloads the rest), and say what was missing."""
     # What one version of PyTorch Geometric has processed, another may not be able to read.
-    place = home() / "datasets" / entry.folder / f"pyg-{torch_geometric.__version__}"
-    place.mkdir(parents=True, exist_ok=True)
-    folder = place / (label or "data")
+    folder_of_version = home() / "datasets" / entry.folder / f"pyg-{torch_geometric.__version__}"
+    folder_of_version.mkdir(parents=True, exist_ok=True)
+    folder = folder_of_version / (label or "data")
     # Two processes that load a task for the first time would write the same files.
     with FileLock(f"{folder}.lock"):
-        known = any(folder.glob("**/processed*"))
+        processed = any(folder.glob("**/processed*"))
         try:
             return _linked_and_read(entry, label, data_root, read, folder)
         except Exception as error:  # loaders raise whatever their libraries raise
             # A process that was killed may have left half a file behind; links are all else.
             shutil.rmtree(folder, ignore_errors=True)
-            if not known:
+            if not processed:
                 raise _missing(entry, label, data_root, error) from error
             warnings.warn(
                 f"what was processed of {entry.name!r} cannot be read ({reason_of(error)}): it is "
@@ -114,11 +114,11 @@ def _linked_and_read(
 def _missing(entry: Entry, label: str, data_root: Path | None, error: Exception) -> DataError:
     searched = ", ".join(str(r) for r in roots(data_root)) or "no data root"
     source = _source(entry.folder, label, data_root)
-    found = "nothing" if source is None else f"unreadable or incomplete files in {source}"
+    state = "nothing" if source is None else f"unreadable or incomplete files in {source}"
     reason = reason_of(error)
     wanted = f"{entry.folder}/{label}".rstrip("/")
     return DataError(
-        f"no data for task {entry.name!r}: searched {searched} and found {found}, the download "
+        f"no data for task {entry.name!r}: searched {searched} and found {state}, the download "
         f"failed ({reason}): give --data-root or set {ROOT_VARIABLE} to a folder with {wanted}"
     )
 

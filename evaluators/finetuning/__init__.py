@@ -1,1 +1,1 @@
-"""Tuning pre-trained backbones, whatever they read: training, kept states, costs, an evaluator."""
+"""Fine-tuning of pre-trained backbones of texts and images: training, costs, evaluator."""

@@ -17,7 +17,7 @@ still random."""
 
 SCORING_BATCH = 64
 STATES_LIMIT = 512 * 2**20
-"""Bytes of hidden states that are kept for side networks; above that they are computed anew."""
+"""Bytes of hidden states that are stored for side networks; more are computed in each pass."""
 
 
 class Examples(Protocol):
@@ -61,13 +61,13 @@ def sorted_batches(examples: Examples, size: int = SCORING_BATCH) -> Iterator[li
 def pooled_features(handle: Handle, examples: Examples) -> Tensor:
     """The features of all examples ``[n, width]``, by an attached method."""
     device = device_of(handle)
-    found: list[Tensor] = [torch.empty(0)] * len(examples)
+    rows: list[Tensor] = [torch.empty(0)] * len(examples)
     for index in sorted_batches(examples):
         with mixed_precision(device):
             features = handle.features(examples.inputs(index, device)).float().cpu()
         for i, feature in zip(index, features, strict=True):
-            found[i] = feature
-    return torch.stack(found)
+            rows[i] = feature
+    return torch.stack(rows)
 
 
 def device_of(handle: Handle) -> torch.device:
@@ -95,12 +95,12 @@ class FrozenStates:
                 self.masked = inputs.get("attention_mask") is not None
                 with mixed_precision(self.device):
                     states = torch.stack(handle.states(inputs)).float()
-                for place, i in enumerate(index):
-                    self._states[i] = states[:, place, : lengths[i]].clone()
+                for row, i in enumerate(index):
+                    self._states[i] = states[:, row, : lengths[i]].clone()
 
     @staticmethod
     def fits(examples: Examples, layers: int, width: int) -> bool:
-        """Whether the states of some examples may be kept."""
+        """Whether the states of some examples may be stored."""
         return 4 * (layers + 1) * width * sum(examples.lengths) <= STATES_LIMIT
 
     def batch(self, index: Sequence[int]) -> tuple[list[Tensor], Tensor | None]:

@@ -66,11 +66,11 @@ class TuningCosts:
             for length in (self.longest, self.mean)
         )
         head = (step.width + 1) * self.classes
-        own = round(density * step.parameters)
+        trained = round(density * step.parameters)
         frozen = self._model.predict("probe", {}, batch=MICRO_BATCH, length=self.mean).flops
         once = frozen if step.frozen and (self.kept or method.rates is None) else 0.0
         flops = (once + self.epochs * (usual.flops - once)) * self.examples / MICRO_BATCH
-        return Cost(own + head, step.memory, flops, step.width, step.frozen)
+        return Cost(trained + head, step.memory, flops, step.width, step.frozen)
 
     def space_within(
         self, limits: Mapping[str, float], methods: Collection[str], layers: int

@@ -1,4 +1,4 @@
-"""Measure a fine-tuning configuration on a task, whatever its backbone reads."""
+"""The evaluator of fine-tuning configurations, whether the backbone reads texts or images."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ Backbone = TypeVar("Backbone", bound=Pretrained)
 class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
     """Puts the configured method on a pre-trained backbone, trains it, and measures it.
 
-    A child says how the backbone is loaded, how a task's parts become examples for it, and what a
-    trained model is.
+    A subclass says how the backbone is loaded, how a task's parts become examples for it, and what
+    kind of model a trained network is.
 
     Args:
         task: What is predicted.
@@ -90,7 +90,7 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
             gc.collect()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What worker processes get: backbone, features and costs are made anew there."""
+        """What worker processes get: they load the backbone, and compute features and costs."""
         return {**self.__dict__, "_backbone": None, "_prepared": {}, "_costs": None}
 
     @property
@@ -131,18 +131,18 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
         return peft_space(layers, chosen)
 
     def fitting(self, methods: Collection[str], *, asked: bool) -> list[str]:
-        """Those of some methods that fit the backbone.
+        """The methods, of those given, that fit the backbone.
 
         Args:
             methods: Names of methods that can be searched.
-            asked: Whether somebody wants just these.
+            asked: Whether the user has named these methods.
 
         Raises:
             UnknownNameError: There is no such method.
             ArchitectureError: One that is asked for does not fit.
         """
         peft_space(1, methods)  # unknown names have their own error
-        found = []
+        fitting = []
         model = copy.deepcopy(self.backbone.model)  # a method that does not fit may leave traces
         with torch.random.fork_rng(devices=[]):
             for method in methods:
@@ -152,8 +152,8 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
                     if asked:
                         raise
                 else:
-                    found.append(method)
-        return found
+                    fitting.append(method)
+        return fitting
 
     # Costs --------------------------------------------------------------------------------------
 
@@ -290,7 +290,7 @@ class TuningEvaluator(TrainingEvaluator, Generic[Backbone, Part]):
         return Trained(network, training, scores, lambda: network(one), thorough)
 
     def _network(self, choice: MethodChoice, dropout: float) -> TunedNetwork:
-        """A method on a copy of the backbone: what it leaves behind is nobody else's."""
+        """A method on a copy of the backbone, so that no trace of it is left for later trials."""
         model = copy.deepcopy(self.backbone.model).to(self.device)
         handle = attach(model, choice.method, layer_lo=choice.layer_lo, **choice.knobs)
         network = TunedNetwork(handle, self._classes, dropout)

@@ -30,30 +30,30 @@ def class_statistics(labels: Tensor, features: Tensor, classes: int) -> dict[str
         ``probe_loss``: its loss over that of guessing.
     """
     shares = np.bincount(labels.numpy(), minlength=classes) / len(labels)
-    held = shares[shares > 0]
+    present = shares[shares > 0]
     centred = (features - features.mean(dim=0)).double()
     spectrum = torch.linalg.svdvals(centred).square()
     rank = float(spectrum.sum() ** 2 / spectrum.square().sum()) / features.shape[1]
     accuracy, loss = _across_halves(features, labels, classes)
     majority = shares.max()
-    found = {
+    statistics = {
         "log_examples": np.log10(len(labels)),
         "log_classes": np.log10(classes),
-        "class_entropy": -(held * np.log(held)).sum() / np.log(classes),
+        "class_entropy": -(present * np.log(present)).sum() / np.log(classes),
         "effective_rank": rank,
         "between_classes": _between(centred, labels),
         "probe_lift": (accuracy - majority) / (1 - majority),
         "probe_loss": loss / np.log(classes),
     }
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in statistics.items()}
 
 
 def _between(centred: Tensor, labels: Tensor) -> float:
     """The share of the variance that the classes' means have."""
     means = [centred[labels == c].mean(dim=0) for c in torch.unique(labels)]
     sizes = [int((labels == c).sum()) for c in torch.unique(labels)]
-    found = sum(n * float(m.square().sum()) for n, m in zip(sizes, means, strict=True))
-    return found / float(centred.square().sum())
+    between = sum(n * float(m.square().sum()) for n, m in zip(sizes, means, strict=True))
+    return between / float(centred.square().sum())
 
 
 def _across_halves(features: Tensor, labels: Tensor, classes: int) -> tuple[float, float]:

@@ -43,24 +43,24 @@ def load_pretrained(name: str, remedy: str) -> tuple[Any, str]:
         raise MissingLibraryError(
             "backbones by name need the package transformers: pip install transformers"
         ) from None
-    place = _place(name)
+    source = _place(name)
     try:
         with _without_bars():
-            model = AutoModel.from_pretrained(place, dtype="float32")
+            model = AutoModel.from_pretrained(source, dtype="float32")
     except UNREADABLE as error:
         raise DataError(
             f"backbone {name!r} cannot be loaded: {remedy} ({reason_of(error)})"
         ) from error
-    return model.eval(), place
+    return model.eval(), source
 
 
 def digest_of(model: nn.Module) -> str:
-    """What tells a model's weights from others."""
-    found = hashlib.blake2b(digest_size=16)
+    """A digest of a model's weights."""
+    digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def identity_of(name: str, model: nn.Module) -> str:
@@ -70,8 +70,8 @@ def identity_of(name: str, model: nn.Module) -> str:
         name: As it was asked for.
         model: What was found there.
     """
-    place = Path(name)
-    return f"{place.resolve().name} {digest_of(model)[:8]}" if place.is_dir() else name
+    path = Path(name)
+    return f"{path.resolve().name} {digest_of(model)[:8]}" if path.is_dir() else name
 
 
 @contextmanager

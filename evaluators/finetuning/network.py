@@ -17,7 +17,7 @@ from .batches import Examples, FrozenStates, device_of, sorted_batches
 from .precision import mixed_precision
 
 REGULARISATION = 300.0
-"""Of a probe that nobody has tuned: on 500 examples of TREC-6 and MR near the best, and weak enough
+"""Of a probe by default: on 500 examples of TREC-6 and MR near the best, and weak enough
 that a method which starts from the probe still has a gradient."""
 
 
@@ -68,7 +68,7 @@ class TunedNetwork(nn.Module):
         return logits
 
     def read(self, states: list[Tensor], mask: Tensor | None) -> Tensor:
-        """Logits of states that were kept."""
+        """Logits of stored states."""
         logits: Tensor = self.head(self.dropout(self.readout(states, mask)))
         return logits
 
@@ -102,17 +102,17 @@ def logits_of(
 ) -> Tensor:
     """Logits ``[n, classes]`` of all examples, in evaluation mode, on the CPU."""
     network.eval()
-    found = torch.empty(len(examples), network.head.out_features)
+    logits = torch.empty(len(examples), network.head.out_features)
     with torch.no_grad():
         for index in sorted_batches(examples):
-            found[index] = one_batch(network, examples, index, kept).float().cpu()
-    return found
+            logits[index] = one_batch(network, examples, index, kept).float().cpu()
+    return logits
 
 
 def one_batch(
     network: TunedNetwork, examples: Examples, index: Sequence[int], kept: FrozenStates | None
 ) -> Tensor:
-    """Logits of a batch, from kept states or through the backbone."""
+    """Logits of a batch, from stored states or through the backbone."""
     device = network.device
     with mixed_precision(device):
         if kept is not None:
@@ -137,10 +137,10 @@ def solve_probe(
     """
     from sklearn.linear_model import LogisticRegression
 
-    held = torch.unique(labels)
-    if len(held) == 1:  # nothing to tell apart
+    present = torch.unique(labels)
+    if len(present) == 1:  # nothing to tell apart
         only = torch.full((classes,), -10.0)
-        only[held] = 0.0
+        only[present] = 0.0
         return torch.zeros(classes, features.shape[1]), only
     x = features.double().numpy()
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6

@@ -19,7 +19,7 @@ Part = TypeVar("Part", bound=Examples)
 
 
 class Prepared(Generic[Part]):
-    """A task's parts for one seed, and what the frozen backbone says of them, once.
+    """A task's parts for one seed, and the frozen backbone's features of them, computed once.
 
     Args:
         parts: The examples by `PARTS`.
@@ -65,15 +65,15 @@ class Prepared(Generic[Part]):
         return features
 
     def states(self, handle: Handle, examples: Examples, key: str) -> FrozenStates | None:
-        """The kept states, where a method reads nothing else and they fit."""
+        """The stored states, where a method reads nothing else and they fit into memory."""
         arch = handle.site.arch
         if not (handle.readout.needs_states and handle.leaves_backbone):
             return None
         if not FrozenStates.fits(examples, len(arch.layers), arch.width):
             return None
         if not key or key not in self._states:
-            found = FrozenStates(handle, examples)
+            states = FrozenStates(handle, examples)
             if not key:
-                return found
-            self._states[key] = found
+                return states
+            self._states[key] = states
         return self._states[key]

@@ -45,7 +45,7 @@ class TuningBudget:
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """Of one training.
+    """The settings of one training.
 
     Attributes:
         learning_rate: Of the method, at its highest.

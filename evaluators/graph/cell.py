@@ -1,4 +1,4 @@
-"""Measure NAS-Bench-Graph's networks on a node task; search them by gradient."""
+"""The evaluator of NAS-Bench-Graph's networks on node tasks, and their supernet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .tasks import GraphTask, NodeClassification
 
 
 class GraphHalves:
-    """The training nodes and the validation nodes of one graph: each step sees all of both.
+    """The training and the validation nodes of one graph: each step sees all of both.
 
     Training nodes are few in the public splits, so they are not halved.
 

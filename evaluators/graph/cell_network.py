@@ -32,7 +32,7 @@ INPUTS = [[int(links[i - 1]) for i in NODES] for links in LINKS]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How such networks are trained; the space does not say.
+    """How networks of the space are built and trained; configurations do not say.
 
     Attributes:
         width: Of every operation.

@@ -1,4 +1,4 @@
-"""What a user's graphs, masks and labels must be: a clear word where they are not."""
+"""Checks of a user's graphs, masks and labels, each with an error that names the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure a graph network on a graph task; train and keep the winner."""
+"""The evaluator of graph networks of the `gnn` space."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ class GraphEvaluator(TrainingEvaluator):
 
 
 def _scores(network: nn.Module, problem: Problem, metric: str) -> dict[str, float]:
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     with torch.no_grad():
         for part in PARTS:
-            found[f"{part}_{metric}"], found[f"{part}_loss"] = problem.score(network, part)
-    return found
+            measured[f"{part}_{metric}"], measured[f"{part}_loss"] = problem.score(network, part)
+    return measured

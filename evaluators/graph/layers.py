@@ -1,4 +1,4 @@
-"""Message-passing layers by type, and what they compute where the graph never changes.
+"""Message-passing layers by type, and faster forms of them for graphs that never change.
 
 PyTorch Geometric's layers gather and scatter. `apply_layer` computes the same function of the same
 weights by sparse products (see `graph_sparse`), linear maps first wherever they commute with the

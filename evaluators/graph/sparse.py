@@ -1,4 +1,4 @@
-"""Sparse products on graphs that do not change, with their transposes at hand.
+"""Sparse products on graphs that do not change, with stored transposes.
 
 On a CPU, message passing by gathering and scattering rows costs some fifty times the product with
 the adjacency matrix in CSR form; PyTorch's own backward pass of that product builds the transpose
@@ -80,7 +80,7 @@ class SparseMatrix:
 
 
 class FixedMatrix(SparseMatrix):
-    """A matrix whose values never change, either: its transpose is kept."""
+    """A matrix whose values never change, either: its transpose is stored."""
 
     @cached_property
     def _kept(self) -> Tensor:

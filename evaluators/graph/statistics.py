@@ -1,4 +1,4 @@
-"""Plain statistics of a graph task: what can be said of it without any network.
+"""Plain statistics of a graph task, for which no network is needed.
 
 Nothing of the test split is used but what a training may see, too: in one big graph the nodes'
 features and edges, never their labels.
@@ -54,7 +54,7 @@ def graph_statistics(task: GraphTask, *, seed: int = 0) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _View:
-    """What may be seen of a task.
+    """The part of a task that a fingerprint may use.
 
     Attributes:
         edge_index: ``[2, edges]``, of all graphs as one.
@@ -85,10 +85,10 @@ def _view(task: GraphTask, seed: int) -> _View:
         joined = Batch.from_data_list([task.graphs[i] for i in seen.tolist()])
         nodes = int(joined.num_nodes)
         return _View(joined.edge_index, nodes, len(seen), task.classes, labels, None)
-    known = torch.full_like(task.labels, -1)
-    known[seen] = labels
+    labels_seen = torch.full_like(task.labels, -1)
+    labels_seen[seen] = labels
     nodes = int(task.data.num_nodes)
-    return _View(task.data.edge_index, nodes, 1, task.classes, labels, known)
+    return _View(task.data.edge_index, nodes, 1, task.classes, labels, labels_seen)
 
 
 def _links(edge_index: Tensor, nodes: int) -> csr_matrix:
@@ -106,17 +106,17 @@ def _homophily(links: csr_matrix, labels: Tensor | None) -> float:
         return 0.0
     pairs = links.tocoo()
     first, second = labels.numpy()[pairs.row], labels.numpy()[pairs.col]
-    known = (first >= 0) & (second >= 0)
-    return float((first == second)[known].mean()) if known.any() else 0.0
+    labelled = (first >= 0) & (second >= 0)
+    return float((first == second)[labelled].mean()) if labelled.any() else 0.0
 
 
 def _clustering(links: csr_matrix, degrees: np.ndarray, seed: int) -> float:
     """The mean local clustering coefficient (Watts and Strogatz, 1998); 0 below two neighbours."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(links.shape[0])[:SAMPLE]
-    rows, own = links[chosen], degrees[chosen]
+    rows, own_degrees = links[chosen], degrees[chosen]
     triangles = np.asarray((rows @ links).multiply(rows).sum(axis=1)).ravel()
-    return float((triangles / np.maximum(own * (own - 1), 1)).mean())
+    return float((triangles / np.maximum(own_degrees * (own_degrees - 1), 1)).mean())
 
 
 def _entropy(labels: Tensor) -> float:

@@ -69,10 +69,10 @@ class NodeClassification:
             check_masks(self._masks, len(y), name)
             # Nodes outside the masks may have no class.
             self.labels = torch.full((len(y),), -1)
-            known = y != -1
+            labelled = y != -1
             for mask in self._masks.values():
-                known |= mask.view(len(y), -1).bool().any(1)
-            self.labels[known] = whole_labels(y[known], name)
+                labelled |= mask.view(len(y), -1).bool().any(1)
+            self.labels[labelled] = whole_labels(y[labelled], name)
         else:
             self.labels = whole_labels(y, name)
             check_stratified(self.labels, name)
@@ -81,7 +81,7 @@ class NodeClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the graph, its classes and its public split from others."""
+        """A digest of the graph, its classes and its public split."""
         tensors = (self.data.x, self.data.edge_index, self.labels, *self._masks.values())
         return digest_of_tensors(tensors)
 
@@ -92,8 +92,10 @@ class NodeClassification:
         parts = {part: _nonzero(mask, seed) for part, mask in self._masks.items()}
         if "val" not in parts:
             train = parts["train"]
-            rest, held = hold_out(self.labels[train].numpy(), round(HELD_OUT * len(train)), seed)
-            parts |= {"train": train[rest], "val": train[held]}
+            rest, held_out = hold_out(
+                self.labels[train].numpy(), round(HELD_OUT * len(train)), seed
+            )
+            parts |= {"train": train[rest], "val": train[held_out]}
         return Split(parts["train"], parts["val"], parts["test"])
 
     def describe(self) -> dict[str, Any]:
@@ -112,9 +114,11 @@ class NodeClassification:
     def _split_name(self) -> str:
         if not self._masks:
             return STRATIFIED
-        held = "" if "val" in self._masks else ", validation a fifth of the training nodes by seed"
+        addition = (
+            "" if "val" in self._masks else ", validation a fifth of the training nodes by seed"
+        )
         splits = max(mask.view(len(self.labels), -1).shape[1] for mask in self._masks.values())
-        return ("public" if splits == 1 else f"public, number seed mod {splits}") + held
+        return ("public" if splits == 1 else f"public, number seed mod {splits}") + addition
 
 
 class GraphClassification:
@@ -165,7 +169,7 @@ class GraphClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the graphs and their classes from others, their order included."""
+        """A digest of the graphs and their classes, in their order."""
         sizes = torch.tensor([[g.num_nodes, g.num_edges] for g in self.graphs])
         x, edges = (
             torch.cat([g[f] for g in self.graphs], d) for f, d in (("x", 0), ("edge_index", 1))
@@ -230,7 +234,7 @@ class LinkPrediction:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the graph from others."""
+        """A digest of the graph."""
         return digest_of_tensors((self.data.x, self.data.edge_index))
 
     def split(self, seed: int) -> tuple[Data, Data, Data]:

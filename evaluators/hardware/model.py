@@ -1,4 +1,4 @@
-"""What a cost table says of layers that it does not hold: a linear model of products and traffic.
+"""Costs of layers that a cost table lacks: a linear model of products and memory traffic.
 
 A layer's cost is a sum, with non-negative weights, of its multiplications, its input and output
 numbers, its weights, and a constant; the weights belong to a kind of convolution (point-wise,
@@ -73,7 +73,7 @@ class LayerCostModel:
 
     @classmethod
     def fit(cls, table: CostTable) -> LayerCostModel:
-        """The model of a table that holds many layers of each kind.
+        """The model of a table that has many layers of each kind.
 
         Raises:
             DataError: It holds fewer of some kind than there are features.
@@ -102,7 +102,7 @@ class LayerCostModel:
         return cls({kind: np.array(rows) for kind, rows in raw["weights"].items()})
 
     def save(self, path: str | Path, source: str) -> None:
-        """Write the weights as JSON, with a word on where they come from."""
+        """Write the weights as JSON, with a note on their source."""
         weights = {kind: rows.tolist() for kind, rows in self.weights.items()}
         raw = {"source": source, "rows": COSTS, "columns": FEATURES, "weights": weights}
         Path(path).write_text(json.dumps(raw, indent=1) + "\n")
@@ -110,13 +110,13 @@ class LayerCostModel:
 
 def layers_of(geometry: Geometry) -> list[Layer]:
     """All distinct layers that networks of a geometry may have."""
-    found: Iterable[Layer] = itertools.chain.from_iterable(
+    layers: Iterable[Layer] = itertools.chain.from_iterable(
         block.layers(kernel, channels)
         for block in geometry.all_blocks
         for kernel in KERNELS
         for channels in block.channels
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(layers))
 
 
 def _kind(layer: Layer, weight_bits: int, input_bits: int) -> str:

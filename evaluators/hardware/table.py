@@ -1,7 +1,7 @@
 """A table of what quantised convolutions cost, in the JSON that APQ's release has.
 
 A key is ``"(inputs, outputs, size, kernel, stride, padding, groups)-W{bits}A{bits}"``, its entry
-has ``latency`` in milliseconds and ``energy`` in millijoules (``null`` where nobody knows);
+has ``latency`` in milliseconds and ``energy`` in millijoules (``null`` where it is not known);
 ``head`` and ``tail`` stand for what comes before the first block and behind the last.
 
 Source: Wang et al., *APQ*, CVPR 2020, whose table is of the BitFusion accelerator.
@@ -76,23 +76,23 @@ class CostTable:
         return cls(entries | ends)
 
     def cost(self, layer: Layer, weight_bits: int, input_bits: int) -> Cost:
-        """What a layer costs; NaN where the table has it not, so that the choice is invalid."""
+        """What a layer costs; NaN where the table lacks it, so that the choice is invalid."""
         return self.entries.get(key_of(layer, weight_bits, input_bits), ABSENT)
 
     @property
     def digest(self) -> str:
-        """A short name for what the table says."""
+        """A digest of the table."""
         text = json.dumps(sorted((key, str(cost)) for key, cost in self.entries.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
     def head(self) -> Cost:
-        """What comes before the first block."""
+        """The layers before the first block."""
         return self.entries[HEAD]
 
     @property
     def tail(self) -> Cost:
-        """What comes behind the last block."""
+        """The layers behind the last block."""
         return self.entries[TAIL]
 
     @classmethod

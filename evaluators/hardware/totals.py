@@ -73,8 +73,8 @@ class NetworkCosts:
                 count = len(block.channels)
                 depths = self._depths[name][b, :, :count].copy()
                 depths[-1, :, :, 0] = 0.0  # kernel 7 with 4-bit inputs is no choice
-                found = [self._points[name][b, :count].ravel(), depths.ravel()]
-                parts[f"layers of block {block.name}"] = np.concatenate(found)
+                entries = [self._points[name][b, :count].ravel(), depths.ravel()]
+                parts[f"layers of block {block.name}"] = np.concatenate(entries)
             for part, costs in parts.items():
                 if not (np.isfinite(costs).all() and (costs >= 0).all()):
                     raise ConfigurationError(

@@ -66,12 +66,12 @@ class ImageBackbone:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the weights from others."""
+        """A digest of the weights."""
         return digest_of(self.model)
 
     @cached_property
     def identity(self) -> str:
-        """What tells the backbone from others: its name, or its class and weights."""
+        """A name that no other backbone has: its own, or its class with a digest."""
         if self.named:
             return identity_of(self.name, self.model)
         return f"{self.name} {self.digest[:8]}"
@@ -90,8 +90,8 @@ def load_image_backbone(source: str | nn.Module) -> ImageBackbone:
     """
     if isinstance(source, str):
         remedy = "give a folder, or a model's name on the hub (and a network)"
-        model, place = load_pretrained(source, remedy)
-        name, standard = source, _preprocessor(place)
+        model, origin = load_pretrained(source, remedy)
+        name, standard = source, _preprocessor(origin)
     else:
         model, name, standard = copy.deepcopy(source).eval(), type(source).__name__, _timm(source)
     if describe_architecture(model).tokens:
@@ -118,34 +118,34 @@ def load_image_backbone(source: str | nn.Module) -> ImageBackbone:
 
 def _size(model: nn.Module) -> tuple[int, int] | None:
     """(height, width) as Hugging Face's configuration or timm's patches say it."""
-    found = getattr(getattr(model, "config", None), "image_size", None)
-    found = found or getattr(getattr(model, "patch_embed", None), "img_size", None)
-    if found is None:
+    side = getattr(getattr(model, "config", None), "image_size", None)
+    side = side or getattr(getattr(model, "patch_embed", None), "img_size", None)
+    if side is None:
         return None
-    if isinstance(found, int):
-        return found, found
-    return int(found[0]), int(found[1])
+    if isinstance(side, int):
+        return side, side
+    return int(side[0]), int(side[1])
 
 
 def _preprocessor(place: str) -> tuple[list[float], list[float]] | None:
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:
-        found: Mapping[str, Any] = ImageProcessingMixin.get_image_processor_dict(place)[0]
+        settings: Mapping[str, Any] = ImageProcessingMixin.get_image_processor_dict(place)[0]
     except OSError:  # there is none: the task's own images say what is usual
         return None
-    return _mean_and_deviation(found, "image_mean", "image_std")
+    return _mean_and_deviation(settings, "image_mean", "image_std")
 
 
 def _timm(model: nn.Module) -> tuple[list[float], list[float]] | None:
-    found = getattr(model, "pretrained_cfg", None)
-    return _mean_and_deviation(found, "mean", "std") if isinstance(found, Mapping) else None
+    settings = getattr(model, "pretrained_cfg", None)
+    return _mean_and_deviation(settings, "mean", "std") if isinstance(settings, Mapping) else None
 
 
 def _mean_and_deviation(
     found: Mapping[str, Any], mean: str, deviation: str
 ) -> tuple[list[float], list[float]] | None:
-    """Both, of pixels between 0 and 1; some processors scale pixels by other factors."""
+    """Mean and deviation of pixels between 0 and 1; some processors scale by other factors."""
     if not found.get("do_normalize", True):
         means, deviations = [0.0], [1.0]
     elif found.get(mean) is None or found.get(deviation) is None:

@@ -51,7 +51,7 @@ class Shape:
 
 
 class PlainEdge(nn.Module):
-    """One operation; gates are not looked at."""
+    """One operation; gates are ignored."""
 
     def __init__(self, operation: nn.Module) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class MixedEdge(nn.Module):
         self.name = name
         self.extra = 0.0
         self.places = [i for i, option in enumerate(options) if option != NONE]
-        made = [OPERATIONS[options[i]](channels, stride, batch_norm) for i in self.places]
-        self.operations = nn.ModuleList(made)
+        operations = [OPERATIONS[options[i]](channels, stride, batch_norm) for i in self.places]
+        self.operations = nn.ModuleList(operations)
         self.skip = next(k for k, i in enumerate(self.places) if options[i] in SKIPS)
 
     def forward(self, x: Tensor, gates: Gates) -> Tensor:
@@ -252,7 +252,7 @@ def cell_network(space: Space, config: Config, shape: Shape) -> nn.Module:
 
 
 def mixed_network(space: Space, shape: Shape) -> nn.Module:
-    """All networks of a space of cells at once; its forward pass wants gates.
+    """All networks of a space of cells at once; its forward pass takes gates.
 
     Raises:
         SpaceError: The space is not one of cells.
@@ -275,7 +275,7 @@ def _network(
 
 
 def check_cells(space: Space) -> None:
-    """Make sure that there are networks of a space's cells.
+    """Check that a space is one of cells that networks can be built of.
 
     Raises:
         SpaceError: There are none.

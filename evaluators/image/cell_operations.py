@@ -19,12 +19,12 @@ Norm = Callable[[int], nn.Module]
 
 
 def affine_norm(channels: int) -> nn.Module:
-    """Batch normalisation as networks keep it."""
+    """Batch normalisation with running statistics, for single networks."""
     return nn.BatchNorm2d(channels)
 
 
 def batch_norm(channels: int) -> nn.Module:
-    """Batch normalisation by the statistics of each batch alone."""
+    """Batch normalisation by the statistics of each batch alone, for supernets."""
     return nn.BatchNorm2d(channels, affine=False, track_running_stats=False)
 
 

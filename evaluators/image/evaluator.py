@@ -1,4 +1,4 @@
-"""Measure a network of cells on an image task; train and keep the winner."""
+"""The evaluator of networks of cells, trained from scratch on images."""
 
 from __future__ import annotations
 

@@ -98,13 +98,13 @@ class Pixels:
 
     @property
     def lengths(self) -> list[int]:
-        """Alike for all."""
+        """The same number for all."""
         return [self.positions] * len(self)
 
     def inputs(self, index: Sequence[int], device: torch.device) -> Inputs:
         """The images at an index as the backbone takes them."""
-        found = torch.from_numpy(_as_numbers(self.images[list(index)])).to(device)
-        return {"pixel_values": self.form(found)}
+        pixels = torch.from_numpy(_as_numbers(self.images[list(index)])).to(device)
+        return {"pixel_values": self.form(pixels)}
 
     def joined(self, others: Pixels) -> Pixels:
         """These images, then others, in the form of these."""
@@ -113,7 +113,7 @@ class Pixels:
 
 
 def _as_numbers(images: np.ndarray) -> np.ndarray:
-    """What torch can take over: bytes as they are (fewer to send to a GPU), else float32."""
+    """Images as numbers that torch takes: bytes stay bytes (less to send to a GPU)."""
     return images if images.dtype == np.uint8 else images.astype(np.float32)
 
 

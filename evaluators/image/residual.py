@@ -1,4 +1,4 @@
-"""Residual networks whose convolutions may have lost any of their channels, for real.
+"""Residual networks from whose convolutions any channels can be removed.
 
 A stream of channels runs through each stage; blocks add to it. A pruned network holds the channels
 that are left, nothing else: a stream's channel is there as long as one convolution writes to it.
@@ -37,12 +37,12 @@ class ResidualShape:
 
     def all_channels(self) -> dict[str, list[int]]:
         """Every channel of every convolution, in the order of the network."""
-        found = {"stem": list(range(self.widths[0]))}
+        channels = {"stem": list(range(self.widths[0]))}
         for stage, width in enumerate(self.widths):
             for block in range(self.blocks):
                 names = ["first", "second"] + (["shortcut"] if stage and not block else [])
-                found |= {f"block{stage}_{block}_{name}": list(range(width)) for name in names}
-        return found
+                channels |= {f"block{stage}_{block}_{name}": list(range(width)) for name in names}
+        return channels
 
 
 class Convolution(nn.Module):
@@ -100,9 +100,9 @@ class ResidualBlock(nn.Module):
             base = kept[f"{name}_shortcut"]
             self.shortcut = Convolution(len(live), len(base), 1, stride, running)
         self.live = sorted({*base, *second})
-        place = {channel: i for i, channel in enumerate(self.live)}
+        position = {channel: i for i, channel in enumerate(self.live)}
         for label, channels in (("base", base), ("added", second)):
-            index = torch.tensor([place[channel] for channel in channels])
+            index = torch.tensor([position[channel] for channel in channels])
             self.register_buffer(label, index, persistent=False)
 
     def forward(self, x: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
@@ -153,13 +153,13 @@ class ResidualNetwork(nn.Module):
 
     def convolutions(self) -> dict[str, Convolution]:
         """By the names that `Kept` has."""
-        found = {"stem": self.stem}
+        by_name = {"stem": self.stem}
         for block in self.blocks:
             assert isinstance(block, ResidualBlock)
             for part in ("first", "second", "shortcut"):
                 if getattr(block, part) is not None:
-                    found[f"{block.name}_{part}"] = getattr(block, part)
-        return found
+                    by_name[f"{block.name}_{part}"] = getattr(block, part)
+        return by_name
 
 
 def flops(shape: ResidualShape, kept: Kept, size: int) -> int:
@@ -197,7 +197,7 @@ def prune(
         gates: ``[channels]`` by convolution; they are multiplied into the normalisation.
 
     Returns:
-        The pruned network; its running statistics have to be learned anew.
+        The pruned network; its running statistics have to be learned again.
     """
     shape = network.shape
     pruned = ResidualNetwork(shape, kept)

@@ -49,8 +49,8 @@ class ImageHalves:
     def batches(self, epoch: int) -> Iterator[tuple[Batch, Batch]]:
         """As many steps as the smaller half has batches."""
         streams = []
-        for place, half in enumerate((self.train, self.validation)):
-            generator = torch.Generator().manual_seed((self.seed * 1000 + epoch) * 2 + place)
+        for number, half in enumerate((self.train, self.validation)):
+            generator = torch.Generator().manual_seed((self.seed * 1000 + epoch) * 2 + number)
             drawn = batches(half, self.batch_size, generator, flips=self.flips, shift=self.shift)
             streams.append(Batch((images.x,), images.y) for images in drawn)
         return zip(*streams, strict=False)

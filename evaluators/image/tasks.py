@@ -22,7 +22,7 @@ VALIDATION_SHARE = 0.2
 
 @dataclass(frozen=True)
 class Images:
-    """Some images as networks take them.
+    """Images with their classes, as networks take them.
 
     Attributes:
         x: ``[n, channels, height, width]`` float32, standardised.
@@ -55,8 +55,8 @@ class Images:
 
     def at(self, index: np.ndarray | Tensor) -> Images:
         """The images at an index ``[k]``."""
-        place = torch.as_tensor(index)
-        return Images(self.x[place], self.y[place])
+        rows = torch.as_tensor(index)
+        return Images(self.x[rows], self.y[rows])
 
 
 class ImageClassification:
@@ -114,7 +114,7 @@ class ImageClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells the images and labels from others, their order included."""
+        """A digest of the images and labels, in their order."""
         return digest_of_arrays((self.images, self.labels, *(self.test or ())))
 
     def parts(
@@ -165,8 +165,8 @@ class ImageClassification:
         pool = np.arange(len(self.labels))
         test = self.test
         if test is None:
-            pool, held = hold_out(self.labels, _share(len(self.labels)), seed)
-            test = self.images[held], self.labels[held]
+            pool, held_out = hold_out(self.labels, _share(len(self.labels)), seed)
+            test = self.images[held_out], self.labels[held_out]
         if images is not None and images < len(pool):
             pool = pool[some_of(self.labels[pool], images, seed)]
         classes = len(np.unique(self.labels))
@@ -175,8 +175,8 @@ class ImageClassification:
                 f"task {self.name!r} has {classes} classes: {len(pool)} images cannot show them "
                 "all for training and some for validation; give more"
             )
-        rest, held = hold_out(self.labels[pool], _share(len(pool)), seed)
-        train, validation = pool[rest], pool[held]
+        rest, held_out = hold_out(self.labels[pool], _share(len(pool)), seed)
+        train, validation = pool[rest], pool[held_out]
         missing = self.missing(self.labels[train])
         if missing:
             raise DataError(

@@ -122,11 +122,11 @@ def score(network: nn.Module, images: Images) -> tuple[float, float]:
 
 def scores(network: nn.Module, parts: Mapping[str, Images]) -> dict[str, float]:
     """``PART_accuracy`` and ``PART_loss`` of each part."""
-    found: dict[str, float] = {}
+    measured: dict[str, float] = {}
     for part, images in parts.items():
         accuracy, loss = score(network, images)
-        found |= {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
-    return found
+        measured |= {f"{part}_accuracy": accuracy, f"{part}_loss": loss}
+    return measured
 
 
 def probabilities(network: nn.Module, x: Tensor) -> Tensor:

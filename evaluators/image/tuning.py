@@ -1,4 +1,4 @@
-"""Measure a fine-tuning configuration on a task of images; train and keep the winner."""
+"""The evaluator of fine-tuning configurations on images."""
 
 from __future__ import annotations
 
@@ -90,20 +90,20 @@ class ImageTuningEvaluator(TuningEvaluator[ImageBackbone, Pixels]):
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """The backbone (no one is usual), other epochs, examples."""
+        """The backbone (none is the default), other epochs, examples."""
         return {"backbone": self.backbone.identity} | unusual(self.budget, TuningBudget())
 
     def fingerprints(self) -> dict[str, Sequence[float]]:
-        """What the frozen backbone says of the task: see `class_statistics`, and the images' size.
+        """The task as the frozen backbone sees it: see `class_statistics`, and the images' size.
 
         Beside those: pixels of an image in powers of ten, and its channels.
         """
         prepared = self.prepared(0)
         pixels = prepared.parts["train"]
         features = prepared.features(pixels, "train")
-        found = class_statistics(pixels.labels, features, prepared.classes)
+        statistics = class_statistics(pixels.labels, features, prepared.classes)
         area = float(np.log10(self.task.height * self.task.width))
-        return {STATISTICS: [*found.values(), area, float(self.task.channels)]}
+        return {STATISTICS: [*statistics.values(), area, float(self.task.channels)]}
 
     def _load(self) -> ImageBackbone:
         return load_image_backbone(self._source)

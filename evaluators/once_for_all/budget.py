@@ -1,4 +1,4 @@
-"""What measuring networks of an elastic space may cost."""
+"""Budgets of the trainings in an elastic space."""
 
 from __future__ import annotations
 

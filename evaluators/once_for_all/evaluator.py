@@ -1,4 +1,4 @@
-"""Measure networks of an elastic space: cut from a once-for-all network, fine-tuned with few bits.
+"""The evaluator of elastic spaces: networks are cut from a once-for-all network and quantised.
 
 Source: Wang et al., *APQ*, CVPR 2020, after Cai et al., *Once-for-All*, ICLR 2020.
 """
@@ -49,8 +49,8 @@ RANGING = 256
 class ElasticEvaluator(TrainingEvaluator):
     """Cuts the network of a configuration, quantises it, fine-tunes it and measures it.
 
-    The once-for-all network is trained when it is first needed and kept in the Bequest home, whence
-    every study on the same task and seed takes it. The objective is the accuracy on the validation
+    The once-for-all network is trained when it is first needed and stored in the Bequest home: all
+    studies on the same task and seed share it. The objective is the accuracy on the validation
     part; ``latency`` (ms), ``energy`` (mJ), ``size`` (bytes), ``parameters`` and ``flops`` are
     metrics.
 
@@ -128,7 +128,7 @@ class ElasticEvaluator(TrainingEvaluator):
     def once_for_all(
         self, seed: int, after_epoch: Callable[[ProgressiveShrinking], object] = lambda _: None
     ) -> OnceForAll:
-        """The once-for-all network of a seed: trained, or what is missing of it, or as kept.
+        """The once-for-all network of a seed: stored, or trained from where its checkpoint stands.
 
         Args:
             seed: Decides split, weights and everything drawn.
@@ -154,7 +154,7 @@ class ElasticEvaluator(TrainingEvaluator):
         return self._kept[seed]
 
     def checkpoint(self, seed: int) -> Path:
-        """Where the once-for-all network of a seed is kept."""
+        """The file in which the once-for-all network of a seed is stored."""
         facts = {
             "task": [self.task.name, self.task.digest, self.task.flips],
             "size": self._size,
@@ -175,7 +175,7 @@ class ElasticEvaluator(TrainingEvaluator):
             return measure(self.once_for_all(seed), Cut.of(networks, row), parts["train"], judging)
 
     def tuned_accuracy(self, networks: Networks, row: int, seed: int) -> float:
-        """The validation accuracy after quantisation and fine-tuning: a trial's value, no more.
+        """The validation accuracy after quantisation and fine-tuning: the value of a trial.
 
         Raises:
             EvaluationError: The training diverged or did not fit into memory.
@@ -200,7 +200,7 @@ class ElasticEvaluator(TrainingEvaluator):
         return Outcome(outcome.value, outcome.metrics | costs)
 
     def fit(self, config: Config, *, seed: int, train_on_validation: bool = False) -> FittedModel:
-        """Cut, quantise and fine-tune once more, as long as a network that is kept deserves.
+        """Cut, quantise and fine-tune once more, by the budget for a network that is kept.
 
         Raises:
             ConfigurationError: The configuration is not in the space.
@@ -280,7 +280,7 @@ class ElasticEvaluator(TrainingEvaluator):
 
 
 def _mixed(images: Images, seed: int) -> Images:
-    """In random order: the first so many are a fair part, whatever order the task has them in."""
+    """The images in random order, so that the first of them are a fair sample."""
     generator = torch.Generator().manual_seed(seed)
     return images.at(torch.randperm(len(images), generator=generator))
 

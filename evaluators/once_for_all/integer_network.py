@@ -1,4 +1,4 @@
-"""A quantised network as it is used and kept: integer weights, packed to their bits on disk.
+"""Quantised networks after training: integer weights, packed to their bits on disk.
 
 Training sees rounded floats (`quantisation`); here the same numbers are integers, and normalisation
 is folded into a factor and a shift of each channel. Sums of products are exact in float32 as long
@@ -93,21 +93,21 @@ def _integer(part: Quantised) -> IntegerConvolution:
     most = 2 ** (part.bits[0] - 1) - 1
     fake, levels = part.inputs.fake, 2 ** part.bits[1] - 1
     if isinstance(part, QuantisedLinear):
-        made: IntegerConvolution = IntegerLinear(tuple(weight.shape), part.bits, 1, relu=False)
-        made.factor, made.shift = torch.ones_like(part.layer.bias), part.layer.bias.clone()
+        integer: IntegerConvolution = IntegerLinear(tuple(weight.shape), part.bits, 1, relu=False)
+        integer.factor, integer.shift = torch.ones_like(part.layer.bias), part.layer.bias.clone()
     else:
         shape, stride = tuple(weight.shape), part.conv.stride[0]
-        made = IntegerConvolution(shape, part.bits, stride, relu=part.relu)
+        integer = IntegerConvolution(shape, part.bits, stride, relu=part.relu)
         norm = part.norm
         assert norm.running_var is not None
         assert norm.running_mean is not None
-        made.factor = norm.weight / (norm.running_var + norm.eps).sqrt()
-        made.shift = norm.bias - norm.running_mean * made.factor
-    made.weight_scale = scale.clone()
-    made.integers = (weight / scale).round().clamp(-most, most).to(torch.int8)
-    made.input_scale = fake.scale.detach().reshape(()).clone()
-    made.zero_point = fake.zero_point.detach().reshape(()).round().clamp(0, levels)
-    return made
+        integer.factor = norm.weight / (norm.running_var + norm.eps).sqrt()
+        integer.shift = norm.bias - norm.running_mean * integer.factor
+    integer.weight_scale = scale.clone()
+    integer.integers = (weight / scale).round().clamp(-most, most).to(torch.int8)
+    integer.input_scale = fake.scale.detach().reshape(()).clone()
+    integer.zero_point = fake.zero_point.detach().reshape(()).round().clamp(0, levels)
+    return integer
 
 
 # On disk ------------------------------------------------------------------------------------------
@@ -138,19 +138,19 @@ def unpacked(
     fixed = (FIXED_BITS, FIXED_BITS)
     layers = [fixed, *(b for points, depths in bits for b in (points, depths, points)), fixed]
     weights, numbers = saved["weights"].numpy(), saved["numbers"]
-    for (owner, name, part), its in zip([*_parts(network)], layers, strict=True):
-        made = _empty(part, its)
-        shape = made.integers.shape
-        count, bytes_ = int(np.prod(shape)), -(-int(np.prod(shape)) * its[0] // 8)
+    for (owner, name, part), bits_of_layer in zip([*_parts(network)], layers, strict=True):
+        empty = _empty(part, bits_of_layer)
+        shape = empty.integers.shape
+        count, bytes_ = int(np.prod(shape)), -(-int(np.prod(shape)) * bits_of_layer[0] // 8)
         used = 3 + 2 * shape[0]
         if len(weights) < bytes_ or len(numbers) < used:
             raise DataError("a saved network is shorter than its architecture: save it again")
-        integers = unpack_bits(weights[:bytes_], its[0], count).reshape(shape)
-        made.integers = torch.from_numpy(integers)
-        made.weight_scale, made.input_scale, made.zero_point = numbers[:3].clone().unbind()
-        made.factor, made.shift = numbers[3:used].clone().view(2, -1).unbind()
+        integers = unpack_bits(weights[:bytes_], bits_of_layer[0], count).reshape(shape)
+        empty.integers = torch.from_numpy(integers)
+        empty.weight_scale, empty.input_scale, empty.zero_point = numbers[:3].clone().unbind()
+        empty.factor, empty.shift = numbers[3:used].clone().view(2, -1).unbind()
         weights, numbers = weights[bytes_:], numbers[used:]
-        setattr(owner, name, made)
+        setattr(owner, name, empty)
     if len(weights) or len(numbers):
         raise DataError("a saved network is longer than its architecture: save it again")
     return network.eval()
@@ -179,7 +179,7 @@ def unpack_bits(data: np.ndarray, bits: int, count: int) -> np.ndarray:
 
 
 def _parts(network: BottleneckNetwork) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """Layers from input to output: who owns each, under which name."""
+    """Layers from input to output, each with its parent module and its name there."""
     yield network, "stem", network.stem
     for module in network.blocks:
         block = cast(BottleneckBlock, module)

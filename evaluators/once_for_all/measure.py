@@ -39,9 +39,9 @@ def calibrate(network: BottleneckNetwork, images: Images) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     network.train()
-    some = images.x[:CALIBRATING]
+    calibrating = images.x[:CALIBRATING]
     # Batches of like sizes: each counts as much in the mean.
-    for part in torch.tensor_split(some, -(-len(some) // SCORING_BATCH)):
+    for part in torch.tensor_split(calibrating, -(-len(calibrating) // SCORING_BATCH)):
         network(part.contiguous(memory_format=torch.channels_last))
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -186,11 +186,11 @@ class OnceForAll(nn.Module):
         network.to(self.whole.classifier.weight.device)
         network.stem.load_state_dict(self.whole.stem.state_dict())
         network.classifier.load_state_dict(self.whole.classifier.state_dict())
-        for place, number in enumerate(cut.blocks):
-            channels = cut.channels[place]
-            source, target = self.block(number), cast(BottleneckBlock, network.blocks[place])
+        for position, number in enumerate(cut.blocks):
+            channels = cut.channels[position]
+            source, target = self.block(number), cast(BottleneckBlock, network.blocks[position])
             parts = ((p, getattr(target, p)) for p in ("expand", "depthwise", "project"))
-            weights = self.weights(number, cut.kernels[place], channels)
+            weights = self.weights(number, cut.kernels[position], channels)
             for (name, part), weight in zip(parts, weights, strict=True):
                 part.conv.weight.copy_(weight)
                 norm = getattr(source, name).norm

@@ -194,8 +194,8 @@ def quantise(
     network.classifier = QuantisedLinear(classifier, fixed)  # type: ignore[assignment]
     for module, (points, depths) in zip(network.blocks, bits, strict=True):
         block = cast(BottleneckBlock, module)
-        for name, its in (("expand", points), ("depthwise", depths), ("project", points)):
-            setattr(block, name, QuantisedConvolution(getattr(block, name), its))
+        for name, layer_bits in (("expand", points), ("depthwise", depths), ("project", points)):
+            setattr(block, name, QuantisedConvolution(getattr(block, name), layer_bits))
     network.to(images.device).eval()
     quantisers = [m for m in network.modules() if isinstance(m, InputQuantiser)]
     for quantiser in quantisers:

@@ -1,4 +1,4 @@
-"""Train a once-for-all network by progressive shrinking; stop anywhere and go on.
+"""Train a once-for-all network by progressive shrinking; it can be stopped and resumed.
 
 Source: Cai et al., *Once-for-All*, ICLR 2020. The largest network comes first; then kernels, depths
 and channels become elastic, one after another: each step trains one network that is drawn at
@@ -29,7 +29,7 @@ from ..training_loop import TrainingLoop, cosine
 from .network import Cut, OnceForAll, channels_last
 
 PHASES = ("largest", "kernels", "depths", "channels")
-"""What becomes elastic, in this order; in the first phase nothing is."""
+"""What becomes elastic, in this order; in the first phase nothing does."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Shrinking:
 
 @dataclass(frozen=True)
 class ShrinkingEpoch:
-    """What is known after an epoch: its phase, the mean loss, CPU seconds."""
+    """One epoch of a training: its phase, the mean loss, CPU seconds."""
 
     epoch: int
     phase: str
@@ -81,7 +81,7 @@ class ProgressiveShrinking:
 
     Args:
         geometry: What the network is of.
-        images: The training part, on the device where it shall be trained.
+        images: The training part, on the device of the training.
         classes: How many there are.
         settings: How long, how fast.
         seed: Of weights, batches and drawn networks.
@@ -90,7 +90,7 @@ class ProgressiveShrinking:
 
     Attributes:
         network: The once-for-all network so far.
-        epochs: What is known after each epoch so far.
+        epochs: The epochs so far.
 
     Raises:
         StudyError: The checkpoint is of another training, or cannot be read.
@@ -155,7 +155,7 @@ class ProgressiveShrinking:
         phase, within = settings.place(epoch)
         if phase and not within:
             self._begin(phase)
-        # All randomness hangs on the epoch: a training that is resumed draws what a whole one does.
+        # All randomness depends on the epoch alone, so that a resumed training draws the same.
         generator = torch.Generator().manual_seed(self.seed * 1_000 + epoch)
         cuts = drawn(self.geometry, phase, np.random.default_rng([self.seed, epoch]))
         steps = max(1, len(self.images) // settings.batch_size)
@@ -181,7 +181,7 @@ class ProgressiveShrinking:
         return ShrinkingEpoch(epoch + 1, PHASES[phase], loss, time.process_time() - started)
 
     def _begin(self, phase: int) -> None:
-        """What happens once, before a phase's first epoch."""
+        """Prepare a phase: a teacher before the second one, sorted channels before the last."""
         if all(epoch.phase == PHASES[0] for epoch in self.epochs):
             self._teacher.load_state_dict(self.network.state_dict())
         if PHASES[phase] == "channels":
@@ -189,7 +189,7 @@ class ProgressiveShrinking:
             self._optimizer = make_optimizer(self.network, self.settings)  # momentum was unsorted
 
     def _loss(self, batch: Images, cut: Cut, *, taught: bool) -> Tensor:
-        """Cross entropy with the labels and, once it is taught, with what the teacher says."""
+        """Cross entropy with the labels and, if taught, with the teacher's probabilities."""
         x = batch.x.contiguous(memory_format=torch.channels_last)
         scores = self.network(x, cut)
         loss = functional.cross_entropy(scores, batch.y)
@@ -218,7 +218,7 @@ class ProgressiveShrinking:
         self._optimizer.load_state_dict(saved["optimizer"])
 
     def _identity(self) -> dict[str, Any]:
-        """What two trainings must share to be one."""
+        """What a training must share with the one that wrote a checkpoint to resume it."""
         return {
             "settings": asdict(self.settings),
             "geometry": asdict(self.geometry),
@@ -228,7 +228,7 @@ class ProgressiveShrinking:
 
 
 def drawn(geometry: Geometry, phase: int, rng: np.random.Generator) -> Iterator[Cut]:
-    """Architectures of which as much is elastic as in a phase; drawn one after another."""
+    """Random architectures, in which what is elastic in a phase varies; without end."""
     widest = np.array([len(block.channels) - 1 for block in geometry.all_blocks])
     while True:
         networks = Networks.sample(geometry, 64, rng)
@@ -243,12 +243,12 @@ def drawn(geometry: Geometry, phase: int, rng: np.random.Generator) -> Iterator[
 
 
 def make_optimizer(network: OnceForAll, settings: Shrinking) -> torch.optim.SGD:
-    """Scales, shifts and the transformations of kernels do not decay: they are 1, 0, I, not 0."""
+    """SGD; scales, shifts and kernel transformations do not decay: at rest they are 1, 0 and I."""
     decaying: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in network.named_parameters():
-        kept = parameter.ndim == 1 or name.startswith("smaller")
-        (others if kept else decaying).append(parameter)
+        exempt = parameter.ndim == 1 or name.startswith("smaller")
+        (others if exempt else decaying).append(parameter)
     groups: list[dict[str, Any]] = [
         {"params": decaying, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

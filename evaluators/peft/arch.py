@@ -1,4 +1,4 @@
-"""Where things are in a transformer: the map on which every fine-tuning method works.
+"""Maps of transformers: the paths of the modules that fine-tuning methods change.
 
 A backbone is recognised by its structure, not by its class: a list of like blocks, in each an
 attention with query, key and value (or one fused projection, as in timm and GPT-2) and an output
@@ -177,12 +177,14 @@ def _layer(path: str, block: nn.Module) -> LayerSpec:
             f"block {path!r} ({type(block).__name__}) has projections {', '.join(linears)}: "
             "query, key, value, one output and a feed-forward network of two or three are needed"
         )
-    own = [name for name, _ in block.get_submodule(core).named_parameters(recurse=False)]
-    if fused and "q_bias" in own:  # BEiT's: the projection's weights are used, it is never called
+    own_names = [name for name, _ in block.get_submodule(core).named_parameters(recurse=False)]
+    if (
+        fused and "q_bias" in own_names
+    ):  # BEiT's: the projection's weights are used, it is never called
         raise ArchitectureError(
             f"the attention of block {path!r} ({type(block).__name__}) has biases of its own "
-            f"({', '.join(own)}) and may not call its projection {fused!r}: take the same backbone "
-            "of Hugging Face"
+            f"({', '.join(own_names)}) and may not call its projection {fused!r}: take the same "
+            "backbone of Hugging Face"
         )
     whole = [None if name is None else f"{path}.{name}" for name in inputs]
     query_path, key_path, value_path = (None, None, None) if fused else whole
@@ -208,17 +210,17 @@ def _root(block: nn.Module, core: str) -> str:
 
 
 def _within(core: str, linears: list[str], role: set[str]) -> str | None:
-    found = (n for n in linears if n.rpartition(".")[0] == core and n.rpartition(".")[2] in role)
-    return next(found, None)
+    matching = (n for n in linears if n.rpartition(".")[0] == core and n.rpartition(".")[2] in role)
+    return next(matching, None)
 
 
 def _word_embeddings(model: nn.Module) -> str | None:
     getter = getattr(model, "get_input_embeddings", None)
-    found = getter() if callable(getter) else None
-    if not isinstance(found, nn.Embedding):
+    embeddings = getter() if callable(getter) else None
+    if not isinstance(embeddings, nn.Embedding):
         return None
     named = model.named_modules(remove_duplicate=False)
-    return next(str(name) for name, module in named if module is found)
+    return next(str(name) for name, module in named if module is embeddings)
 
 
 def _inner(model: nn.Module, outputs: int, heads: int, *, fused: bool) -> int:
@@ -230,10 +232,10 @@ def _inner(model: nn.Module, outputs: int, heads: int, *, fused: bool) -> int:
 
 
 def _heads(model: nn.Module, layer: LayerSpec) -> int:
-    places = (getattr(model, "config", None), model.get_submodule(layer.attention))
-    for place in places:
+    holders = (getattr(model, "config", None), model.get_submodule(layer.attention))
+    for holder in holders:
         for name in ("num_attention_heads", "num_heads", "n_heads", "n_head"):
-            value = getattr(place, name, None)
+            value = getattr(holder, name, None)
             if isinstance(value, int):
                 return value
     raise ArchitectureError(

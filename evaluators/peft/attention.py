@@ -104,8 +104,8 @@ def _redirect_hugging_face(model: nn.Module, core: nn.Module) -> Callable[[], No
 
     # Falcon has its own classes, and would silently go on as before.
     dispatches = hasattr(sys.modules[type(core).__module__], "ALL_ATTENTION_FUNCTIONS")
-    known = dispatches and getattr(core, "config", None) is not None
-    if not known or not getattr(model, "_supports_sdpa", False):
+    dispatched = dispatches and getattr(core, "config", None) is not None
+    if not dispatched or not getattr(model, "_supports_sdpa", False):
         raise ArchitectureError(
             f"the attention of {type(model).__name__} ({type(core).__name__}) cannot be rewritten: "
             "choose a method without prefixes, or a backbone with scaled-dot-product attention"

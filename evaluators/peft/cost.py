@@ -99,12 +99,12 @@ class CostModel:
             handle = attach(self.model, method, layer_lo=lowest, **knobs)
             handle.train()  # dropout keeps what it drops
             try:
-                found = [measure(handle, self.inputs(*size)) for size in sizes]
+                watched = [measure(handle, self.inputs(*size)) for size in sizes]
             finally:
                 handle.remove()
         left = np.array([self._terms(*size) for size in sizes])
-        right = np.array([[cost.memory, cost.flops] for cost in found])
-        return found[0], np.linalg.solve(left, right)
+        right = np.array([[cost.memory, cost.flops] for cost in watched])
+        return watched[0], np.linalg.solve(left, right)
 
     def _terms(self, batch: int, length: int) -> np.ndarray:
         if self.image is not None:
@@ -128,15 +128,15 @@ def measure(handle: Handle, inputs: Inputs) -> Cost:
     weights = [*handle.site.model.parameters(), *handle.site.model.buffers()]
     weights += [*handle.runner.parameters(), *handle.own.parameters(), *handle.own.buffers()]
     weights += list(handle.readout.parameters())
-    known = {weight.untyped_storage().data_ptr() for weight in weights}
-    kept: list[Tensor] = []  # a freed storage's address would be given out again
+    of_weights = {weight.untyped_storage().data_ptr() for weight in weights}
+    alive: list[Tensor] = []  # a freed storage's address would be given out again
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
+        if storage.data_ptr() not in of_weights:
             saved[storage.data_ptr()] = storage.nbytes()
-            kept.append(tensor.detach())
-        # An output that is saved as it is would hold its own graph, which nobody ever frees.
+            alive.append(tensor.detach())
+        # An output that is saved as it is would hold its own graph, which would never be freed.
         return tensor.detach()
 
     before = [(p, p.grad) for p in handle.trainable_parameters()]

@@ -151,15 +151,15 @@ class Handle:
         """What the readout reads: the last hidden states, or all ``L + 1``, ``[B, S, D]`` each."""
         last = self._run(inputs)
         mask = inputs.get("attention_mask")
-        found = [*self._states[:-1], last] if self.readout.needs_states else [last]
+        states = [*self._states[:-1], last] if self.readout.needs_states else [last]
         self._states.clear()
-        return [state[:, self._surplus(state, mask) :] for state in found]
+        return [state[:, self._surplus(state, mask) :] for state in states]
 
     def _run(self, inputs: Inputs) -> Tensor:
         if hasattr(self.site.model, "forward_features"):  # timm
             timm: Any = self.site.model
-            found: Tensor = timm.forward_features(inputs["pixel_values"])
-            return found
+            last: Tensor = timm.forward_features(inputs["pixel_values"])
+            return last
         output: Tensor = self.runner(**inputs).last_hidden_state
         return output
 
@@ -207,14 +207,14 @@ class Handle:
         self.readout.train(mode)
 
     def advance(self, progress: float, loss: float) -> bool:
-        """Called before each step, for methods that change their mind on the way.
+        """Called before each step, for methods that change on the way.
 
         Args:
             progress: The share of all steps that is done.
             loss: The last step's.
 
         Returns:
-            Whether the optimiser must begin anew, because what is trained has changed.
+            Whether a fresh optimiser is needed, because what is trained has changed.
         """
         return False
 
@@ -269,8 +269,8 @@ class Handle:
 
     def _check_on_top(self) -> None:
         # What was attached later has noted what it found: this method's hooks and flags.
-        known = _attached.get(self.site.model, [])
-        live = [handle for reference in known if (handle := reference()) is not None]
+        references = _attached.get(self.site.model, [])
+        live = [handle for reference in references if (handle := reference()) is not None]
         if self in live[:-1]:
             raise ArchitectureError(
                 "another method was attached to this backbone later: take that one off first"
@@ -278,8 +278,10 @@ class Handle:
 
     def _let_go(self) -> None:
         self._ended = True
-        known = _attached.get(self.site.model, [])
-        _attached[self.site.model] = [reference for reference in known if reference() is not self]
+        references = _attached.get(self.site.model, [])
+        _attached[self.site.model] = [
+            reference for reference in references if reference() is not self
+        ]
         for parameter, flag in self._flags:
             parameter.requires_grad_(flag)
         self.hooks.remove()  # last: a library has noted flags of its own before
@@ -289,9 +291,9 @@ class Handle:
     def state(self) -> State:
         """The method's own weights, and those of the backbone that it trains."""
         parts = {"own": self.own.state_dict(), "readout": self.readout.state_dict()}
-        found = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
-        found |= {f"backbone.{name}": p.detach() for name, p in self.weights.items()}
-        return {name: value.detach().clone().contiguous() for name, value in found.items()}
+        tensors = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
+        tensors |= {f"backbone.{name}": p.detach() for name, p in self.weights.items()}
+        return {name: value.detach().clone().contiguous() for name, value in tensors.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` gave.

@@ -17,7 +17,7 @@ from .arch import ArchSpec, LayerSpec
 from .attention import AttentionHook, hook_attention
 
 Rewrite = Callable[[Tensor, Tensor], Tensor]
-"""Takes (input, output) of a part of the backbone, gives what the output shall be."""
+"""Takes (input, output) of a part of the backbone, gives the new output."""
 
 
 class Hooks:
@@ -150,5 +150,5 @@ class Hooks:
 
 def first(output: Any) -> Tensor:
     """The hidden states in what a block gives: alone, or the first of several."""
-    found: Tensor = output if isinstance(output, Tensor) else output[0]
-    return found
+    states: Tensor = output if isinstance(output, Tensor) else output[0]
+    return states

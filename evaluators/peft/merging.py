@@ -70,8 +70,8 @@ def ties(deltas: Sequence[Delta], *, density: float = 0.2, scale: float = 1.0) -
 
 def trim(flat: Tensor, density: float) -> Tensor:
     """The largest entries by size, the others 0; ``[n]`` to ``[n]``."""
-    kept = max(1, round(density * flat.numel()))
-    index = flat.abs().topk(kept).indices
+    count = max(1, round(density * flat.numel()))
+    index = flat.abs().topk(count).indices
     return torch.zeros_like(flat).index_copy(0, index, flat[index])
 
 

@@ -1,4 +1,4 @@
-"""What a fine-tuning method says of itself: how it is attached, searched, trained and charged."""
+"""The description of a fine-tuning method: how it is attached, searched, trained, and its costs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Method:
         ranges: The knobs that are searched; ``None`` for a method that is only attached by hand.
         rates: Its learning rates; ``None`` where nothing is trained (the head is solved for).
         ranged: Whether it is put on the blocks from a searched ``layer_lo`` on.
-        searched: Whether it is searched where nobody says which methods to search.
+        searched: Whether it is searched by default, where no methods are named.
         default: Known to be good; ``None`` where none is.
         merges: Whether it can become weights of the backbone; ``None`` where that depends on the
             knobs.

@@ -47,7 +47,7 @@ METHODS: dict[str, Method] = {}
 
 
 def register_method(method: Method) -> None:
-    """Add a method of one's own; ``del METHODS[name]`` takes it out again.
+    """Register a method; ``del METHODS[name]`` takes it out again.
 
     Args:
         method: It is searched by default if it says so, else where it is asked for by name.

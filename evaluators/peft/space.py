@@ -1,4 +1,4 @@
-"""The space of fine-tuning configurations, put together from what the methods say of themselves.
+"""The space of fine-tuning configurations, assembled from the methods' descriptions.
 
 Everything below the method is conditional on it, learning rates above all.
 """

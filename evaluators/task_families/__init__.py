@@ -30,7 +30,7 @@ FAMILIES: dict[str, str | Callable[..., Any]] = {
 
 
 def register_family(name: str, make: Callable[..., Any]) -> None:
-    """Add a family of one's own; ``del FAMILIES[name]`` takes it out again.
+    """Register a family; ``del FAMILIES[name]`` takes it out again.
 
     Args:
         name: How it is asked for.

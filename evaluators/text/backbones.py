@@ -36,7 +36,7 @@ class Backbone:
 
     @cached_property
     def identity(self) -> str:
-        """What tells the backbone from others."""
+        """A name that no other backbone has."""
         return identity_of(self.name, self.model)
 
     def encode(self, texts: Texts, length: int) -> list[list[int]]:
@@ -57,8 +57,8 @@ class Backbone:
             padding=False,
             split_special_tokens=not joined,
         )
-        found: list[list[int]] = encoded["input_ids"]
-        return found
+        ids: list[list[int]] = encoded["input_ids"]
+        return ids
 
     def batch(self, rows: list[list[int]], segments: bool = False) -> dict[str, torch.Tensor]:
         """``input_ids`` and ``attention_mask [B, S]``, padded to the longest.
@@ -91,7 +91,7 @@ def load_backbone(name: str = MINILM) -> Backbone:
         DataError: There is no such model at hand, and it cannot be downloaded.
         ArchitectureError: It is not recognised, takes images, or has no tokenizer.
     """
-    model, place = load_pretrained(
+    model, source = load_pretrained(
         name, f"give a folder, a model's name on the hub (and a network), or {MINILM!r}"
     )
     from transformers import AutoTokenizer
@@ -104,7 +104,7 @@ def load_backbone(name: str = MINILM) -> Backbone:
             f"classified: give a model of texts, say {MINILM!r}"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(source)
     except (*UNREADABLE, ImportError) as error:
         raise _no_tokenizer(name) from error
     if len(tokenizer) <= len(tokenizer.all_special_tokens):

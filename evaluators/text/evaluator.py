@@ -1,4 +1,4 @@
-"""Measure a fine-tuning configuration on a task of texts; train and keep the winner."""
+"""The evaluator of fine-tuning configurations on texts."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class TextEvaluator(TuningEvaluator[Backbone, Tokens]):
         return other | unusual(self.budget, TextBudget())
 
     def fingerprints(self) -> dict[str, Sequence[float]]:
-        """What the frozen backbone says of the task (see `text_statistics`)."""
+        """The task as the frozen backbone sees it (see `text_statistics`)."""
         prepared = self.prepared(0)
         tokens = prepared.parts["train"]
         features = prepared.features(tokens, "train")

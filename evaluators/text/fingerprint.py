@@ -36,9 +36,9 @@ def text_statistics(tokens: Tokens, features: Tensor, classes: int) -> dict[str,
         tokens, in powers of ten; the lengths' deviation over their mean.
     """
     lengths = np.array(tokens.lengths, dtype=float)
-    found = class_statistics(tokens.labels, features, classes) | {
+    statistics = class_statistics(tokens.labels, features, classes) | {
         "pairs": float(tokens.pairs),
         "log_length": float(np.log10(lengths.mean())),
         "length_spread": float(lengths.std() / lengths.mean()),
     }
-    return {name: found[name] for name in NAMES}
+    return {name: statistics[name] for name in NAMES}

@@ -71,10 +71,10 @@ def _read_file(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise DataError(f"there is no file {str(path)!r}")
     try:
-        found: pd.DataFrame = READERS[path.suffix](path)
+        frame: pd.DataFrame = READERS[path.suffix](path)
     except (ValueError, OSError, pd.errors.ParserError) as error:
         raise DataError(f"cannot read {str(path)!r}: {error}") from error
-    return found
+    return frame
 
 
 def _read_tsv(path: Path) -> pd.DataFrame:
@@ -104,7 +104,7 @@ def _tsv(path: Path, quoting: int) -> pd.DataFrame | None:
 
 
 def check_table(frame: pd.DataFrame, columns: Mapping[str, str], part: str, name: str) -> None:
-    """See that a table has its columns, and no empty cell in them.
+    """Check that a table has its columns, and no empty cell in them.
 
     Args:
         frame: The table.
@@ -145,9 +145,9 @@ def plain_labels(frames: Mapping[str, pd.DataFrame], column: str, name: str) -> 
     Raises:
         DataError: A label is a list or another thing that is no plain value.
     """
-    found = {part: frame[column].astype(object).tolist() for part, frame in frames.items()}
+    labels = {part: frame[column].astype(object).tolist() for part, frame in frames.items()}
     distinct: set[Any] = set()
-    for part, values in found.items():
+    for part, values in labels.items():
         try:
             distinct.update(values)
         except TypeError:
@@ -162,5 +162,5 @@ def plain_labels(frames: Mapping[str, pd.DataFrame], column: str, name: str) -> 
     else:
         read = {value: str(value) for value in distinct} if texts else {}
     for part, frame in frames.items():
-        values = pd.Series([read.get(v, v) for v in found[part]], dtype=object, index=frame.index)
+        values = pd.Series([read.get(v, v) for v in labels[part]], dtype=object, index=frame.index)
         frames[part][column] = values

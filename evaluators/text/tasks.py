@@ -22,7 +22,7 @@ HELD_OUT = 0.2
 
 @dataclass(frozen=True)
 class Texts:
-    """Some texts with their classes.
+    """Texts with their classes.
 
     Attributes:
         first: The texts, or the first of each pair.
@@ -167,13 +167,13 @@ class TextClassification:
 
     @cached_property
     def digest(self) -> str:
-        """What tells texts, labels and parts from others, their order included."""
-        found = hashlib.blake2b(digest_size=8)
+        """A digest of texts, labels and parts, in their order."""
+        digest = hashlib.blake2b(digest_size=8)
         for part, texts in self.parts_given.items():
             rows = [part, texts.first, texts.second, texts.labels.tolist()]
-            found.update(json.dumps(rows).encode())
-        found.update(json.dumps(self.classes).encode())
-        return found.hexdigest()
+            digest.update(json.dumps(rows).encode())
+        digest.update(json.dumps(self.classes).encode())
+        return digest.hexdigest()
 
     @property
     def pairs(self) -> bool:
@@ -243,13 +243,13 @@ def _divided(texts: Texts, count: int, seed: int, *, whole: str) -> tuple[Texts,
         seed: Draws them.
         whole: The side that must have each class, ``"rest"`` or ``"drawn"``; empty for neither.
     """
-    held, sizes = np.unique(texts.labels, return_counts=True)
-    if sizes.min() > 1 and count >= len(held) <= len(texts) - count:
+    present, sizes = np.unique(texts.labels, return_counts=True)
+    if sizes.min() > 1 and count >= len(present) <= len(texts) - count:
         rest, drawn = train_test_split(
             np.arange(len(texts)), test_size=count, random_state=seed, stratify=texts.labels
         )
         side = {"rest": rest, "drawn": drawn}.get(whole)
-        if side is None or len(np.unique(texts.labels[side])) == len(held):
+        if side is None or len(np.unique(texts.labels[side])) == len(present):
             return texts.at(np.sort(rest)), texts.at(np.sort(drawn))
     order = np.random.default_rng(seed).permutation(len(texts))
     if whole:  # one of each class goes to that side

@@ -41,11 +41,11 @@ def apt(site: Site, *, length: int = 16, rank: int = 8, scale: float = 1.0) -> H
         scale: a.
     """
     hooks = Hooks(site.model, site.arch)
-    own = nn.ModuleList()
+    prompts = nn.ModuleList()
     for layer in site.layers:
-        own.append(made := LowRankPrompts(length, rank, site.arch.inner))
-        hooks.attention(layer, _diffusing(made, site.arch.heads, scale))
-    return Handle(site, own, hooks=hooks)
+        prompts.append(of_block := LowRankPrompts(length, rank, site.arch.inner))
+        hooks.attention(layer, _diffusing(of_block, site.arch.heads, scale))
+    return Handle(site, prompts, hooks=hooks)
 
 
 def _diffusing(prompts: LowRankPrompts, heads: int, scale: float) -> AttentionHook:

@@ -32,9 +32,9 @@ def black_box_prompt(
         perturbation: c, how far SPSA steps to both sides.
     """
     hooks = Hooks(site.model, site.arch)
-    own = ProjectedPrompt(initial_prompt(site, length), inner)
-    insert_prompt(site, hooks, own, None)
-    return BlackBox(site, own, hooks, length, perturbation)
+    projected = ProjectedPrompt(initial_prompt(site, length), inner)
+    insert_prompt(site, hooks, projected, None)
+    return BlackBox(site, projected, hooks, length, perturbation)
 
 
 class ProjectedPrompt(nn.Module):

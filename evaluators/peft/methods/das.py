@@ -51,24 +51,24 @@ class SkippingHandle(Handle):
             raise ArchitectureError(
                 f"'das' shall skip {skip} of the {len(layers)} blocks from {lowest} on: skip fewer"
             )
-        own = nn.ModuleDict({"adapters": nn.ModuleList()})
-        own.register_buffer("preferences", torch.zeros(len(layers)))
-        own.register_buffer("skipped", torch.zeros(len(layers), dtype=torch.bool))
+        modules = nn.ModuleDict({"adapters": nn.ModuleList()})
+        modules.register_buffer("preferences", torch.zeros(len(layers)))
+        modules.register_buffer("skipped", torch.zeros(len(layers), dtype=torch.bool))
         self.skip, self.search_share = skip, search_share
         self._mean: float | None = None
         self._searching = True
-        adapters = own["adapters"]
+        adapters = modules["adapters"]
         assert isinstance(adapters, nn.ModuleList)
         rest: list[Any] = []
         hooks.module_output(site.arch.layers[lowest - 1].path, _noting(rest))
-        for place, layer in enumerate(layers):
+        for index, layer in enumerate(layers):
             adapters.append(
-                made := Bottleneck(
+                adapter := Bottleneck(
                     down_projection(site.width, bottleneck), up_projection(bottleneck, site.width)
                 )
             )
-            hooks.forward(layer.path, _skipping(own, place, made, rest))
-        super().__init__(site, own, hooks=hooks)
+            hooks.forward(layer.path, _skipping(modules, index, adapter, rest))
+        super().__init__(site, modules, hooks=hooks)
         # Until the search begins the lowest are skipped: that costs most, gradients reach that far.
         self._set(torch.arange(skip))
 
@@ -118,13 +118,13 @@ class SkippingHandle(Handle):
 
 
 def _skipping(
-    own: nn.Module, place: int, adapter: nn.Module, rest: list[Any]
+    modules: nn.Module, index: int, adapter: nn.Module, rest: list[Any]
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A block's forward pass that is left out where it is skipped."""
 
     def make(whole: Callable[..., Any]) -> Callable[..., Any]:
         def forward(*args: Any, **options: Any) -> Any:
-            if not own.skipped[place]:  # type: ignore[index]
+            if not modules.skipped[index]:  # type: ignore[index]
                 return whole(*args, **options)
             x = args[0] if args else options["hidden_states"]
             x = x + adapter(x)

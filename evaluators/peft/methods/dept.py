@@ -51,8 +51,8 @@ def dept(
         return embedded + nn.functional.pad(delta, (0, 0, 0, embedded.shape[1] - count))
 
     prompt = attach_prompt(site, hooks, length, change)
-    own = nn.ModuleDict({"prompt": prompt, "low_rank": low_rank})
-    return Handle(site, own, hooks=hooks, prompts=length, rates={"low_rank": rate_ratio})
+    modules = nn.ModuleDict({"prompt": prompt, "low_rank": low_rank})
+    return Handle(site, modules, hooks=hooks, prompts=length, rates={"low_rank": rate_ratio})
 
 
 METHOD = Method(

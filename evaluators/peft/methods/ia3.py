@@ -29,8 +29,8 @@ def ia3(site: Site) -> Handle:
     inputs = [layer.down for layer in site.layers]
     sizes = [size(site.model.get_submodule(p))[1] for p in outputs]
     sizes += [size(site.model.get_submodule(p))[0] for p in inputs]
-    own = nn.ParameterList([nn.Parameter(torch.ones(n)) for n in sizes])
-    factors = list(own)
+    scales = nn.ParameterList([nn.Parameter(torch.ones(n)) for n in sizes])
+    factors = list(scales)
     scaled_outputs = list(zip(outputs, factors[: len(outputs)], strict=True))
     scaled_inputs = list(zip(inputs, factors[len(outputs) :], strict=True))
     for path, factor in scaled_outputs:
@@ -48,7 +48,7 @@ def ia3(site: Site) -> Handle:
             linear = site.model.get_submodule(path)
             linear.weight *= factor if isinstance(linear, nn.Linear) else factor[:, None]
 
-    return Handle(site, own, hooks=hooks, merge=merge)
+    return Handle(site, scales, hooks=hooks, merge=merge)
 
 
 def _scaling(factor: Tensor) -> Rewrite:

@@ -77,13 +77,13 @@ def library(site: Site, *, type: str = "LORA", where: str = "qv", **knobs: Any) 
     ) as e:
         _unwrap(site.model)
         raise ArchitectureError(f"peft cannot put {type} on this backbone: {e}") from e
-    own = nn.ParameterDict(
+    added = nn.ParameterDict(
         {n.replace(".", "|"): p for n, p in wrapped.named_parameters() if p.requires_grad}
     )
     hooks = Hooks(site.model, site.arch)
     hooks.on_remove(lambda: _take_off(wrapped, site.model, tokens, flags))
     merge = _merging(wrapped, tokens)
-    handle = LibraryHandle(site, own, hooks=hooks, runner=wrapped, merge=merge)
+    handle = LibraryHandle(site, added, hooks=hooks, runner=wrapped, merge=merge)
     handle.added = [module for module in wrapped.modules() if id(module) not in before]
     handle.train(False)
     return handle
@@ -141,7 +141,7 @@ def _merging(wrapped: Any, tokens: bool) -> Callable[[], None] | None:
 
 
 def _unwrap(model: nn.Module) -> None:
-    """Put back what a failed attempt has wrapped already."""
+    """Unwrap what a failed attempt has wrapped already."""
     for name, module in list(model.named_modules()):
         base = getattr(module, "base_layer", None)
         if isinstance(base, nn.Module):

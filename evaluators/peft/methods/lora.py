@@ -31,20 +31,20 @@ def lora(
     """
     hooks = Hooks(site.model, site.arch)
     paths = [path for layer in site.layers for path in layer.linears(where)]
-    own = nn.ModuleList()
+    changes = nn.ModuleList()
     for path in paths:
         shape = size(site.model.get_submodule(path))
-        own.append(low_rank := LowRank(*shape, rank, scale=alpha, dropout=dropout))
+        changes.append(low_rank := LowRank(*shape, rank, scale=alpha, dropout=dropout))
         hooks.change(path, low_rank)
 
     def merge() -> None:
-        for path, low_rank in zip(paths, own, strict=True):
+        for path, low_rank in zip(paths, changes, strict=True):
             linear: Any = site.model.get_submodule(path)
             assert isinstance(low_rank, LowRank)
             change = low_rank.weight()
             linear.weight += change if isinstance(linear, nn.Linear) else change.T
 
-    return Handle(site, own, hooks=hooks, merge=merge)
+    return Handle(site, changes, hooks=hooks, merge=merge)
 
 
 METHOD = Method(

@@ -66,10 +66,8 @@ class Ladder(Readout):
             list(self.downs)[1:], self.blocks, shares, self.fed[1:], strict=True
         ):
             z = block(share * down(states[layer].detach()) + (1 - share) * z, mask)
-        last, found = (
-            pool(x, mask, class_token=self.class_token) for x in (states[-1].detach(), z)
-        )
-        return last + torch.as_tensor(self.up(found))
+        last, side = (pool(x, mask, class_token=self.class_token) for x in (states[-1].detach(), z))
+        return last + torch.as_tensor(self.up(side))
 
 
 def lst(

@@ -36,16 +36,16 @@ def mam(
     prefixes = attach_prefixes(site, hooks, length)
     adapters = nn.ModuleList()
     for layer in site.layers:
-        made = Bottleneck(
+        adapter = Bottleneck(
             down_projection(site.width, bottleneck),
             up_projection(bottleneck, site.width),
             scale=scale,
             dropout=dropout,
         )
-        adapters.append(made)
-        hooks.sublayer(layer, "ffn", adapted(made, "parallel"))
-    own = nn.ModuleDict({"prefixes": prefixes, "adapters": adapters})
-    return Handle(site, own, hooks=hooks)
+        adapters.append(adapter)
+        hooks.sublayer(layer, "ffn", adapted(adapter, "parallel"))
+    modules = nn.ModuleDict({"prefixes": prefixes, "adapters": adapters})
+    return Handle(site, modules, hooks=hooks)
 
 
 METHOD = Method(

@@ -1,4 +1,4 @@
-"""p-Adapter: attention weights normalised anew by feature differences, then a bottleneck.
+"""p-Adapter: attention weights renormalised by feature differences, then a bottleneck.
 
 Wu et al., *p-Laplacian Adaptation for Generative Pre-trained Vision-Language Models* (AAAI 2024):
 attention is a graph from queries to values; one step of p-Laplacian message passing on it, ``w_ij
@@ -41,16 +41,16 @@ def p_adapter(
         dropout: On the inner values.
     """
     hooks = Hooks(site.model, site.arch)
-    own = nn.ModuleList()
+    adapters = nn.ModuleList()
     for layer in site.layers:
-        made = Bottleneck(
+        adapter = Bottleneck(
             down_projection(site.arch.inner, bottleneck),
             up_projection(bottleneck, site.arch.inner),
             dropout=dropout,
         )
-        own.append(made)
-        hooks.attention(layer, _passing(made, p, mu))
-    return Handle(site, own, hooks=hooks)
+        adapters.append(adapter)
+        hooks.attention(layer, _passing(adapter, p, mu))
+    return Handle(site, adapters, hooks=hooks)
 
 
 def _passing(adapter: Bottleneck, p: float, mu: float) -> AttentionHook:

@@ -48,12 +48,12 @@ def petalface(
         where: Which projections, as for `lora`.
     """
     hooks = Hooks(site.model, site.arch)
-    own = nn.ModuleList()
+    pairs = nn.ModuleList()
     for path in (path for layer in site.layers for path in layer.linears(where)):
         shape = size(site.model.get_submodule(path))
-        own.append(pair := GatedPair(*shape, (rank, second_rank), alpha))
+        pairs.append(pair := GatedPair(*shape, (rank, second_rank), alpha))
         hooks.change(path, pair)
-    return Handle(site, own, hooks=hooks)
+    return Handle(site, pairs, hooks=hooks)
 
 
 METHOD = Method(

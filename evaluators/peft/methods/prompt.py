@@ -48,10 +48,10 @@ def prompt(
                 "state of method 'prompt' of the same length on the same backbone"
             )
         start = given
-    own = attach_prompt(site, hooks, length, start=start)
+    positions = attach_prompt(site, hooks, length, start=start)
     if source is not None and distil:
-        return DistilledPrompt(site, own, hooks, start, distil)
-    return Handle(site, own, hooks=hooks, prompts=length)
+        return DistilledPrompt(site, positions, hooks, start, distil)
+    return Handle(site, positions, hooks=hooks, prompts=length)
 
 
 class DistilledPrompt(Handle):
@@ -66,17 +66,17 @@ class DistilledPrompt(Handle):
 
     def features(self, inputs: Mapping[str, Any]) -> Tensor:
         """``[B, D]``; the distance to the teacher's is kept for `regularise`."""
-        found = super().features(inputs)
+        features = super().features(inputs)
         if torch.is_grad_enabled():
             positions = self.own.positions
             assert isinstance(positions, nn.Parameter)
-            kept = positions.data
-            positions.data = self.source.to(kept)
+            learned = positions.data
+            positions.data = self.source.to(learned)
             with torch.no_grad():
                 teacher = super().features(inputs)
-            positions.data = kept
-            self._distance = (found - teacher).square().mean()
-        return found
+            positions.data = learned
+            self._distance = (features - teacher).square().mean()
+        return features
 
     def regularise(self) -> Tensor | None:
         """The mean squared distance, weighted."""

@@ -62,22 +62,22 @@ def scalearn(
         )
     hooks = Hooks(site.model, site.arch)
     shape = (len(sources), site.width if vector else 1)
-    made = [nn.Parameter(torch.full(shape, 1 / len(sources))) for _ in site.layers]
-    own = nn.ModuleList()
-    for place, layer in enumerate(site.layers):
-        adapters = [_adapter(source, place, activation, scale) for source in sources]
-        own.append(scaled := Scaled(adapters, made[0 if uniform else place]))
+    scales = [nn.Parameter(torch.full(shape, 1 / len(sources))) for _ in site.layers]
+    blocks = nn.ModuleList()
+    for block, layer in enumerate(site.layers):
+        adapters = [_adapter(source, block, activation, scale) for source in sources]
+        blocks.append(scaled := Scaled(adapters, scales[0 if uniform else block]))
         hooks.sublayer(layer, "ffn", adapted(scaled, form))
-    handle = Handle(site, own, hooks=hooks)
+    handle = Handle(site, blocks, hooks=hooks)
     handle.decays = False  # scales, though one row a source: they would decay to 0
     return handle
 
 
-def _adapter(state: Mapping[str, Tensor], place: int, activation: str, scale: float) -> Bottleneck:
-    parts = {key: state.get(f"own.{place}.{key}") for key in _KEYS}
+def _adapter(state: Mapping[str, Tensor], block: int, activation: str, scale: float) -> Bottleneck:
+    parts = {key: state.get(f"own.{block}.{key}") for key in _KEYS}
     if any(value is None for value in parts.values()):
         raise ConfigurationError(
-            f"a source of 'scalearn' has no adapter for block {place}: give the state of method "
+            f"a source of 'scalearn' has no adapter for block {block}: give the state of method "
             "'adapter' with place='ffn', attached with the same layer_lo"
         )
     inner, width = parts["down.weight"].shape  # type: ignore[union-attr]

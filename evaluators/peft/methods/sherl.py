@@ -62,8 +62,8 @@ def sherl(site: Site, *, late: int = 2, reduction: int = 4, temperature: float =
     merge = Merge(site.width, max(site.width // reduction, 4), len(early), temperature)
     hooks = Hooks(site.model, site.arch)
     states: list[Tensor] = []
-    for place, layer in enumerate(early):
-        hooks.module_output(layer.path, _noting(states, place))
+    for index, layer in enumerate(early):
+        hooks.module_output(layer.path, _noting(states, index))
 
     def feed(x: Tensor) -> Tensor:
         change = merge(states)
@@ -74,9 +74,9 @@ def sherl(site: Site, *, late: int = 2, reduction: int = 4, temperature: float =
     return Handle(site, merge, hooks=hooks)
 
 
-def _noting(states: list[Tensor], place: int) -> Callable[[Any], Any]:
+def _noting(states: list[Tensor], index: int) -> Callable[[Any], Any]:
     def note(output: Any) -> Any:
-        states[place:] = [first(output)]
+        states[index:] = [first(output)]
         return output
 
     return note

@@ -73,21 +73,23 @@ class SparseHandle(Handle):
         """Choose the weights that moved most, over all tensors together."""
         moved = {name: (p - self.before(name)).abs() for name, p in self.weights.items()}
         flat = torch.cat([m.flatten() for m in moved.values()])
-        kept = max(1, round(self.density * flat.numel()))
+        count = max(1, round(self.density * flat.numel()))
         # Ties at the border (weights that never moved) would keep too many: take exactly so many.
         chosen = torch.zeros_like(flat, dtype=torch.bool)
-        chosen[flat.topk(kept).indices] = True
+        chosen[flat.topk(count).indices] = True
         parts = torch.split(chosen, [m.numel() for m in moved.values()])
         self.masks = {
             name: part.view_as(m) for (name, m), part in zip(moved.items(), parts, strict=True)
         }
 
     @torch.no_grad()
-    def _rewind(self, kept: Mapping[str, Tensor]) -> None:
+    def _rewind(self, exempt: Mapping[str, Tensor]) -> None:
         """Take all weights back to where they were, but for those that are kept."""
         for name, parameter in self.weights.items():
             before = self.before(name)
-            parameter.copy_(torch.where(kept[name], parameter, before) if name in kept else before)
+            parameter.copy_(
+                torch.where(exempt[name], parameter, before) if name in exempt else before
+            )
 
     def regularise(self) -> Tensor | None:
         """The mean absolute difference, weighted."""
@@ -110,13 +112,16 @@ class SparseHandle(Handle):
         Values are of double precision: added to what was there before, a rounded difference would
         miss the weight by its last bit.
         """
-        found: State = {}
+        differences: State = {}
         for name, parameter in self.weights.items():
             difference = (parameter.detach().double() - self.before(name)).flatten()
             index = difference.nonzero().flatten()
             if len(index):
-                found[f"{name}.index"], found[f"{name}.value"] = index, difference[index]
-        return found
+                differences[f"{name}.index"], differences[f"{name}.value"] = (
+                    index,
+                    difference[index],
+                )
+        return differences
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Rewind, then add the saved difference."""
@@ -137,12 +142,12 @@ def compose(states: Iterable[Mapping[str, Tensor]]) -> State:
                 state[f"{name}.index"].tolist(), state[f"{name}.value"], strict=True
             ):
                 entries[i] = entries[i] + value if i in entries else value
-    found: State = {}
+    summed: State = {}
     for name, entries in total.items():
         index = sorted(entries)
-        found[f"{name}.index"] = torch.tensor(index)
-        found[f"{name}.value"] = torch.stack([entries[i] for i in index])
-    return found
+        summed[f"{name}.index"] = torch.tensor(index)
+        summed[f"{name}.value"] = torch.stack([entries[i] for i in index])
+    return summed
 
 
 @torch.no_grad()
@@ -162,7 +167,7 @@ def apply_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Te
 
 
 def check_difference(weights: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]) -> None:
-    """See that a sparse difference fits weights.
+    """Check that a sparse difference fits weights.
 
     Raises:
         DataError: It does not.

@@ -35,14 +35,14 @@ class Parallel(Readout):
         last = states[-1].detach()
         query = self.query(last)
         hidden = None if mask is None else ~mask[:, None, :].bool()
-        found = []
+        pooled = []
         for down, state in zip(self.downs, states[self.lowest + 1 :], strict=True):
             keys = down(state.detach())
             scores = query @ keys.transpose(1, 2) / keys.shape[-1] ** 0.5
             if hidden is not None:
                 scores = scores.masked_fill(hidden, float("-inf"))
-            found.append(pool(scores.softmax(-1) @ keys + query, mask))
-        layers = torch.stack(found, dim=1)  # [B, layers, inner]
+            pooled.append(pool(scores.softmax(-1) @ keys + query, mask))
+        layers = torch.stack(pooled, dim=1)  # [B, layers, inner]
         confidence = self.confidence(layers)
         weights = confidence.softmax(1) if self.gate == "softmax" else confidence.sigmoid()
         summed = (weights * layers).sum(dim=1)

@@ -63,18 +63,18 @@ def vqt(site: Site, *, tokens: int = 4, aggregation: str = "mean") -> Handle:
         )
     hooks = Hooks(site.model, site.arch)
     readout = Queries(site, tokens, aggregation)
-    for place, layer in enumerate(site.layers):
+    for index, layer in enumerate(site.layers):
         projection = site.model.get_submodule(layer.entry)
-        hooks.attention(layer, _asking(readout, place, projection, site.arch.heads))
+        hooks.attention(layer, _asking(readout, index, projection, site.arch.heads))
     return Handle(site, hooks=hooks, readout=readout)
 
 
-def _asking(readout: Queries, place: int, projection: nn.Module, heads: int) -> AttentionHook:
+def _asking(readout: Queries, index: int, projection: nn.Module, heads: int) -> AttentionHook:
     assert is_linear(projection)
 
     def hook(attention: Attention, go_on: Callable[[Attention], Tensor]) -> Tensor:
         batch, _, _, inner = attention.query.shape
-        query = projection(readout.prompts[place].clone()[None])[..., : heads * inner]
+        query = projection(readout.prompts[index].clone()[None])[..., : heads * inner]
         query = heads_of(query, heads).expand(batch, -1, -1, -1)
         bias = attention.bias
         if bias is not None:  # queries stand after the text: they see all that the last token sees

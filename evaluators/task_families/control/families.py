@@ -156,7 +156,7 @@ class ControlFamily:
         """The mean return of each policy on each context ``[sources, N]``."""
         told, physics = self._told(contexts)
         with one_thread(self.device.type):
-            found = transfer_matrix(
+            returns = transfer_matrix(
                 self.environment,
                 policies.to(self.device),
                 physics,
@@ -164,7 +164,7 @@ class ControlFamily:
                 episodes=self.episodes,
                 seed=self.seed,
             )
-        matrix: np.ndarray = found.double().cpu().numpy()
+        matrix: np.ndarray = returns.double().cpu().numpy()
         return matrix
 
     def matrix(

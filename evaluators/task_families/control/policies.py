@@ -64,36 +64,36 @@ class Policies:
 
     def best(self, x: Tensor) -> Tensor:
         """The most probable actions ``[sources, n]``."""
-        found = self.outputs("policy", x)
-        return found.argmax(-1) if self.discrete else found.squeeze(-1)
+        outputs = self.outputs("policy", x)
+        return outputs.argmax(-1) if self.discrete else outputs.squeeze(-1)
 
     def sample(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Actions and their log probabilities, each ``[sources, n]``."""
-        found = self.outputs("policy", x)
+        outputs = self.outputs("policy", x)
         if self.discrete:
-            uniform = torch.rand(found.shape, generator=generator, device=found.device)
-            action = (found - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)
+            uniform = torch.rand(outputs.shape, generator=generator, device=outputs.device)
+            action = (outputs - (-uniform.clamp_min(1e-20).log()).log()).argmax(-1)
         else:
-            noise = torch.randn(found.shape[:-1], generator=generator, device=found.device)
-            action = found.squeeze(-1) + self.tensors["log_deviation"].exp() * noise
-        return action, self._log_probability(found, action)
+            noise = torch.randn(outputs.shape[:-1], generator=generator, device=outputs.device)
+            action = outputs.squeeze(-1) + self.tensors["log_deviation"].exp() * noise
+        return action, self._log_probability(outputs, action)
 
     def judge(self, x: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log probabilities of actions, and the policy's entropy, each ``[sources, n]``."""
-        found = self.outputs("policy", x)
+        outputs = self.outputs("policy", x)
         if self.discrete:
-            logs = found.log_softmax(-1)
+            logs = outputs.log_softmax(-1)
             entropy = -(logs.exp() * logs).sum(-1)
         else:
             entropy = self.tensors["log_deviation"] + 0.5 * math.log(2 * math.pi * math.e)
             entropy = entropy.expand(action.shape)
-        return self._log_probability(found, action), entropy
+        return self._log_probability(outputs, action), entropy
 
-    def _log_probability(self, found: Tensor, action: Tensor) -> Tensor:
+    def _log_probability(self, outputs: Tensor, action: Tensor) -> Tensor:
         if self.discrete:
-            return found.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+            return outputs.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
         log_deviation = self.tensors["log_deviation"]
-        z = (action - found.squeeze(-1)) / log_deviation.exp()
+        z = (action - outputs.squeeze(-1)) / log_deviation.exp()
         return -0.5 * z.square() - log_deviation - 0.5 * math.log(2 * math.pi)
 
     def of(self, sources: slice | list[int]) -> Policies:
@@ -109,7 +109,7 @@ def _orthogonal(shape: tuple[int, int, int], generator: torch.Generator) -> Tens
         generator=generator,
         device=generator.device,
     )
-    found, upper = torch.linalg.qr(drawn)
-    found = found * upper.diagonal(dim1=1, dim2=2).sign()[:, None]
-    square: Tensor = found if rows >= columns else found.mT
+    orthogonal, upper = torch.linalg.qr(drawn)
+    orthogonal = orthogonal * upper.diagonal(dim1=1, dim2=2).sign()[:, None]
+    square: Tensor = orthogonal if rows >= columns else orthogonal.mT
     return square.contiguous()

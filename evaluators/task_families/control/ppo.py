@@ -86,7 +86,7 @@ def train_policies(
 
 
 class _Copies:
-    """Copies of each source's environment, started anew when an episode ends."""
+    """Copies of each source's environment, reset when an episode ends."""
 
     def __init__(
         self,

@@ -36,11 +36,11 @@ def transfer_matrix(
     generator = torch.Generator(device).manual_seed(seed)
     contexts = len(inputs)
     start = environment.reset((contexts, episodes), generator)
-    found = []
+    rows = []
     for source in range(len(policies)):
         one = policies.of([source])
-        found.append(_returns(environment, one, physics, inputs, start))
-    returns = torch.stack(found)
+        rows.append(_returns(environment, one, physics, inputs, start))
+    returns = torch.stack(rows)
     return (returns - environment.worst) / (environment.best - environment.worst)
 
 
@@ -50,17 +50,17 @@ def _returns(
     contexts, episodes = start.shape[:2]
     told = inputs[:, None].expand(-1, episodes, -1).flatten(0, 1)
     state = start.flatten(0, 1)
-    own = {name: value.repeat_interleave(episodes) for name, value in physics.items()}
+    quantities = {name: value.repeat_interleave(episodes) for name, value in physics.items()}
     total = torch.zeros(contexts * episodes, device=inputs.device)
     running = torch.arange(contexts * episodes, device=inputs.device)
     for _ in range(environment.horizon):
         seen = torch.cat([environment.observe(state), told], dim=-1)
-        state, reward, ended = environment.step(state, policy.best(seen[None])[0], own)
+        state, reward, ended = environment.step(state, policy.best(seen[None])[0], quantities)
         total[running] += reward
         if bool(ended.any()):
             going = ~ended
             running, state, told = running[going], state[going], told[going]
-            own = {name: value[going] for name, value in own.items()}
+            quantities = {name: value[going] for name, value in quantities.items()}
             if not len(running):
                 break
     return total.view(contexts, episodes).mean(1)
