@@ -27,7 +27,7 @@ class Scores:
             all of them in the space.
         values: ``[tasks, configs]``, *higher is better*, mean over seeds; NaN where nothing was
             measured, and the task's worst value where a training failed.
-        origins: For each configuration, the task for which it was bred, or an empty string.
+        origins: For each configuration, the task for which it was searched, or an empty string.
     """
 
     space: Space

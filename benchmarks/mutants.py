@@ -39,6 +39,18 @@ BAR = 0.8
 SLOW, SPARE = 3.0, 20.0
 """A module's tests may take so many times as long as without a change, and so many seconds more."""
 
+_BANK, _OLD = "tests/banks/test_bank.py", "tests/banks/test_old_versions.py"
+ALSO: dict[str, tuple[str, ...]] = {
+    "banks/appending.py": (_BANK,),
+    "banks/bank.py": (_OLD,),
+    "banks/exchange.py": (_OLD,),
+    "banks/record.py": (_OLD,),
+    "banks/schema.py": (_OLD, _BANK),
+    "banks/scores.py": (_OLD, _BANK),
+    "search/two_stage/one_shot/bilevel.py": ("tests/search/two_stage/one_shot/test_rarts.py",),
+}
+"""Tests of modules beside those of their own file."""
+
 MORE_TESTS: dict[str, tuple[str, ...]] = {
     "search/study.py": ("tests/search/test_study.py",),
     "search/two_stage/one_shot": ("tests/search/two_stage/one_shot",),
@@ -185,7 +197,7 @@ def _changes(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
             yield node.test, f"(not {_text(node.test)})"
         elif isinstance(node, ast.FunctionDef) and _returns_number(node):
             for each in _code(node):
-                if isinstance(each, ast.Return) and each.value is not None:
+                if isinstance(each, ast.Return) and not _is_nothing(each.value):
                     yield each.value, f"(-{_text(each.value)})"
 
 
@@ -243,7 +255,7 @@ def _other_constant(node: ast.Constant) -> Iterator[tuple[ast.expr, str]]:
     if isinstance(node.value, bool):
         yield node, str(not node.value)
     elif isinstance(node.value, int):
-        yield node, str(node.value + 1)
+        yield node, str(node.value + 1 if node.value < 10 else 2 * node.value)
     elif isinstance(node.value, float):
         yield node, repr(2 * node.value if node.value else 1.0)
 
@@ -260,6 +272,11 @@ def _called(node: ast.Call) -> Iterator[tuple[ast.expr, str]]:
             yield node, ast.unparse(ast.Call(function, node.args, others))
 
 
+def _is_nothing(value: ast.expr | None) -> bool:
+    """Whether its negative is the same: None, 0."""
+    return value is None or (isinstance(value, ast.Constant) and not value.value)
+
+
 def _returns_number(node: ast.FunctionDef) -> bool:
     return node.returns is not None and ast.unparse(node.returns) in NUMBERS
 
@@ -272,7 +289,7 @@ def own_tests(module: str, root: Path = ROOT) -> list[str]:
     path = Path("tests") / module
     mirror = path.with_name(f"test_{path.name.strip('_')}")
     if (root / mirror).exists():
-        return [str(mirror)]
+        return [str(mirror), *ALSO.get(module, ())]
     name = "bequest." + module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     folders = [path.parent, *path.parent.parents][: len(path.parts) - 1]
     for folder in folders:

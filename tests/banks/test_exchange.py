@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -194,6 +195,12 @@ def test_nas_bench_graph(data_root: Path, target: Bank) -> None:
     row = [t.name for t in scores.tasks].index("nas-bench-graph-cs")
     for j in (0, 9999, 26205):
         assert evaluator(scores.configs[j]).value == scores.values[row, j]
+    table = pd.read_parquet(path)
+    published = table[table["dataset"] == "cs"].iloc[0]
+    record = next(r for _, r in target.records("nas-bench-graph-cs"))
+    assert (record.value, record.source) == (published["val_metric"], "NAS-Bench-Graph")
+    assert record.metrics["parameters"] == pytest.approx(published["params"] * 1e6)
+    assert record.metrics["test_accuracy"] == published["test_metric"]
 
 
 def test_a_wrong_table(target: Bank, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from bequest.banks.bank import Bank
 from bequest.banks.logs import import_mlflow, import_optuna
+from bequest.banks.record import BankTask
 from bequest.common.errors import BankError, BequestError, UnknownNameError
 from bequest.spaces import Condition
 
@@ -66,7 +67,8 @@ def test_an_optuna_study(bank: Bank, tmp_path: Path) -> None:
     assert condition is not None
     assert condition.values == ("rbf",)
     assert record.metrics == {"seconds": 1.5}
-    assert bank.tasks[0].direction == "minimize"
+    assert bank.tasks == [BankTask("theirs", "value", "minimize", kind="Optuna study")]
+    assert (record.source, record.error) == ("Optuna study theirs", None)
 
 
 def test_an_unknown_study(bank: Bank, store: str) -> None:
@@ -173,3 +175,27 @@ def test_a_store_that_is_not_there_is_one_sentence(
     with pytest.raises(BankError, match="the study store|no study store"):
         import_optuna(bank, store)
     assert not (tmp_path / "nowhere.db").exists()
+
+
+def test_a_trial_that_still_runs_is_no_record(bank: Bank, store: str) -> None:
+    study = optuna.load_study(study_name="theirs", storage=store)
+    running = study.ask()
+    running.suggest_categorical("kernel", ["linear", "rbf"])
+    if running.params["kernel"] == "rbf":
+        running.suggest_float("width", 0.1, 10, log=True)
+    running.suggest_int("depth", 1, 5)
+    before = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
+    assert import_optuna(bank, store) == before == 11
+
+
+def test_mlflows_times_are_milliseconds(bank: Bank, mlflow_home: Path) -> None:
+    uri = f"sqlite:///{mlflow_home / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    run = client.create_run(client.create_experiment("timed"), start_time=1_000).info.run_id
+    client.log_param(run, "rate", "0.5")
+    client.log_metric(run, "accuracy", 0.9)
+    client.set_terminated(run, end_time=3_500)
+    import_mlflow(bank, uri, "timed", "accuracy")
+    ((_, record),) = bank.records("timed")
+    assert (record.seconds, record.source) == (2.5, f"MLflow run {run}")
+    assert bank.tasks == [BankTask("timed", "accuracy", kind="MLflow experiment")]

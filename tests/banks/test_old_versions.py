@@ -14,6 +14,7 @@ import pytest
 from bequest.banks.bank import Bank
 from bequest.banks.exchange import export_bank, import_bank
 from bequest.banks.record import BankTask, Record
+from bequest.banks.schema import SCHEMA_VERSION
 from bequest.common.errors import BankError
 from bequest.spaces import Space
 
@@ -84,6 +85,18 @@ def test_an_old_bank_reads_as_it_did(bank: Bank, expected: dict[str, Any]) -> No
     check_scores(bank, expected, "_before", expected["mark_before"])
     assert bank.identity == expected["identity"]
     assert bank.revision == expected["mark"]
+
+
+def test_a_new_bank_has_the_tables_of_the_newest_old_one(bank: Bank) -> None:
+    """Unless the schema's version says otherwise."""
+    statement = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    tables = []
+    for one in (bank, Bank("sqlite://")):
+        with one.engine.connect() as connection:
+            rows = connection.exec_driver_sql(statement).fetchall()
+            tables.append({name: " ".join(sql.split()) for name, sql in rows})
+    assert bank.note("schema") == str(SCHEMA_VERSION)
+    assert tables[0] == tables[1]
 
 
 def test_an_old_bank_takes_new_records(bank: Bank, expected: dict[str, Any]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from bequest.banks.record import (
+    FULL,
     BankTask,
+    Record,
     design_key,
     name_under,
     record_key,
@@ -69,3 +73,12 @@ def test_keys_are_those_that_stored_banks_have() -> None:
         "f663684bebbfd8b85059c563",
         "e21ca99d8cb9ab6456b47250",
     )
+
+
+def test_a_record_needs_a_configuration_and_a_value_alone() -> None:
+    first, second = Record({"kind": "a"}, 0.5), Record({"kind": "a"}, None)
+    assert (first.metrics, first.seed, first.fidelity, first.curve) == ({}, 0, FULL, {})
+    assert math.isnan(first.seconds)
+    assert (second.error, second.source, second.origin) == (None, "", "")
+    assert first.metrics is not second.metrics
+    assert BankTask("t", "f1").facts == {}

@@ -86,3 +86,14 @@ def test_another_space_changes_no_column_from_before(bank: Bank) -> None:
         after = bank.scores(SPACE, until)[0]
         assert after.configs[:2] == before.configs == (GCN, GAT)
     assert len(after.configs) == 3
+
+
+def test_leaving_out_nobody_changes_nothing(bank: Bank) -> None:
+    bank.append(TASK, SPACE, [Record(GCN, 0.5), Record(GAT, 0.6)])
+    bank.append(BankTask("prices", "accuracy"), SPACE, [Record(GCN, 0.1)])
+    scores = bank.scores(SPACE)[0]
+    assert scores.without(["nobody"]) is scores
+    left = scores.without(["photos"])
+    assert [t.name for t in left.tasks] == ["prices"]
+    assert left.configs == (GCN,), "what no task that is left has scored is gone"
+    assert scores.only(["photos"]).values.tolist() == [[0.5, 0.6]]

@@ -149,7 +149,7 @@ class Evolution:
         chosen = rng.integers(len(self._targets), size=count)
         goals = self._targets[chosen]
         first = first or self._pool is None
-        raw = Networks.sample(self.costs.geometry, count, rng) if first else self._bred(chosen)
+        raw = Networks.sample(self.costs.geometry, count, rng) if first else self._children(chosen)
         children = self._repair(self._with_fixed(raw), goals, rng)
         costs = self.costs(children, self.names)
         feasible = (costs <= goals * (1 + 1e-9)).all(1)
@@ -165,7 +165,7 @@ class Evolution:
         pool = pool if self._pool is None else self._pool.joined(pool)
         self._pool = pool.best(self._targets, self.settings.parents)
 
-    def _bred(self, chosen: np.ndarray) -> Networks:
+    def _children(self, chosen: np.ndarray) -> Networks:
         """Half mutants of one parent, half crossovers of two; parents are of the child's target."""
         assert self._pool is not None
         rng = self._rng

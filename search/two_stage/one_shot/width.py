@@ -112,7 +112,7 @@ def search_widths(
     settings: WidthSettings | None = None,
     trained: ResidualNetwork | None = None,
 ) -> Widths:
-    """Search the widths of a residual network; the result is to be trained on.
+    """Search the widths of a residual network; the pruned network is to be trained further.
 
     Args:
         shape: The whole network.

@@ -12,6 +12,7 @@ from bequest.search.samplers.autotransfer import AutoTransferSampler
 from bequest.search.surrogates.design_prior import DesignPrior
 from bequest.spaces import Space
 from bequest.testing.samplers import FINITE, SamplerConformance, run, score, sequence
+from tests.search.proposals import SPACES, check, proposals, scores_of
 
 
 def prior_of(space: Space) -> DesignPrior:
@@ -51,3 +52,11 @@ def test_configurations_are_not_drawn_twice_while_others_are_found() -> None:
 def test_an_unknown_base() -> None:
     with pytest.raises(UnknownNameError, match="known are evolution, random, tpe"):
         AutoTransferSampler(FINITE, prior_of(FINITE), base="gp2")
+
+
+@pytest.mark.parametrize("base", ["random", "tpe", "evolution"])
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_proposals_are_those_of_version_0_1(space: Space, base: str) -> None:
+    prior = DesignPrior(scores_of(space), {"t0": 0.9, "t1": 0.5})
+    sampler = AutoTransferSampler(space, prior, seed=1, base=base)
+    check(f"autotransfer-{base} {space.name}", proposals(sampler, space, 26))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
@@ -11,6 +12,7 @@ from bequest.search.samplers.base import Observation
 from bequest.search.samplers.evolution import EvolutionSampler, mutate
 from bequest.spaces import Config, Space
 from bequest.testing.samplers import CONDITIONAL, FINITE, SamplerConformance, score
+from tests.search.proposals import SPACES, check, proposals
 
 
 def observed(configs: list[Config]) -> list[Observation]:
@@ -52,3 +54,8 @@ def test_a_mutant_is_valid_and_differs_in_one_choice_and_what_hangs_on_it(seed: 
 def changed(space: Space, parent: Config, child: Config) -> list[str]:
     """The choices that both have and that differ; there are others only where these opened them."""
     return [n for n in parent if n in child and parent[n] != child[n]]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_proposals_are_those_of_version_0_1(space: Space) -> None:
+    check(f"evolution {space.name}", proposals(EvolutionSampler(space, seed=1), space, 28))

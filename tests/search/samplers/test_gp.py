@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
@@ -20,6 +21,7 @@ from bequest.testing.samplers import (
     run,
     score,
 )
+from tests.search.proposals import SPACES, check, proposals
 
 BRANIN = Space(
     "branin",
@@ -134,3 +136,8 @@ def test_a_suggestion_leaves_the_callers_threads_and_streams_alone() -> None:
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_proposals_are_those_of_version_0_1(space: Space) -> None:
+    check(f"gp {space.name}", proposals(GPSampler(space, seed=1), space, 18))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import optuna
+import pytest
 
 from bequest.search.samplers.tpe import TPESampler
+from bequest.spaces import Space
 from bequest.testing.samplers import CONDITIONAL, SamplerConformance, run, score
+from tests.search.proposals import SPACES, check, proposals
 
 
 class TestTPESampler(SamplerConformance):
@@ -29,3 +32,8 @@ def _random(seed: int, slot: int) -> float:
     entropy = int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=entropy))
     return study.ask().suggest_float("x", 0, 1)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_proposals_are_those_of_version_0_1(space: Space) -> None:
+    check(f"tpe {space.name}", proposals(TPESampler(space, seed=1), space, 18))

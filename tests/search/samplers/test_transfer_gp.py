@@ -6,14 +6,17 @@ import numpy as np
 import optuna
 import pytest
 
+from bequest import banks
 from bequest.search.samplers.base import Observation
 from bequest.search.samplers.gp import STARTS, Search
 from bequest.search.samplers.transfer_gp import TransferGPSampler
+from bequest.search.surrogates.design_prior import DesignPrior
 from bequest.search.surrogates.transfer_prior import TransferPrior
 from bequest.search.surrogates.transfer_process import TransferProcess
 from bequest.search.surrogates.transforms import warp
 from bequest.spaces import Config, Space
 from bequest.testing.samplers import CONDITIONAL, FINITE, SamplerConformance, score
+from tests.search.proposals import SPACES, check, proposals, scores_of
 from tests.search.transfer_tasks import CONFIGS, GRID, RELATED, additive, bank_of
 
 
@@ -100,3 +103,19 @@ def test_explanation_before_any_trial() -> None:
     assert sum(sampler.explain([]).values()) == pytest.approx(1)
     running = [Observation(CONFIGS[0], None, optuna.trial.TrialState.RUNNING)]
     assert sum(sampler.explain(running).values()) == pytest.approx(1)
+
+
+def test_the_documented_code_of_version_0_1_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="TransferPrior"):
+        prior = banks.Inheritance(RELATED)
+    assert TransferGPSampler(GRID, prior, seed=0).prior is prior
+    with pytest.warns(DeprecationWarning, match="design_prior"):
+        assert banks.DesignPrior is DesignPrior
+    with pytest.raises(AttributeError, match="no attribute 'Inheritanc'"):
+        banks.Inheritanc  # noqa: B018
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_proposals_are_those_of_version_0_1(space: Space) -> None:
+    sampler = TransferGPSampler(space, TransferPrior(scores_of(space)), seed=1)
+    check(f"transfer {space.name}", proposals(sampler, space))

@@ -18,7 +18,9 @@ from bequest.search.surrogates.transfer_prior import (
     transfer_prior_of,
 )
 from bequest.search.surrogates.transforms import gaussianised
+from bequest.spaces import Space
 from bequest.spaces.counts import counts
+from tests.search.proposals import SPACES, check, scores_of
 from tests.search.transfer_tasks import CONFIGS, GRID, RELATED, additive, bank_of
 
 
@@ -141,3 +143,9 @@ def test_an_empty_bank_is_refused() -> None:
 
 def test_the_same_scores_are_learned_from_once() -> None:
     assert transfer_prior_of(RELATED) is transfer_prior_of(RELATED)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_weights_are_those_of_version_0_1(space: Space) -> None:
+    weights = TransferPrior(scores_of(space)).weights
+    check(f"weights {space.name}", [*weights.kernels, weights.noise, weights.mean])

@@ -7,6 +7,7 @@ import numpy as np
 from bequest.search.task_selection import Selector
 
 LINE = np.arange(21.0)
+LINE_41 = np.linspace(0, 5, 41)[:, None]
 
 
 def mountain(contexts: np.ndarray, noise: float = 0.0, seed: int = 0) -> np.ndarray:

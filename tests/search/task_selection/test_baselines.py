@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from bequest.common.errors import SelectionError
+from bequest.search.task_selection import make_selector
 from bequest.search.task_selection.baselines import (
     EquidistantSelector,
     GreedyGapSelector,
     OracleSelector,
     RandomSelector,
 )
-from tests.search.task_selection.matrices import LINE, grid, mountain, run
+from tests.search.proposals import asked, check
+from tests.search.task_selection.matrices import LINE, LINE_41, grid, mountain, run
 
 
 def test_greedy_cuts_the_largest_gap() -> None:
@@ -62,3 +64,9 @@ def test_equidistant_fills_a_plane() -> None:
 def test_an_oracle_needs_the_whole_matrix() -> None:
     with pytest.raises(SelectionError, match=r"shape \(2, 2\) for 3 contexts"):
         OracleSelector([0.0, 1, 2], matrix=np.eye(2))
+
+
+@pytest.mark.parametrize("name", ["random"])
+def test_sources_are_those_of_version_0_1(name: str) -> None:
+    check(f"{name} grid", asked(make_selector(name, grid(6, 2), seed=2), 8))
+    check(f"{name} line", asked(make_selector(name, LINE_41, seed=2), 6))

@@ -11,8 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
+from bequest.search.task_selection import make_selector
 from bequest.search.task_selection.published import GPMBTLSelector, MGPMBTLSelector, MMBTLSelector
-from tests.search.task_selection.matrices import LINE, grid, mountain, run
+from tests.search.proposals import asked, check
+from tests.search.task_selection.matrices import LINE, LINE_41, grid, mountain, run
 
 
 def test_m_mbtl_places_facilities() -> None:
@@ -136,3 +138,9 @@ def test_the_switch_waits_for_five_rows() -> None:
     assert selector.trained == mountains.trained
     assert selector.ask() == 35, "the best training of all"
     assert mountains.ask() != 35
+
+
+@pytest.mark.parametrize("name", ["gp-mbtl", "m-mbtl", "m/gp-mbtl"])
+def test_sources_are_those_of_version_0_1(name: str) -> None:
+    check(f"{name} grid", asked(make_selector(name, grid(6, 2), seed=2), 8))
+    check(f"{name} line", asked(make_selector(name, LINE_41, seed=2), 6))

@@ -95,6 +95,18 @@ def test_rows_that_make_no_sense() -> None:
         selector.tell(3, np.zeros(21))
 
 
+def test_a_selector_serves_those_for_whom_it_was_made() -> None:
+    contexts, costs = grid(3, 2), np.arange(1.0, 10.0)
+    selector = TwoWaySelector(contexts, costs=costs)
+    selector.check_made_for(contexts, None)
+    selector.check_made_for(contexts, costs)
+    TwoWaySelector(LINE).check_made_for(LINE, None)
+    with pytest.raises(SelectionError, match="other contexts"):
+        selector.check_made_for(contexts + 1, None)
+    with pytest.raises(SelectionError, match="other costs"):
+        selector.check_made_for(contexts, costs[::-1])
+
+
 def test_contexts_that_make_no_sense() -> None:
     with pytest.raises(SelectionError, match="one row for each context"):
         TwoWaySelector([])

@@ -13,7 +13,8 @@ from bequest.search.task_selection.baselines import (
     OracleSelector,
 )
 from bequest.search.task_selection.two_way_selector import TwoWaySelector
-from tests.search.task_selection.matrices import LINE, grid, mountain, run
+from tests.search.proposals import asked, check
+from tests.search.task_selection.matrices import LINE, LINE_41, grid, mountain, run
 
 
 def test_it_finds_where_training_works_best() -> None:
@@ -130,3 +131,13 @@ def test_units_of_the_return_do_not_matter(seed: int, shift: float, scale: float
         moved.tell(index, scale * matrix[index] + shift)
     assert plain.ask() == moved.ask()
     assert moved.expected_gain == pytest.approx(scale * plain.expected_gain, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["bequest"])
+def test_sources_are_those_of_version_0_1(name: str) -> None:
+    check(f"{name} grid", asked(make_selector(name, grid(6, 2), seed=2), 8))
+    check(f"{name} line", asked(make_selector(name, LINE_41, seed=2), 6))
+
+
+def test_a_plan_is_that_of_version_0_1() -> None:
+    check("bequest planned", asked(make_selector("bequest", LINE_41, budget=9, seed=2), 6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from bequest.common.errors import EvaluationError
 from bequest.search.two_stage.once_for_all.predictor import (
@@ -13,6 +14,7 @@ from bequest.search.two_stage.once_for_all.predictor import (
     pairwise_accuracy,
 )
 from bequest.spaces.elastic import SMALL
+from bequest.spaces.elastic_encoding import encode
 from bequest.spaces.elastic_genes import Networks
 
 QUICK = Fitting(members=2, steps=120, batch=32)
@@ -76,3 +78,61 @@ def test_pairs_of_equals_do_not_count() -> None:
     assert pairwise_accuracy([1, 2, 3], [1, 2, 2]) == 1.0
     assert pairwise_accuracy([3, 2, 1], [1, 2, 3]) == 0.0
     assert np.isnan(pairwise_accuracy([1, 2], [5, 5]))
+
+
+def weights_of(predictor: Predictor) -> torch.Tensor:
+    """All weights of its members, one after another."""
+    states = [state.values() for state in predictor.knowledge.weights]
+    return torch.cat([value.flatten() for state in states for value in state])
+
+
+def moved(**settings: float) -> torch.Tensor:
+    """How far one fit moves each weight."""
+    chosen = {"members": 1, "steps": 1, "batch": 64, "learning_rate": 0.01, "weight_decay": 0.0}
+    predictor = Predictor(SMALL, Fitting(**{**chosen, **settings}), seed=3)  # type: ignore[arg-type]
+    before = weights_of(predictor)
+    predictor.fit(samples(40, 0, bits=False))
+    return weights_of(predictor) - before
+
+
+def test_one_step_is_adams() -> None:
+    """Adam's first step is the rate, against the sign of the gradient."""
+    predictor = Predictor(SMALL, Fitting(members=1, steps=1, batch=64, weight_decay=0.0), seed=3)
+    data = samples(40, 0, bits=False)
+    (network,) = predictor._members
+    target = (data.accuracies - data.accuracies.mean()) / data.accuracies.std()
+    inputs = torch.from_numpy(encode(data.networks)[0])
+    loss = (network(inputs) - torch.tensor(target).float()).square().mean()
+    slopes = torch.cat([g.flatten() for g in torch.autograd.grad(loss, network.parameters())])
+    change = moved()
+    clear = slopes.abs() > 1e-4
+    assert clear.float().mean() > 0.2
+    assert torch.allclose(change[clear], -0.01 * slopes[clear].sign(), rtol=1e-2)
+
+
+def test_each_setting_of_a_fit_changes_it() -> None:
+    assert moved(learning_rate=0.02).abs().max() == pytest.approx(0.02, rel=1e-3)
+    assert (moved(weight_decay=1.0) != moved()).float().mean() > 0.1
+    decayed = moved(weight_decay=1e4)
+    start = weights_of(Predictor(SMALL, Fitting(members=1), seed=3))
+    clear = start.abs() > 1e-3
+    assert torch.allclose(decayed[clear], -0.01 * start[clear].sign(), rtol=1e-2)
+    # Two steps of a cosine: the second has half the rate.
+    assert moved(steps=2).abs().max() <= 0.0151
+    assert moved(steps=2).abs().max() > 0.0145
+    assert (moved(batch=8) != moved()).any()
+    members = Predictor(SMALL, Fitting(members=3), seed=0)
+    assert len(members.knowledge.weights) == 3
+
+
+def test_the_prediction_is_the_mean_of_the_members_and_its_spread_theirs() -> None:
+    predictor = Predictor(SMALL, Fitting(members=3, steps=5), seed=1)
+    data = samples(30, 0, bits=False)
+    predictor.fit(data)
+    inputs = torch.from_numpy(encode(data.networks)[0])
+    with torch.no_grad():
+        each = torch.stack([m(inputs) for m in predictor._members]).double().numpy()
+    scale = data.accuracies.std()
+    said, spread = predictor.predict(data.networks)
+    np.testing.assert_allclose(said, data.accuracies.mean() + scale * each.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(spread, scale * each.std(0), rtol=1e-5)

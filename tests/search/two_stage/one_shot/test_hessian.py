@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -44,3 +45,26 @@ def test_the_eigenvalue_of_few_alphas_is_exact() -> None:
 
     value = largest_eigenvalue(Bowl(), torch.zeros(2), torch.randn(3), None)
     assert value == pytest.approx(-4, abs=1e-3)
+
+
+def test_the_finite_difference_is_short_where_the_loss_is_not_quadratic() -> None:
+    class Steep:
+        def train_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
+            return weights.sum()
+
+        def validation_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
+            return (alpha**4).sum()
+
+    value = largest_eigenvalue(Steep(), torch.zeros(2), torch.tensor([0.5]), None)
+    assert value == pytest.approx(12 * 0.25, abs=0.015)
+
+
+def test_losses_that_are_not_finite_have_no_eigenvalue() -> None:
+    class Broken:
+        def train_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
+            return weights.sum()
+
+        def validation_loss(self, weights: Any, alpha: Any, batch: Any) -> torch.Tensor:
+            return alpha.sum() * torch.nan
+
+    assert math.isnan(largest_eigenvalue(Broken(), torch.zeros(2), torch.ones(3), None))

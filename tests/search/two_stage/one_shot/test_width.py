@@ -9,6 +9,9 @@ from bequest.common.errors import ConfigurationError
 from bequest.evaluators.image.residual import ResidualNetwork, ResidualShape, flops
 from bequest.evaluators.image.supernet import ImageHalves
 from bequest.evaluators.image.tasks import ImageClassification
+from bequest.evaluators.seeding import seeded
+from bequest.search.two_stage.one_shot.optimiser import OptimiserSettings
+from bequest.search.two_stage.one_shot.rarts import Coupling, Rarts
 from bequest.search.two_stage.one_shot.width import (
     GatedNetwork,
     WidthSettings,
@@ -49,6 +52,13 @@ def test_unimportant_channels_go_first_and_no_convolution_is_cut() -> None:
     assert all(len(kept[n]) >= len(c) / 4 for n, c in SHAPE.all_channels().items())
 
 
+def test_gates_are_not_decayed_and_move_by_plain_descent() -> None:
+    """The L1 penalty alone drives them to zero; the proximal step wants plain gradients."""
+    settings = WidthSettings().optimiser
+    assert (settings.alpha_decay, settings.alpha_optimizer) == (0.0, "sgd")
+    assert (settings.weights, settings.alpha) == (0.02, 0.02)
+
+
 def test_a_target_that_nothing_meets() -> None:
     with pytest.raises(ConfigurationError, match="target of 0.001 is less than 0.25 of each"):
         channels_for(SHAPE, importances(), 0.001, 8)
@@ -81,3 +91,31 @@ def test_a_search_drives_gates_to_exact_zeros_and_repeats_itself(
     again = search_widths(SHAPE, halves, 0.5, seed=0, settings=settings)
     assert torch.equal(torch.cat(list(again.gates.values())), values)
     assert again.kept == found.kept
+
+
+def test_a_search_is_rarts_with_a_proximal_step_after_each(digits: ImageClassification) -> None:
+    """The same steps written down: rates by a cosine, soft thresholds of rate times penalty."""
+    train, validation = digits.parts(0, images=120)["train"].halves(0)
+    halves = ImageHalves(train, validation, seed=0, batch_size=32)
+    moved = OptimiserSettings(weights=0.05, alpha=0.1, alpha_decay=0.0, alpha_optimizer="sgd")
+    coupling = Coupling(lam=0.7, beta=0.3)
+    settings = WidthSettings(epochs=3, penalty=0.4, optimiser=moved, coupling=coupling)
+    found = search_widths(SHAPE, halves, 0.6, seed=4, settings=settings)
+    with seeded(4):
+        problem = GatedNetwork(SHAPE)
+    alpha = torch.ones(sum(problem.channels.values()))
+    optimiser = Rarts(problem, problem.flat.weights(), alpha, moved, coupling=coupling)
+    for epoch, rate in enumerate((0.05, 0.05 * 0.75, 0.05 * 0.25)):
+        optimiser.set_rate(rate)
+        for batches in halves.batches(epoch):
+            optimiser.step(*batches)
+            gates = optimiser.alpha.detach()
+            shrunk = gates.sign() * (gates.abs() - 0.1 * 0.4).clamp(min=0)
+            optimiser.optimisers["alpha"].value.data.copy_(shrunk)
+    expected = optimiser.alpha.detach()
+    assert torch.allclose(torch.cat(list(found.gates.values())), expected, atol=1e-5)
+    by_layer = problem.gates(expected)
+    relative = {name: g.abs() / g.abs().mean() for name, g in by_layer.items()}
+    assert found.kept == channels_for(SHAPE, relative, 0.6, 8)
+    whole = flops(SHAPE, SHAPE.all_channels(), 8)
+    assert found.flops_share == pytest.approx(flops(SHAPE, found.kept, 8) / whole)
