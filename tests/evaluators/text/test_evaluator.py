@@ -337,7 +337,7 @@ def test_a_text_without_tokens_is_refused(
 ) -> None:
     evaluator = TextEvaluator(task, backbone=backbone, methods=["probe"])
     model = evaluator.fit(evaluator.space.default, seed=0)
-    monkeypatch.setattr(type(model.backbone), "encode", lambda self, texts, length: [[5], []])
+    monkeypatch.setattr(type(evaluator.backbone), "encode", lambda self, texts, length: [[5], []])
     with pytest.raises(DataError, match=r"finds no token in text 1 \(''\): leave it out"):
         model.predict(["who", ""])
 
