@@ -12,13 +12,14 @@ def resolve(entry: Any, package: str) -> Any:
     """What an entry of a registry stands for.
 
     Args:
-        entry: ``module:name`` below a package, imported when it is needed; or the thing itself.
+        entry: The thing itself, or ``module:name``, imported when it is needed; a module that
+            begins with a dot is below the package.
         package: The ``__package__`` of the registry.
     """
     if not isinstance(entry, str):
         return entry
     module, name = entry.split(":")
-    return getattr(importlib.import_module(f".{module}", package), name)
+    return getattr(importlib.import_module(module, package), name)
 
 
 def register(registry: dict[str, Any], kind: str, name: str, entry: Any) -> None:

@@ -84,14 +84,14 @@ class EvaluatorSpec:
 
 
 EVALUATORS: dict[str, str | EvaluatorSpec] = {
-    "graph": "graph.spec:NETWORKS",
-    "graph-cells": "graph.spec:CELLS",
-    "image": "image.spec:CELLS",
-    "once-for-all": "once_for_all.spec:ONCE_FOR_ALL",
-    "image-tuning": "image.spec:TUNING",
-    "text": "text.spec:TUNING",
+    "graph": ".graph.spec:NETWORKS",
+    "graph-cells": ".graph.spec:CELLS",
+    "image": ".image.spec:CELLS",
+    "once-for-all": ".once_for_all.spec:ONCE_FOR_ALL",
+    "image-tuning": ".image.spec:TUNING",
+    "text": ".text.spec:TUNING",
 }
-"""Specs by name, in the order in which people are told of their spaces; ``module:NAME`` in this
+"""Specs by name, in the order in which people are told of their spaces; ``.module:NAME`` below this
 package."""
 
 

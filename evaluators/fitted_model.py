@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 KINDS: dict[str, str | type[ModelKind]] = {
-    "elastic": "once_for_all.quantised_model:QuantisedKind",
-    "graph": "graph.graph_model:GraphKind",
-    "image": "image.image_model:ImageKind",
-    "tuned-image": "image.tuned_image_model:TunedImageKind",
-    "text": "text.text_model:TextKind",
+    "elastic": ".once_for_all.quantised_model:QuantisedKind",
+    "graph": ".graph.graph_model:GraphKind",
+    "image": ".image.image_model:ImageKind",
+    "tuned-image": ".image.tuned_image_model:TunedImageKind",
+    "text": ".text.text_model:TextKind",
 }
 """The `ModelKind` of each kind of model; ``module:class`` in this package."""
 

@@ -9,15 +9,15 @@ from ..common.registry import register, resolve
 from .space import Space
 
 SPACES: dict[str, str | Callable[[], Space]] = {
-    "darts": "cell:darts_space",
-    "elastic": "elastic:elastic_space",
-    "elastic-imagenet": "elastic:elastic_imagenet_space",
-    "gnn": "gnn:gnn_space",
-    "nas-bench-201": "cell:nas_bench_201_space",
-    "nas-bench-graph": "nas_bench_graph:NasBenchGraphSpace",
-    "peft": ".evaluators.peft.space:peft_space",
+    "darts": ".cell:darts_space",
+    "elastic": ".elastic:elastic_space",
+    "elastic-imagenet": ".elastic:elastic_imagenet_space",
+    "gnn": ".gnn:gnn_space",
+    "nas-bench-201": ".cell:nas_bench_201_space",
+    "nas-bench-graph": ".nas_bench_graph:NasBenchGraphSpace",
+    "peft": "..evaluators.peft.space:peft_space",
 }
-"""What makes each space when it is called without arguments; ``module:callable`` in this package.
+"""What makes each space when it is called without arguments; ``.module:callable`` below this package.
 
 The space of fine-tuning is made of the methods, which lie above this package: its entry is the only
 one that leads there, and only when it is asked for.

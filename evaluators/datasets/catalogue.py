@@ -17,7 +17,7 @@ class Entry:
         name: What users call it.
         kind: What is predicted; a key of `kinds.KINDS`, or a kind of the user's own.
         source: Where the data comes from, in words.
-        loader: Gives the data, or the task (see `TaskKind.make`): ``module:function`` in this
+        loader: Gives the data, or the task (see `TaskKind.make`): ``.module:function`` below this
             package, or the function. Called with the arguments below where there is no folder, else
             with (entry, data root).
         arguments: What the loader needs to know.
@@ -40,12 +40,12 @@ class Entry:
 def _built_in() -> list[Entry]:
     knn = "scikit-learn, nearest-neighbour graph"
     entries = [
-        Entry(f"{name}-knn", NODE, knn, "neighbours:load", (name,))
+        Entry(f"{name}-knn", NODE, knn, ".neighbours:load", (name,))
         for name in ("digits", "wine", "breast-cancer")
     ]
     synthetic = "PyTorch Geometric, synthetic"
     entries += [
-        Entry(name, kind, synthetic, "synthetic:load", (name,))
+        Entry(name, kind, synthetic, ".synthetic:load", (name,))
         for name, kind in (
             ("sbm-homophilous", NODE),
             ("sbm-heterophilous", NODE),
@@ -54,12 +54,16 @@ def _built_in() -> list[Entry]:
             ("fake-graphs", GRAPH),
         )
     ]
-    entries += [Entry("digits", IMAGES, "scikit-learn, 8 x 8 pixels", "images:digits", ("digits",))]
+    entries += [
+        Entry("digits", IMAGES, "scikit-learn, 8 x 8 pixels", ".images:digits", ("digits",))
+    ]
     return entries
 
 
 def _pyg(name: str, kind: str, loader: str, label: str, folder: str) -> Entry:
-    return Entry(name, kind, f"PyTorch Geometric, {loader}", "public:load", (loader, label), folder)
+    return Entry(
+        name, kind, f"PyTorch Geometric, {loader}", ".public:load", (loader, label), folder
+    )
 
 
 def _public() -> list[Entry]:
@@ -76,11 +80,11 @@ def _public() -> list[Entry]:
     ]
     entries += [_pyg(n.lower().replace("_", "-"), GRAPH, "TUDataset", n, "tu") for n in _TU]
     entries += [
-        Entry(n, NODE, "Open Graph Benchmark (extra: ogb)", "public:load_ogb", (n,), "ogb")
+        Entry(n, NODE, "Open Graph Benchmark (extra: ogb)", ".public:load_ogb", (n,), "ogb")
         for n in ("ogbn-arxiv", "ogbn-products")
     ]
     entries += [
-        Entry(name, IMAGES, source, f"images:{loader}", (), loader)
+        Entry(name, IMAGES, source, f".images:{loader}", (), loader)
         for name, source, loader in (
             ("fashion-mnist", "Zalando Research, IDX files", "fashion_mnist"),
             ("cifar10", "JPEG streams in one file", "cifar10"),
@@ -91,7 +95,7 @@ def _public() -> list[Entry]:
 
 def _texts() -> list[Entry]:
     return [
-        Entry(name.replace("_", "-"), TEXTS, source, "texts:load", (name,), f"text/{name}")
+        Entry(name.replace("_", "-"), TEXTS, source, ".texts:load", (name,), f"text/{name}")
         for name, source in _TEXTS.items()
     ]
 

@@ -52,11 +52,11 @@ class Derived:
 KINDS: dict[str, TaskKind] = {
     kind.name: kind
     for kind in (
-        TaskKind(NODE, "graphs", make=".graph.tasks:NodeClassification"),
-        TaskKind(GRAPH, "graphs", make=".graph.tasks:GraphClassification"),
-        TaskKind(LINKS, "graphs", make=".graph.tasks:LinkPrediction"),
+        TaskKind(NODE, "graphs", make="..graph.tasks:NodeClassification"),
+        TaskKind(GRAPH, "graphs", make="..graph.tasks:GraphClassification"),
+        TaskKind(LINKS, "graphs", make="..graph.tasks:LinkPrediction"),
         TaskKind(IMAGES, "images"),
-        TaskKind(TEXTS, "texts", from_file=".text.tasks:TextClassification"),
+        TaskKind(TEXTS, "texts", from_file="..text.tasks:TextClassification"),
     )
 }
 """Kinds by name."""

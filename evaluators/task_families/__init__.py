@@ -12,10 +12,10 @@ from typing import Any
 from ...common.errors import SelectionError, unknown_name
 from ...common.registry import register, resolve
 
-_CONTROL = "control.families:ControlFamily"
+_CONTROL = ".control.families:ControlFamily"
 
 FAMILIES: dict[str, str | Callable[..., Any]] = {
-    "rotated-digits": "rotated_digits:open_rotated_digits",
+    "rotated-digits": ".rotated_digits:open_rotated_digits",
     "cartpole-mass": _CONTROL,
     "cartpole-length": _CONTROL,
     "cartpole-pole-mass": _CONTROL,
@@ -26,7 +26,7 @@ FAMILIES: dict[str, str | Callable[..., Any]] = {
     "mountain-car-gravity": _CONTROL,
     "mountain-car-force": _CONTROL,
 }
-"""What makes each family, called with its name and options; ``module:callable`` in this package."""
+"""What makes each family, called with its name and options; ``.module:callable`` below this package."""
 
 
 def register_family(name: str, make: Callable[..., Any]) -> None:

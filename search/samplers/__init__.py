@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...common.errors import unknown_name
+from ...common.registry import register, resolve
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -33,10 +33,7 @@ class Registration:
 
     def load(self) -> Any:
         """The class."""
-        if not isinstance(self.target, str):
-            return self.target
-        module, name = self.target.split(":")
-        return getattr(importlib.import_module(module, __name__), name)
+        return resolve(self.target, __name__)
 
 
 SAMPLERS: dict[str, Registration] = {}
@@ -63,14 +60,17 @@ def register_sampler(
     """Give a sampler a name, under which studies and the command line find it.
 
     Args:
-        name: A name; one that is taken gets the new sampler.
+        name: A name; ``del SAMPLERS[name]`` takes it out again.
         target, uses_bank: See `Registration`.
+
+    Raises:
+        BequestError: The name is taken.
 
     Example:
         >>> register_sampler("mine", "my_package.my_module:MySampler")
         >>> del SAMPLERS["mine"]
     """
-    SAMPLERS[name] = Registration(target, uses_bank)
+    register(SAMPLERS, "sampler", name, Registration(target, uses_bank))
 
 
 register_sampler("autotransfer", ".autotransfer:AutoTransferSampler", uses_bank=True)

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
-
 from ...common.errors import unknown_name
+from ...common.registry import register, resolve
 from .selector import Contexts, Costs, Selector
 
-SELECTORS = {
-    "bequest": "two_way_selector:TwoWaySelector",
-    "gp-mbtl": "published:GPMBTLSelector",
-    "m-mbtl": "published:MMBTLSelector",
-    "m/gp-mbtl": "published:MGPMBTLSelector",
-    "greedy": "baselines:GreedyGapSelector",
-    "random": "baselines:RandomSelector",
+SELECTORS: dict[str, str | type[Selector]] = {
+    "bequest": ".two_way_selector:TwoWaySelector",
+    "gp-mbtl": ".published:GPMBTLSelector",
+    "m-mbtl": ".published:MMBTLSelector",
+    "m/gp-mbtl": ".published:MGPMBTLSelector",
+    "greedy": ".baselines:GreedyGapSelector",
+    "random": ".baselines:RandomSelector",
 }
 """Selectors by name: ``module:class``, imported when one is made."""
 
-__all__ = ["SELECTORS", "Selector", "make_selector"]
+__all__ = ["SELECTORS", "Selector", "make_selector", "register_selector"]
+
+
+def register_selector(name: str, selector: str | type[Selector]) -> None:
+    """Add a selector of one's own; ``del SELECTORS[name]`` takes it out again.
+
+    Args:
+        name: By which selections and the command line find it.
+        selector: The class, or ``module:class``.
+
+    Raises:
+        BequestError: The name is taken.
+    """
+    register(SELECTORS, "selector", name, selector)
 
 
 def make_selector(
@@ -44,8 +56,7 @@ def make_selector(
     """
     if name not in SELECTORS:
         raise unknown_name("selector", name, SELECTORS)
-    module, kind = SELECTORS[name].split(":")
-    selector_class = getattr(importlib.import_module(f".{module}", __name__), kind)
+    selector_class = resolve(SELECTORS[name], __name__)
     options = {"budget": budget} if selector_class.uses_budget else {}
     selector: Selector = selector_class(contexts, costs=costs, seed=seed, **options)
     return selector

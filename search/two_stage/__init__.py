@@ -17,7 +17,7 @@ class Entry:
     """A search in two stages, as it is registered.
 
     Attributes:
-        where: Its `protocol.TwoStageSearch`, or the ``module:name`` of it in this package.
+        where: Its `protocol.TwoStageSearch`, or the ``.module:name`` of it below this package.
         uses_bank: Whether other tasks' records change what it does.
         takes_limits: Whether limits on costs belong to its settings.
     """
@@ -34,9 +34,9 @@ class Entry:
 
 SEARCHES = {
     **dict.fromkeys(
-        ("rarts", "rarts-literal", "darts-1", "darts-2"), Entry("one_shot.stage:ONE_SHOT")
+        ("rarts", "rarts-literal", "darts-1", "darts-2"), Entry(".one_shot.stage:ONE_SHOT")
     ),
-    "apq": Entry("once_for_all.stage:ONCE_FOR_ALL", uses_bank=True, takes_limits=True),
+    "apq": Entry(".once_for_all.stage:ONCE_FOR_ALL", uses_bank=True, takes_limits=True),
 }
 """The searches by the names of their samplers."""
 

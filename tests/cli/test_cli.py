@@ -129,7 +129,7 @@ def test_a_relaxed_search_from_the_shell(bequest: Any, tmp_path: Path) -> None:
     assert set(found["best_config"]) == {"e01", "e02", "e12", "e03", "e13", "e23"}
     assert "test_accuracy" in found["test"]
     assert "wrote r.html" in bequest("report", found["study"], "-o", "r.html").stdout
-    assert "The relaxed search" in (tmp_path / "r.html").read_text()
+    assert "The one-shot search" in (tmp_path / "r.html").read_text()
 
 
 def _served_model_predicts(source: str) -> None:

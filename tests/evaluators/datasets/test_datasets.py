@@ -199,5 +199,5 @@ def test_public_tasks_load(name: str, facts: dict[str, Any], data_root: Path) ->
 
 def test_every_loader_exists() -> None:
     for entry in list_tasks():
-        if entry.loader == "public:load":
+        if entry.loader == ".public:load":
             assert hasattr(datasets, entry.arguments[0])

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from bequest.common.errors import UnknownNameError
+from bequest.common.errors import BequestError, UnknownNameError
 from bequest.search.samplers import SAMPLERS, make_sampler, register_sampler, uses_bank
 from bequest.search.samplers.base import Observation, SpaceSampler
 from bequest.search.study import Study
@@ -45,6 +45,9 @@ def test_a_sampler_from_outside_runs_a_study_by_its_name(mine: str) -> None:
 
 
 def test_a_sampler_may_be_named_by_its_module(mine: str) -> None:
+    with pytest.raises(BequestError, match="a sampler 'mine' already"):
+        register_sampler(mine, "bequest.search.samplers.random:RandomSampler")
+    del SAMPLERS[mine]
     register_sampler(mine, "bequest.search.samplers.random:RandomSampler")
     assert type(make_sampler(mine, FINITE, 0)).__name__ == "RandomSampler"
 
