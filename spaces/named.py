@@ -17,7 +17,7 @@ SPACES: dict[str, str | Callable[[], Space]] = {
     "nas-bench-graph": ".nas_bench_graph:NasBenchGraphSpace",
     "peft": "..evaluators.peft.space:peft_space",
 }
-"""What makes each space when it is called without arguments; ``.module:callable`` below this package.
+"""What makes each space when called without arguments; a dot means below this package.
 
 The space of fine-tuning is made of the methods, which lie above this package: its entry is the only
 one that leads there, and only when it is asked for.

@@ -26,7 +26,7 @@ FAMILIES: dict[str, str | Callable[..., Any]] = {
     "mountain-car-gravity": _CONTROL,
     "mountain-car-force": _CONTROL,
 }
-"""What makes each family, called with its name and options; ``.module:callable`` below this package."""
+"""What makes each family when called with its name and options; a dot means below this package."""
 
 
 def register_family(name: str, make: Callable[..., Any]) -> None:
