@@ -32,9 +32,15 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 's.db'}"
 
 
-def test_two_workers_share_the_slots(make_study: MakeStudy, url: str) -> None:
+def test_two_workers_share_the_slots(make_study: MakeStudy, url: str, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    begun.mkdir()
+
     def train(config: dict[str, Any]) -> float:
-        time.sleep(0.05)
+        (begun / str(os.getpid())).touch()
+        end = time.time() + 300
+        while len(list(begun.iterdir())) < 2 and time.time() < end:
+            time.sleep(0.02)  # until both work, however slow the machine is
         return float(os.getpid())
 
     study = make_study(train, storage=url).run(trials=20, workers=2, progress=False)
