@@ -14,6 +14,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from bequest import Parameter, Space, Study
+from bequest.banks.bundled import TEXTS
 from bequest.evaluators import Outcome
 from bequest.spaces import Config
 
@@ -148,7 +149,7 @@ def test_tasks_are_listed_without_loading_large_libraries(bequest: Any) -> None:
     assert "built in" in bequest("tasks").stdout
     code = (
         "import sys; sys.argv = ['bequest', 'tasks', '--json'];"
-        "from bequest.cli import app; app(standalone_mode=False);"
+        "from bequest.cli.app import app; app(standalone_mode=False);"
         "print('torch' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -263,19 +264,18 @@ def test_banks_from_the_shell(bequest: Any, tmp_path: Path) -> None:
     assert json.loads(alone.stdout)["inherited"] == []
 
 
-def test_bank_check_says_what_to_expect(bequest: Any, data_root: Path, tmp_path: Path) -> None:
-    bank = ("--bank", f"sqlite:///{tmp_path / 'gg.db'}")
-    table = str(data_root / "gnn_bank" / "graphgym.parquet")
-    bequest("bank", "import", table, "--format", "graphgym", *bank)
+def test_bank_check_says_what_to_expect(bequest: Any, tmp_path: Path) -> None:
+    bank = ("--bank", f"sqlite:///{tmp_path / 'texts.db'}")
+    bequest("bank", "import", str(TEXTS), *bank)
     (summary,) = json.loads(bequest("bank", "check", "--seeds", "1", *bank, "--json").stdout)
-    assert summary["space"] == "graphgym-v2"
-    assert len(summary["tasks"]) == 32
+    assert summary["space"] == "peft"
+    assert len(summary["tasks"]) == 10
     assert summary["mean"]["transfer"] < summary["mean"]["random"]
 
-    citeseer = "graphgym-PyG/CiteSeer/node/trans/-/-"
-    fewer = ("--trials", "2", "--seeds", "1", "--without", citeseer)
+    left_out = sorted(summary["tasks"])[0]
+    fewer = ("--trials", "2", "--seeds", "1", "--without", left_out)
     (rest,) = json.loads(bequest("bank", "check", *fewer, *bank, "--json").stdout)
-    assert set(summary["tasks"]) - set(rest["tasks"]) == {citeseer}
+    assert set(summary["tasks"]) - set(rest["tasks"]) == {left_out}
 
 
 @pytest.mark.parametrize(
