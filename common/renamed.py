@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from importlib.machinery import ModuleSpec
 
 ONE_SHOT, ONCE_FOR_ALL = "search.two_stage.one_shot", "search.two_stage.once_for_all"
 
@@ -94,17 +95,21 @@ def renamed_attribute(module: str, names: Mapping[str, str]) -> Callable[[str], 
     return get
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
+    """A finder of the import system; without its base class, whose import takes milliseconds."""
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         package, _, name = fullname.partition(".")
         if package != "bequest" or name not in MODULES:
             return None
-        return ModuleSpec(fullname, _Loader(name), is_package=True)
+        from importlib.machinery import ModuleSpec
+
+        return ModuleSpec(fullname, _Loader(name), is_package=True)  # type: ignore[arg-type]
 
 
-class _Loader(Loader):
+class _Loader:
     def __init__(self, old: str) -> None:
         self.old = old
 
