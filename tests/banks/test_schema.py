@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from sqlalchemy import make_url
 
 from bequest.banks.bank import Bank
 from bequest.banks.record import BankTask, Record
+from bequest.banks.schema import connect, writing
 from bequest.common.errors import BankError
 from bequest.spaces import Condition, Config, Parameter, Space
 
@@ -70,3 +74,18 @@ def test_a_bank_of_a_later_version_is_refused(bank: Bank, url: str) -> None:
 def test_what_cannot_be_opened_says_so() -> None:
     with pytest.raises(BankError, match="cannot open the bank at sqlite:////nowhere/bank.db"):
         Bank("sqlite:////nowhere/bank.db")
+
+
+def test_a_transaction_that_writes_locks_at_once(url: str) -> None:
+    """Two that had read first and then both wanted to write would wait for each other for ever."""
+    engine = connect(url)
+    path = make_url(url).database
+    assert path is not None
+    with (
+        writing(engine).begin(),
+        closing(sqlite3.connect(path, timeout=0)) as other,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        other.execute("BEGIN IMMEDIATE")
+    with engine.begin(), closing(sqlite3.connect(path, timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")  # who only reads keeps nobody from writing

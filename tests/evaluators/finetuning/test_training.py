@@ -154,3 +154,15 @@ def test_the_backbone_is_not_moved() -> None:
     model = copy.deepcopy(built.model.state_dict())
     train(built, Sentences(), SETTINGS, seed=0)
     assert all(torch.equal(v, model[n]) for n, v in built.model.state_dict().items())
+
+
+def test_a_score_is_the_share_of_right_answers_and_their_mean_loss() -> None:
+    built, sentences = network().eval(), Sentences()
+    with torch.no_grad():
+        logits = built(sentences.inputs(range(8), torch.device("cpu")))
+    sentences.labels = logits.argmax(1)
+    sentences.labels[:2] = (sentences.labels[:2] + 1) % 3
+    accuracy, loss = training.score(built, sentences)
+    assert accuracy == pytest.approx(6 / 8)
+    picked = logits.log_softmax(1)[torch.arange(8), sentences.labels]
+    assert loss == pytest.approx(-float(picked.mean()), rel=1e-4)

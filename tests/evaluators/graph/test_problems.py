@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -86,3 +87,16 @@ def test_bags_of_words_are_kept_sparse(node_task: NodeClassification) -> None:
     network = GraphNetwork(_config("node"), 5, 3, "node").eval()
     expected = network(node_task.data.x, node_task.data.edge_index)
     assert torch.allclose(sparse.forward(network), expected, atol=1e-5)
+
+
+def test_links_scored_without_numbers_rank_nothing(link_task: LinkPrediction) -> None:
+    """One exploded score is enough: the others say nothing."""
+    problem = LinkProblem(link_task, _config("link"), 0, CPU)
+
+    class Exploded(torch.nn.Module):
+        def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+            embedding = torch.ones(link_task.data.num_nodes, 2)
+            embedding[int(problem.graphs["test"].edge_label_index[0, 0])] = torch.nan
+            return embedding
+
+    assert problem.score(Exploded(), "test") == (0.5, math.inf)

@@ -16,7 +16,13 @@ from bequest import load_model
 from bequest.common.errors import ConfigurationError, DataError, EvaluationError, SpaceError
 from bequest.evaluators.cost import count_flops, count_parameters
 from bequest.evaluators.datasets import load_task
-from bequest.evaluators.image.cell_network import MixedEdge, Shape, cell_network, mixed_network
+from bequest.evaluators.image.cell_network import (
+    MixedEdge,
+    NasBench201Cell,
+    Shape,
+    cell_network,
+    mixed_network,
+)
 from bequest.evaluators.image.cell_operations import OPERATIONS, AveragePool, affine_norm
 from bequest.evaluators.image.evaluator import ImageEvaluator
 from bequest.evaluators.image.tasks import ImageClassification
@@ -178,3 +184,15 @@ def test_what_is_not_as_usual_is_said(digits: ImageClassification) -> None:
     assert ImageEvaluator(digits).conditions == {}
     other = ImageEvaluator(digits, budget=Budget(epochs=2), cells=2)
     assert other.conditions == {"epochs": 2, "cells": 2}
+
+
+def test_a_node_is_the_sum_of_its_edges() -> None:
+    """With every edge a copy, the last of four nodes has 1 + 1 + 2 = 4 times the image."""
+
+    class Edge(nn.Module):
+        def forward(self, x: torch.Tensor, gates: Any) -> torch.Tensor:
+            return x
+
+    cell = NasBench201Cell(2, lambda name, channels, stride: Edge())
+    x = torch.rand(1, 2, 3, 3)
+    assert torch.allclose(cell(x, None), 4 * x)

@@ -19,7 +19,7 @@ import torch
 from bequest import load_task
 from bequest.common.errors import DataError
 from bequest.evaluators.datasets import images as images_module
-from bequest.evaluators.image.tasks import ImageClassification, Images, batches
+from bequest.evaluators.image.tasks import ImageClassification, Images, batches, prepare
 
 RNG = np.random.default_rng(0)
 
@@ -271,3 +271,11 @@ def test_missing_images_say_where_they_belong(served: Path, tmp_path: Path) -> N
         load_task("cifar10", tmp_path)
     with pytest.raises(DataError, match="'cifar10' is a set of images: -links needs one graph"):
         load_task("cifar10-links", tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (4, 8)])
+def test_images_are_made_smaller_by_their_longer_side(shape: tuple[int, int]) -> None:
+    images = np.ones((2, 1, *shape), dtype=np.uint8)
+    scale = (torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+    assert prepare(images, scale, 6).shape == (2, 1, 6, 6)
+    assert prepare(images, scale, 8).shape == (2, 1, *shape)

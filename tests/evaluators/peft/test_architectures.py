@@ -22,7 +22,7 @@ from transformers import (
 from bequest.common.errors import ArchitectureError
 from bequest.evaluators.peft import attach
 from bequest.evaluators.peft.arch import describe_architecture
-from bequest.evaluators.peft.attention import hook_attention
+from bequest.evaluators.peft.attention import Attention, hook_attention
 
 from .backbones import SIZES, FusedAttention, TimmLike, make_inputs, outputs
 
@@ -166,3 +166,13 @@ def test_a_block_that_gives_a_tuple_is_skipped() -> None:
     assert handle.features(inputs).shape == (3, 32)
     handle.remove()
     assert torch.equal(outputs(model, inputs), before)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_its_weights_times_the_values(masked: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 4, 5, generator=generator) for _ in range(3))
+    bias = torch.randn(1, 1, 4, 4, generator=generator) if masked else None
+    attention = Attention(query, key, value, bias, scale=0.5)
+    assert torch.allclose(attention.attend(), attention.weights() @ value, atol=1e-6)
+    assert torch.allclose(attention.weights().sum(-1), torch.ones(2, 3, 4))
