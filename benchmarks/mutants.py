@@ -84,6 +84,21 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "shares = 1 / np.maximum(distances, 0.01)",
         "2",
     ): "the shares are normalised in the next line",
+    (
+        "evaluators/task_families/control/environments.py",
+        "wrapped = (angle + math.pi) % (2 * math.pi) - math.pi",
+        "(angle - math.pi)",
+    ): "a whole turn more before the remainder is taken",
+    (
+        "search/pareto.py",
+        "first: np.ndarray = nondomination_rank(losses, n_below=1) == 0",
+        "nondomination_rank(losses)",
+    ): "later fronts are computed and not asked for",
+    (
+        "evaluators/finetuning/batches.py",
+        "SCORING_BATCH = 64",
+        "128",
+    ): "what is scored at once changes the time, not the scores",
 }
 """Changes that no test can see, with the reason, by (module, whole line before, code after)."""
 

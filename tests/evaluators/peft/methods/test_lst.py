@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bequest.evaluators.peft.handle import Site
-from bequest.evaluators.peft.methods.lst import Ladder
+from bequest.evaluators.peft.methods.lst import Ladder, SideBlock
 from tests.evaluators.peft.backbones import make_backbone
 
 
@@ -50,3 +50,30 @@ def test_which_states_are_fed() -> None:
     assert ladder(1.0).fed == [0, 1, 2, 3, 4]
     assert ladder(1.0, every=2).fed == [0, 2, 4]
     assert ladder(1.0, backward=True).fed == [4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_block_is_torchs_normalised_before_each_part(masked: bool) -> None:
+    torch.manual_seed(0)
+    block = SideBlock(8, 2)
+    layer = nn.TransformerEncoderLayer(
+        8, 2, dim_feedforward=16, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    own = dict(block.named_parameters())
+    names = {
+        "self_attn.in_proj_": "qkv.",
+        "self_attn.out_proj.": "output.",
+        "linear1.": "up.",
+        "linear2.": "down.",
+        "norm1.": "before_attention.",
+        "norm2.": "before_ffn.",
+    }
+    for theirs, ours in names.items():
+        for part in ("weight", "bias"):
+            layer.get_parameter(theirs + part).data = own[ours + part].data
+    z = torch.randn(3, 5, 8)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]) if masked else None
+    found = block(z, mask)
+    expected = layer(z, src_key_padding_mask=None if mask is None else mask == 0)
+    seen = slice(None) if mask is None else mask.bool()
+    assert torch.allclose(found[seen], expected[seen], atol=1e-5)
