@@ -66,6 +66,10 @@ MORE_TESTS: dict[str, tuple[str, ...]] = {
     "search/study.py": ("tests/search/test_study.py",),
     "search/two_stage/one_shot": ("tests/search/two_stage/one_shot",),
     "search/two_stage/once_for_all": ("tests/search/two_stage/once_for_all",),
+    "evaluators/finetuning": (
+        "tests/evaluators/finetuning",
+        "tests/evaluators/text/test_evaluator.py",
+    ),
     "evaluators/hardware": ("tests/evaluators/hardware",),
     "evaluators/peft": ("tests/evaluators/peft",),
     "evaluators/text": ("tests/evaluators/text",),

@@ -7,9 +7,15 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from bequest.common.errors import BequestError, SelectionError, UnknownNameError
-from bequest.evaluators.task_families import FAMILIES, open_family, register_family
+from bequest.evaluators.task_families import (
+    FAMILIES,
+    open_family,
+    register_family,
+    rotated_digits,
+)
 from bequest.evaluators.task_families.control import SETUPS, ControlFamily
 from bequest.evaluators.task_families.rotated_digits import RotatedDigits
 from bequest.search.task_selection.selection import TaskSelection
@@ -66,3 +72,11 @@ def test_a_registered_family_is_selected_from() -> None:
             register_family("lines", Lines)
     finally:
         del FAMILIES["lines"]
+
+
+def test_digits_are_turned_as_a_whole() -> None:
+    """A quarter turn moves pixels, and mixes none."""
+    images = load_digits().images / 16.0
+    turned = rotated_digits._turned(90.0).reshape(-1, 8, 8)
+    ways = [np.rot90(images, turn, axes=(1, 2)) for turn in (1, -1)]
+    assert any(np.allclose(turned, way, atol=1e-9) for way in ways)
