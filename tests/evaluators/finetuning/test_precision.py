@@ -13,14 +13,15 @@ from bequest.evaluators.peft import attach
 from bequest.evaluators.peft.cost import CostModel, measure
 
 
-def _pass(layer: nn.Linear, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _pass(layer: nn.Linear, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     x = x.clone().requires_grad_()
     layer.zero_grad()
     y = layer(x)
     y.square().sum().backward()
     assert x.grad is not None
     assert layer.weight.grad is not None
-    return y.detach(), x.grad, layer.weight.grad
+    assert layer.bias.grad is not None
+    return y.detach(), x.grad, layer.weight.grad, layer.bias.grad
 
 
 def test_values_and_gradients_are_near_those_of_float32() -> None:
