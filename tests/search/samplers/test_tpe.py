@@ -34,6 +34,9 @@ def _random(seed: int, slot: int) -> float:
     return study.ask().suggest_float("x", 0, 1)
 
 
+@pytest.mark.skipif(
+    optuna.__version__ < "5", reason="version 0.1.0 proposed with Optuna 5, whose TPE differs"
+)
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
 def test_proposals_are_those_of_version_0_1(space: Space) -> None:
     check(f"tpe {space.name}", proposals(TPESampler(space, seed=1), space, 18))
